@@ -1,0 +1,56 @@
+"""Records: what is known of a domain, and what one call said of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Disk(NamedTuple):
+    """One disk of a domain, as its XML describes it."""
+
+    target: str
+    """Device name seen by the guest, such as ``vda``; what libvirt's block calls take."""
+    source: str
+    """Path or device of the image, empty where it has none (network disk, empty CD-ROM)."""
+    storage: str
+    """The storage domain the image lies on, empty where it could not be inferred."""
+
+
+class Nic(NamedTuple):
+    """One network interface of a domain, as its XML describes it."""
+
+    target: str
+    """Device name on the host, such as ``vnet3``; what libvirt's interface calls take."""
+    mac: str
+    """Hardware address, as written in the XML."""
+
+
+class Description(NamedTuple):
+    """What a domain's XML says of it; costs a call, so it is kept until something changes."""
+
+    tag: str = ""
+    """The tag from the metadata, trimmed; empty when the domain has none that can be used."""
+    disks: tuple[Disk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    problems: tuple[str, ...] = ()
+    """What an operator should hear once, in words without the domain's name."""
+
+    @property
+    def storage(self) -> tuple[str, ...]:
+        """The storage domains the disks lie on, in the order of the disks, each once."""
+        return tuple(dict.fromkeys(disk.storage for disk in self.disks if disk.storage))
+
+
+class Domain(NamedTuple):
+    """One active domain."""
+
+    uuid: str
+    name: str
+    id: int
+    """libvirt's number for this run of the domain: it changes when the domain is started anew."""
+    description: Description = Description()
+
+    @property
+    def placement(self) -> str:
+        """What places the domain into a group when it has no tag: the storage domain of its first disk."""
+        return self.description.storage[0] if self.description.storage else ""

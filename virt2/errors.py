@@ -1,0 +1,53 @@
+"""The error family: what can go wrong between virt2 and the systems it talks to.
+
+Foreign exceptions are translated into these at the door they came through, so that the rest of virt2 can say
+what happened by class and by field, never by a foreign code.
+"""
+
+
+class Error(Exception):
+    """Base of everything virt2 raises on purpose."""
+
+
+class Disconnected(Error):
+    """There is no usable connection to libvirt: it could not be made, or it was lost during a call."""
+
+
+class DomainGone(Error):
+    """The domain (or the device asked for) is not there any more: an expected race, not a fault."""
+
+
+class DomainBusy(Error):
+    """libvirt gave up waiting for the domain's job: somebody else holds its monitor."""
+
+
+class Unsupported(Error):
+    """This libvirt, driver or guest cannot answer this call; asking again will not help."""
+
+
+class CallFailed(Error):
+    """libvirt answered a call with an error that has no branch of its own here.
+
+    Attributes:
+        code: libvirt's error number.
+    """
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class BadSetting(Error):
+    """A configured value that cannot be accepted.
+
+    Attributes:
+        key: the option as the operator wrote it.
+        value: the value as collectd handed it over.
+        accepted: in words, what would have been accepted.
+    """
+
+    def __init__(self, key: str, value: object, accepted: str) -> None:
+        super().__init__(f"{key} {value!r} is not usable: accepted is {accepted}")
+        self.key = key
+        self.value = value
+        self.accepted = accepted
