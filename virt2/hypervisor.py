@@ -1,0 +1,369 @@
+"""libvirt: the only module that imports it.
+
+A `Hypervisor` stands for one URI and makes `Connection` objects; a connection is used by one thread at a time and
+makes one call at a time. Every call may block without limit: callers are threads that may be lost to it.
+
+What each call needs of the host decides where it may be made (class A: libvirtd alone; class B: the QEMU monitor);
+the class stands in each method's docstring.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import libvirt
+
+from virt2 import errors
+
+log = logging.getLogger(__name__)
+
+KEEPALIVE_INTERVAL = 5
+"""Seconds between keepalive messages on an idle connection, libvirt's own default."""
+KEEPALIVE_COUNT = 3
+"""Unanswered keepalives after which libvirt closes the connection: a frozen libvirtd is given up after 20 s."""
+KNOWN_DOMAINS = 4096
+"""Look-ups remembered per connection; more are looked up again. Bounds memory where domains come and go for months."""
+
+RUNNING = libvirt.VIR_DOMAIN_RUNNING
+PAUSED = libvirt.VIR_DOMAIN_PAUSED
+INCOMING_REASONS = frozenset({libvirt.VIR_DOMAIN_PAUSED_MIGRATION, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP})
+"""Why a paused domain is one that is still being received or built: its monitor is left alone."""
+
+CONTROL_OK = libvirt.VIR_DOMAIN_CONTROL_OK
+CONTROL_JOB = libvirt.VIR_DOMAIN_CONTROL_JOB
+CONTROL_OCCUPIED = libvirt.VIR_DOMAIN_CONTROL_OCCUPIED
+CONTROL_ERROR = libvirt.VIR_DOMAIN_CONTROL_ERROR
+
+_GONE = frozenset({libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_INVALID_ARG})
+_UNSUPPORTED = frozenset(
+    getattr(libvirt, name)
+    for name in (
+        "VIR_ERR_NO_SUPPORT",
+        "VIR_ERR_ARGUMENT_UNSUPPORTED",
+        "VIR_ERR_CONFIG_UNSUPPORTED",
+        "VIR_ERR_OPERATION_UNSUPPORTED",
+    )
+    if hasattr(libvirt, name)
+)
+
+LIFECYCLE = "lifecycle"
+CHANGED = "changed"
+CLOSED = "closed"
+
+
+class Listed(NamedTuple):
+    """One line of libvirt's list of active domains."""
+
+    uuid: str
+    name: str
+    id: int
+
+
+class Info(NamedTuple):
+    """What virDomainGetInfo says."""
+
+    state: int
+    max_memory: int
+    """KiB"""
+    memory: int
+    """Current balloon size, KiB"""
+    vcpus: int
+    cpu_time: int
+    """ns"""
+
+
+class NicStats(NamedTuple):
+    """What virDomainInterfaceStats says: counters as the guest sees them; -1 where unknown."""
+
+    rx_octets: int
+    rx_packets: int
+    rx_errors: int
+    rx_dropped: int
+    tx_octets: int
+    tx_packets: int
+    tx_errors: int
+    tx_dropped: int
+
+
+class DiskStats(NamedTuple):
+    """What virDomainBlockStats says: counters; -1 where unknown."""
+
+    read_ops: int
+    read_octets: int
+    write_ops: int
+    write_octets: int
+    errors: int
+
+
+class Control(NamedTuple):
+    """What virDomainGetControlInfo says: who is inside the domain's monitor."""
+
+    state: int
+    detail: int
+    seconds: float
+    """How long it has been so; always 0 in state ERROR."""
+
+
+class Event(NamedTuple):
+    """Something libvirt told on its own account."""
+
+    kind: str
+    """`LIFECYCLE`, `CHANGED` (metadata or devices) or `CLOSED` (the connection; uuid is empty)."""
+    uuid: str
+    event: int = 0
+    detail: int = 0
+
+
+class _Translated:
+    """Context in which a libvirt error becomes one of ours. A class, for it is entered at every call we make."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, libvirt.libvirtError):
+            raise self._translate(error) from None
+
+    def _translate(self, error: Any) -> errors.Error:
+        code = error.get_error_code()
+        words = _words(error)
+        if not self._alive():
+            return errors.Disconnected(words)
+        if code in _GONE:
+            return errors.DomainGone(words)
+        if code == libvirt.VIR_ERR_OPERATION_TIMEOUT:
+            return errors.DomainBusy(words)
+        if code in _UNSUPPORTED:
+            return errors.Unsupported(words)
+        return errors.CallFailed(words, code)
+
+    def _alive(self) -> bool:
+        """Whether the connection still stands, as far as this side knows (no round trip)."""
+        try:
+            return bool(self._raw.isAlive())
+        except libvirt.libvirtError:
+            return False
+
+
+class Hypervisor:
+    """One libvirt URI.
+
+    Arguments:
+        uri: what virConnectOpenReadOnly takes; empty for libvirt's own choice.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._events = False
+        # libvirt prints every error to stderr unless a handler is there; errors reach us as exceptions.
+        libvirt.registerErrorHandler(_ignore_error, None)
+
+    def __repr__(self) -> str:
+        return f"<Hypervisor {self.uri or 'default'}>"
+
+    def start_events(self) -> None:
+        """Register and run libvirt's event loop on a thread of its own; before the first connection, once a process.
+
+        Keepalives and events work only where it runs.
+        """
+        libvirt.virEventRegisterDefaultImpl()
+        threading.Thread(target=_run_events, name="virt2/events", daemon=True).start()
+        self._events = True
+
+    def connect(self) -> Connection:
+        """Open a read-only connection (a priority call at libvirtd).
+
+        Raises:
+            Disconnected: libvirt cannot be reached, with its words.
+        """
+        try:
+            raw = libvirt.openReadOnly(self.uri or None)
+        except libvirt.libvirtError as error:
+            raise errors.Disconnected(_words(error)) from None
+        if self._events:
+            # Drivers without a wire (the test driver) have no keepalive: nothing to guard there.
+            with contextlib.suppress(libvirt.libvirtError):
+                raw.setKeepAlive(KEEPALIVE_INTERVAL, KEEPALIVE_COUNT)
+        return Connection(raw, events=self._events)
+
+
+class Connection:
+    """One connection to libvirt, with the look-ups it has made. Not for two threads at a time."""
+
+    def __init__(self, raw: Any, *, events: bool) -> None:
+        self._raw = raw
+        self._events = events
+        self._translated = _Translated(raw)
+        self._domains: dict[str, Any] = {}
+        self._callbacks: list[int] = []
+        self._watched = False
+
+    def close(self) -> None:
+        """Give the connection back. May block like any call; never raises."""
+        # A registered callback holds a reference: without this, the socket outlives the connection. Each of these
+        # fails on a connection that is already dead, and still drops what is held on this side.
+        for callback in self._callbacks:
+            with contextlib.suppress(libvirt.libvirtError):
+                self._raw.domainEventDeregisterAny(callback)
+        if self._watched:
+            with contextlib.suppress(libvirt.libvirtError):
+                self._raw.unregisterCloseCallback()
+        self._callbacks.clear()
+        self._domains.clear()
+        with contextlib.suppress(libvirt.libvirtError):
+            self._raw.close()
+
+    def versions(self) -> tuple[str, str]:
+        """Version of libvirt's daemon and the hypervisor driver's type with version, in words. Class A."""
+        with self._translated:
+            kind = self._raw.getType()
+            return _version(self._raw.getLibVersion()), f"{kind} {_version(self._raw.getVersion())}"
+
+    def watch(self, sink: Callable[[Event], None]) -> bool:
+        """Have `sink` called, on a thread of libvirt's, with every event that concerns the list of domains. Class A.
+
+        `sink` must only enqueue. Returns whether everything that changes a domain will be told; where it is false,
+        polling has to find it.
+        """
+        if not self._events:
+            return False
+
+        def lifecycle(_conn: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
+            sink(Event(LIFECYCLE, domain.UUIDString(), event, detail))
+
+        def changed(_conn: Any, domain: Any, *_details: Any) -> None:
+            sink(Event(CHANGED, domain.UUIDString()))
+
+        def closed(_conn: Any, reason: int, _opaque: Any) -> None:
+            sink(Event(CLOSED, "", detail=reason))
+
+        complete = True
+        for name, callback in (
+            ("VIR_DOMAIN_EVENT_ID_LIFECYCLE", lifecycle),
+            ("VIR_DOMAIN_EVENT_ID_METADATA_CHANGE", changed),
+            ("VIR_DOMAIN_EVENT_ID_DEVICE_ADDED", changed),
+            ("VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED", changed),
+        ):
+            try:
+                with self._translated:
+                    number = getattr(libvirt, name)
+                    self._callbacks.append(self._raw.domainEventRegisterAny(None, number, callback, None))
+            except (AttributeError, errors.Unsupported):
+                complete = False
+        try:
+            with self._translated:
+                self._raw.registerCloseCallback(closed, None)
+                self._watched = True
+        except errors.Unsupported:
+            complete = False
+        return complete
+
+    def active(self) -> list[Listed]:
+        """The active domains, paused ones too. Class A; blocks while any domain's object lock is held."""
+        with self._translated:
+            domains = self._raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+        listed = []
+        for domain in domains:
+            uuid = domain.UUIDString()
+            self._remember(uuid, domain)
+            listed.append(Listed(uuid, domain.name(), domain.ID()))
+        return listed
+
+    def find(self, name: str) -> Listed:
+        """Look one domain up by its name. Class A, priority."""
+        with self._translated:
+            domain = self._raw.lookupByName(name)
+        uuid = domain.UUIDString()
+        self._remember(uuid, domain)
+        return Listed(uuid, domain.name(), domain.ID())
+
+    def xml(self, uuid: str) -> str:
+        """The live XML. Class A."""
+        with self._translated:
+            return str(self._domain(uuid).XMLDesc(0))
+
+    def metadata(self, uuid: str, namespace: str) -> str:
+        """The metadata element of one namespace, empty when the domain has none. Class A."""
+        try:
+            with self._translated:
+                return str(self._domain(uuid).metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, namespace, 0))
+        except errors.CallFailed as error:
+            if error.code == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+                return ""
+            raise
+
+    def info(self, uuid: str) -> Info:
+        """State, memory, virtual CPUs and CPU time. Class A."""
+        with self._translated:
+            return Info._make(self._domain(uuid).info())
+
+    def state(self, uuid: str) -> tuple[int, int]:
+        """State and its reason, libvirt's numbers. Class A, priority."""
+        with self._translated:
+            state, reason = self._domain(uuid).state()
+            return state, reason
+
+    def nic(self, uuid: str, target: str) -> NicStats:
+        """Counters of one interface. Class A, priority."""
+        with self._translated:
+            return NicStats._make(self._domain(uuid).interfaceStats(target))
+
+    def control(self, uuid: str) -> Control:
+        """Whether somebody is inside the domain's monitor. Class A, priority."""
+        with self._translated:
+            state, detail, milliseconds = self._domain(uuid).controlInfo(0)
+            return Control(state, detail, milliseconds / 1000)
+
+    def disk(self, uuid: str, target: str) -> DiskStats:
+        """Counters of one disk. Class B: blocks as long as the QEMU monitor does not answer."""
+        with self._translated:
+            return DiskStats._make(self._domain(uuid).blockStats(target))
+
+    def _domain(self, uuid: str) -> Any:
+        domain = self._domains.get(uuid)
+        if domain is None:
+            domain = self._raw.lookupByUUIDString(uuid)
+            self._remember(uuid, domain)
+        return domain
+
+    def _remember(self, uuid: str, domain: Any) -> None:
+        if len(self._domains) >= KNOWN_DOMAINS:
+            self._domains.clear()
+        self._domains[uuid] = domain
+
+
+
+def client_version() -> str:
+    """Version of the libvirt client library."""
+    return _version(libvirt.getVersion())
+
+
+def _version(number: int) -> str:
+    """libvirt's version numbers are major * 1000000 + minor * 1000 + release."""
+    return f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+def _words(error: Any) -> str:
+    return error.get_error_message() or str(error)
+
+
+def _ignore_error(_context: Any, _error: Any) -> None:
+    """Stand in for libvirt's handler, which prints to stderr."""
+
+
+def _run_events() -> None:
+    while True:
+        try:
+            libvirt.virEventRunDefaultImpl()
+        except libvirt.libvirtError as error:
+            log.error("libvirt's event loop ended: %s; changes are now found by polling only", _words(error))
+            return
