@@ -1,0 +1,249 @@
+"""What a domain's XML says of it: tag, disks and network interfaces.
+
+The XML is libvirt's own except for one part: `<metadata>` holds what anybody with the right to edit the domain put
+there, printed by libvirt as it came in. So the text is hostile there, and only there: what cannot be parsed costs the
+tag, not the disks. One pass of expat, linear in the text, keeps only what is asked for; prefixes are resolved here and
+not by expat, which would copy a namespace's name (it may be a MiB long) for every element in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
+
+from virt2 import errors, storage
+from virt2.domain import Description, Disk, Nic
+
+LONGEST_TAG = 255
+"""Characters in a tag, at most: it travels in log lines."""
+
+_OVIRT_VM = "http://ovirt.org/vm/1.0"
+_DEEPEST = 5
+"""Depth below which nothing is asked for: domain/metadata/vm/device/domainID."""
+
+_METADATA_START = re.compile(r"<metadata(?=[\s/>])")
+_METADATA_END = "</metadata>"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+_Name = tuple[str, str]
+"""Namespace (empty for none) and local name of an element."""
+
+
+def describe(
+    xml: str, *, namespace: str, element: str, mounts: storage.Mounts, metadata: Callable[[], str] | None = None
+) -> Description:
+    """Describe a domain by its XML.
+
+    Args:
+        xml: the domain's live XML as libvirt gives it.
+        namespace: URI of the tag's element.
+        element: local name of the tag's element, a direct child of ``<metadata>``.
+        mounts: where image files are looked up.
+        metadata: fetches from libvirt the XML of just that element; asked only if the metadata as a whole cannot be
+            parsed. May raise `DomainGone` or `Unsupported` (no tag) and `CallFailed` (no tag, a problem).
+
+    Returns:
+        The description. XML that cannot be parsed is no exception but a problem in it. Disks come in the order of the
+        XML, those with removable media last: the first disk places an untagged domain, and a CD should not.
+    """
+    try:
+        scan = _scan(xml, _Scan({(namespace, element)}))
+    except _NotParsed as fault:
+        try:
+            scan = _scan(_without_metadata(xml), _Scan(set()))
+        except _NotParsed as error:
+            return Description(problems=(f"XML cannot be parsed ({error}): tag, disks and interfaces unknown",))
+        tag, problems = _tag_alone(fault, namespace, element, metadata)
+    else:
+        tag, problems = _choose(scan.tags)
+    return _description(scan, tag, problems, mounts)
+
+
+class _NotParsed(errors.Error):
+    """A text is not XML we read; the message has the reason in a few words of ours or expat's."""
+
+
+class _Scan:
+    """The state of one pass over a text: where it is, and what it found.
+
+    Attributes:
+        disks, nics: the elements, whole.
+        tags: the texts of the tag elements.
+        domain_ids: oVirt's storage domain for a disk, by the disk's target.
+    """
+
+    def __init__(self, tag_names: set[_Name], fragment: bool = False) -> None:
+        """Look for tags of these names; a fragment is read as if it stood within ``<metadata>``."""
+        self.disks: list[Element] = []
+        self.nics: list[Element] = []
+        self.tags: list[str] = []
+        self.domain_ids: dict[str, str] = {}
+        self._tag_names = tag_names
+        self._path: list[_Name] = [("", "domain"), ("", "metadata")] if fragment else []
+        self._scopes: list[dict[str, str]] = [{} for _ in self._path]
+        self._depth = len(self._path)
+        self._builder: TreeBuilder | None = None
+        self._text: list[str] | None = None
+        self._text_depth = 0
+        self._device = ""
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        """Enter an element."""
+        self._depth += 1
+        if self._builder is not None:
+            self._builder.start(name, attributes)
+        elif self._depth <= _DEEPEST:
+            self._scopes.append({key[6:]: value for key, value in attributes.items() if key[:6] in ("xmlns", "xmlns:")})
+            self._path.append(self._expand(name))
+            self._enter(name, attributes)
+
+    def data(self, text: str) -> None:
+        """Take a piece of text."""
+        if self._text is not None and self._depth == self._text_depth:
+            self._text.append(text)
+
+    def end(self, name: str) -> None:
+        """Leave an element."""
+        if self._builder is not None:
+            self._builder.end(name)
+            if self._depth == 3:
+                (self.disks if name == "disk" else self.nics).append(self._builder.close())
+                self._builder = None
+        elif self._text is not None and self._depth == self._text_depth:
+            self._keep("".join(self._text))
+            self._text = None
+        if self._builder is None and self._depth <= _DEEPEST:
+            self._path.pop()
+            self._scopes.pop()
+        self._depth -= 1
+
+    def _enter(self, name: str, attributes: dict[str, str]) -> None:
+        """Decide by the path whether this element is one to keep."""
+        if self._depth == 1 and self._path[0] != ("", "domain"):
+            raise _NotParsed("not a domain")
+        if self._depth < 3:
+            return
+        inside = self._path[1]
+        if inside == ("", "devices") and self._depth == 3 and name in ("disk", "interface"):
+            self._builder = TreeBuilder()
+            self._builder.start(name, attributes)
+        elif inside == ("", "metadata"):
+            if self._depth == 3 and self._path[2] in self._tag_names:
+                self._collect()
+            elif self._depth == 4:
+                self._device = attributes.get("name", "") if attributes.get("devtype") == "disk" else ""
+            elif self._depth == 5 and self._path[2:] == [(_OVIRT_VM, part) for part in ("vm", "device", "domainID")]:
+                self._collect()
+
+    def _collect(self) -> None:
+        """Start to collect the text of the element just entered; that of elements within it is not part of it."""
+        self._text, self._text_depth = [], self._depth
+
+    def _keep(self, text: str) -> None:
+        """Store the text of the element just left."""
+        if self._depth == 3:
+            self.tags.append(text.strip())
+        elif self._device:
+            self.domain_ids[self._device] = text.strip()
+
+    def _expand(self, name: str) -> _Name:
+        """Resolve a name's prefix by the declarations in force; one that is not declared gives no namespace."""
+        prefix, _, local = name.partition(":") if ":" in name else ("", "", name)
+        for scope in reversed(self._scopes):
+            if prefix in scope:
+                return scope[prefix], local
+        return "", name
+
+
+def _scan(text: str, scan: _Scan) -> _Scan:
+    """Run a scan over a text; raise `_NotParsed` if the text is not well-formed or brings its own entities."""
+    parser = expat.ParserCreate("utf-8")
+    parser.buffer_text = True
+    parser.StartElementHandler = scan.start
+    parser.EndElementHandler = scan.end
+    parser.CharacterDataHandler = scan.data
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    try:
+        # A lone surrogate is no XML character, but must not raise anything else than what is caught here.
+        parser.Parse(text.encode("utf-8", "replace"), True)
+    except expat.ExpatError as error:
+        raise _NotParsed(expat.ErrorString(error.code)) from error
+    return scan
+
+
+def _refuse_doctype(*declaration: object) -> None:
+    """Stop at a document type: libvirt prints none, and entities (and so entity bombs) need one."""
+    raise _NotParsed("document type not accepted")
+
+
+def _without_metadata(xml: str) -> str:
+    """Cut the metadata out of a domain's XML by its text alone.
+
+    libvirt prints metadata once, as a direct child of the domain, and escapes every text and attribute outside. So the
+    first start tag is the real one, as what precedes it is libvirt's; and the last end tag is the real one, as what
+    follows it is libvirt's. What lies between may hold either in comments, CDATA, instructions and elements.
+    """
+    start, end = _METADATA_START.search(xml), xml.rfind(_METADATA_END)
+    if start is None or end < start.start():
+        return xml
+    return xml[: start.start()] + xml[end + len(_METADATA_END) :]
+
+
+def _tag_alone(
+    fault: _NotParsed, namespace: str, element: str, metadata: Callable[[], str] | None
+) -> tuple[str, tuple[str, ...]]:
+    """Get the tag from libvirt without the rest of the metadata, which has a fault."""
+    unknown = f"metadata cannot be parsed ({fault})"
+    if metadata is None:
+        return "", (f"{unknown}: treated as untagged",)
+    try:
+        # libvirt strips the prefix of the element it hands out, and with it the namespace.
+        scan = _scan(metadata(), _Scan({(namespace, element), ("", element)}, fragment=True))
+    except errors.DomainGone:
+        return "", ()
+    except errors.Unsupported:
+        return "", (f"{unknown} and not be read in parts: treated as untagged",)
+    except errors.CallFailed as error:
+        return "", (f"{unknown}, reading the tag alone failed ({_excerpt(str(error))}): treated as untagged",)
+    except _NotParsed as error:
+        return "", (f"tag cannot be parsed ({error}): treated as untagged",)
+    return _choose(scan.tags)
+
+
+def _choose(tags: list[str]) -> tuple[str, tuple[str, ...]]:
+    """Choose the tag among the texts found, and say what is wrong with them."""
+    found = list(dict.fromkeys(tag for tag in tags if tag))
+    if not found:
+        return "", ()
+    tag = found[0]
+    if len(tag) > LONGEST_TAG:
+        return "", (f"tag {_excerpt(tag)} is longer than {LONGEST_TAG} characters: treated as untagged",)
+    if _CONTROL.search(tag):
+        return "", (f"tag {_excerpt(tag)} has control characters: treated as untagged",)
+    return tag, (f"{len(found)} different tags: the first, {_excerpt(tag)}, is used",) if len(found) > 1 else ()
+
+
+def _excerpt(text: str, longest: int = 60) -> str:
+    """Quote the start of a text of unknown origin on one line."""
+    return repr(text[:longest]) + ("..." if len(text) > longest else "")
+
+
+def _description(scan: _Scan, tag: str, problems: tuple[str, ...], mounts: storage.Mounts) -> Description:
+    """Put a description together from what a scan found."""
+    scan.disks.sort(key=lambda disk: disk.get("device") in ("cdrom", "floppy"))
+    disks = []
+    for disk in scan.disks:
+        target, source = _attribute(disk, "target", "dev"), disk.find("source")
+        if target:
+            where = storage.infer(disk, scan.domain_ids.get(target, ""), mounts)
+            disks.append(Disk(target, "" if source is None else storage.source_path(source), where))
+    nics = [Nic(_attribute(nic, "target", "dev"), _attribute(nic, "mac", "address")) for nic in scan.nics]
+    return Description(tag, tuple(disks), tuple(nic for nic in nics if nic.target and nic.mac), problems)
+
+
+def _attribute(element: Element, child: str, name: str) -> str:
+    """Return an attribute of a child element, empty where there is none."""
+    found = element.find(child)
+    return "" if found is None else found.get(name, "")

@@ -1,0 +1,242 @@
+"""Which storage domain a disk lies on, told from its XML and the mount table alone.
+
+A storage domain is whatever fails as one: an export, a pool, a target, a volume group, a file system. Its name is
+what an operator knows it by. Nothing here touches the storage: a stat() of a path on a dead export would block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+from collections.abc import Mapping
+from xml.etree.ElementTree import Element
+
+LONGEST = 255
+"""Characters in a name, at most: it travels in log lines and notifications."""
+
+_PATH_MAX = 4096
+"""Characters of a path that are looked at: the kernel's limit, so that no mount point is longer."""
+
+_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_OVIRT = re.compile(rf"/rhev/data-center/(?:[^/]+/)*?({_UUID})/images/|/run/vdsm/storage/({_UUID})/")
+_MAPPER = re.compile(r"((?:[^-]|--)+)-(?!-)(?:[^-]|--)+")
+_BY_PATH_ISCSI = re.compile(r"(?:.*-)?ip-(.+?)-iscsi-(.+)-lun-[^-]+(?:-part\d+)?")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_HEX = re.compile(r"0x[0-9a-fA-F]{1,8}")
+_OCTAL = re.compile(r"\\([0-3][0-7]{2})")
+
+# fmt: off
+_NOT_VOLUME_GROUPS = frozenset([
+    "block", "bsg", "bus", "bcache", "cciss", "char", "cpu", "disk", "dm", "drbd", "fd", "ida", "input", "infiniband",
+    "loop", "mapper", "mapping", "md", "net", "nvme", "pts", "raw", "rbd", "rd", "shm", "snd", "vfio", "vx", "zvol",
+])
+# fmt: on
+"""Directories of /dev that are no LVM volume group; a group of such a name cannot have its directory there."""
+
+# fmt: off
+_REMOTE_TYPES = frozenset([
+    "9p", "afs", "beegfs", "ceph", "cifs", "fuse", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "orangefs", "smb3",
+    "smbfs",
+])
+# fmt: on
+"""File system types whose mount source names the far end (``fuse.*`` as well)."""
+
+
+class Mounts:
+    """The mount table: which mount a path lies on, by the path's text.
+
+    Attributes:
+        problem: what an operator should hear if the table could not be read, else empty.
+    """
+
+    def __init__(self, names: Mapping[str, str] | None = None, problem: str = "") -> None:
+        """Take the storage domain's name for each mount point; ``/`` is there in any case."""
+        self._names: dict[str, str] = {"/": "/", **(names or {})}
+        self.problem = problem
+
+    def __repr__(self) -> str:
+        return f"<Mounts points={len(self._names)}>"
+
+    @classmethod
+    def parse(cls, text: str) -> Mounts:
+        """Read the text of ``/proc/self/mountinfo``; what is mounted later over the same point hides what was there.
+
+        A line of another form is passed over: its paths then belong to the mount above.
+        """
+        names: dict[str, str] = {}
+        for line in text.split("\n"):
+            mount, separator, origin = line.partition(" - ")
+            fields, tail = mount.split(" "), origin.split(" ")
+            if not separator or len(fields) < 6 or len(tail) < 2:
+                continue
+            point, kind, source = _unescape(fields[4]), tail[0], _unescape(tail[1])
+            names[point] = source if _is_remote(kind, source) else point
+        return cls(names)
+
+    def of(self, path: str) -> str:
+        """Name the storage domain of an absolute path: the mount with the longest prefix.
+
+        It is the mount's source where that is a far end (``server:/export``), else the mount point.
+        """
+        point = _normal(path)
+        while point not in self._names:
+            point = posixpath.dirname(point)
+        return self._names[point]
+
+
+def read_mounts(path: str = "/proc/self/mountinfo") -> Mounts:
+    """Read the mount table of this process; reading it does not touch what is mounted.
+
+    Where it cannot be read every path counts as lying on ``/``: one storage domain for all is the careful answer, as
+    work on one storage domain is done one at a time.
+    """
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return Mounts.parse(file.read())
+    except OSError as error:
+        return Mounts(
+            problem=f"mount table not readable ({error.strerror}): all image files count as on one storage domain"
+        )
+
+
+def infer(disk: Element, domain_id: str, mounts: Mounts) -> str:
+    """Name the storage domain of a disk.
+
+    Args:
+        disk: the ``<disk>`` element.
+        domain_id: the storage domain oVirt's metadata gives for this disk, empty where it gives none.
+        mounts: where image files are looked up.
+
+    Returns:
+        A name without control characters of at most `LONGEST` characters; empty where nothing can be said, as of an
+        empty CD-ROM.
+    """
+    source = disk.find("source")
+    if source is None:
+        return ""
+    path = source_path(source)
+    # The path first: it is what QEMU uses now, the metadata is oVirt's note of it.
+    return _presentable(_ovirt(path) or domain_id or _by_kind(disk.get("type", ""), source, path, mounts))
+
+
+def source_path(source: Element) -> str:
+    """Return the path a ``<source>`` element names: file, device or directory; empty where it names none."""
+    return source.get("file") or source.get("dev") or source.get("dir") or ""
+
+
+def _ovirt(path: str) -> str:
+    """Return the storage domain's UUID out of one of oVirt's image paths."""
+    match = _OVIRT.match(path[len("/var") :] if path.startswith("/var/run/") else path[:_PATH_MAX])
+    return (match[1] or match[2]) if match else ""
+
+
+def _by_kind(kind: str, source: Element, path: str, mounts: Mounts) -> str:
+    """Tell the storage domain by libvirt's disk type; an unknown type is told by its path."""
+    if kind == "network":
+        return _network(source)
+    if kind == "volume":
+        return source.get("pool", "")
+    if kind == "nvme":
+        return _pci(source.find("address"))
+    if kind == "vhostuser":
+        return source.get("path", "")
+    if not path.startswith("/"):
+        return ""
+    normal = _normal(path)
+    # Paths in /dev are devices whatever the type says: type='file' on a logical volume works, and is common.
+    if normal.startswith("/dev/") and not normal.startswith("/dev/shm/"):
+        return _device(normal)
+    return normal if kind == "block" else mounts.of(normal)
+
+
+def _network(source: Element) -> str:
+    """Name the far end of a network disk by protocol, hosts and what the protocol calls a pool."""
+    protocol, name = source.get("protocol", ""), source.get("name", "")
+    found = [_host(host) for host in source.findall("host")]
+    hosts = ",".join(sorted(host for host in found if host))
+    pool = name.lstrip("/").partition("/")[0]
+    if protocol == "nfs":
+        return f"{hosts}:{posixpath.dirname(name) or '/'}"
+    if protocol == "gluster":
+        # As the same volume is called where it is mounted.
+        return f"{hosts}:/{pool}"
+    if protocol == "iscsi":
+        port = next((host.get("port") for host in source.findall("host") if host.get("port")), "3260")
+        return f"iscsi://{hosts}:{port}/{pool}"
+    if protocol == "rbd" and hosts:
+        return f"rbd://{hosts}/{pool}"
+    if hosts:
+        return f"{protocol}://{hosts}"
+    return f"{protocol}:{pool}" if protocol else ""
+
+
+def _host(host: Element) -> str:
+    """Return a host's name, in brackets if it is an IPv6 address, or the path of its socket."""
+    name = host.get("name") or host.get("socket") or ""
+    return f"[{name}]" if ":" in name and "/" not in name and not name.startswith("[") else name
+
+
+def _device(path: str) -> str:
+    """Name the storage domain of a block device: iSCSI target, pool or volume group, else the device itself."""
+    parts = path.split("/")[2:]
+    if parts[0] == "disk" and len(parts) == 3:
+        return _device_link(parts[1], parts[2]) or path
+    if parts[0] == "mapper" and len(parts) == 2:
+        return _volume_group(parts[1]) or path
+    if parts[0] in ("zvol", "rbd") and len(parts) > 2:
+        return parts[1] if parts[0] == "zvol" else f"rbd:{parts[1]}"
+    if len(parts) == 2 and parts[0] not in _NOT_VOLUME_GROUPS:
+        return parts[0]
+    return path
+
+
+def _device_link(directory: str, link: str) -> str:
+    """Read what udev's link says of a device: iSCSI target or volume group, empty where it says neither."""
+    if directory == "by-path":
+        match = _BY_PATH_ISCSI.fullmatch(link)
+        return f"iscsi://{match[1]}/{match[2]}" if match else ""
+    if directory == "by-id" and link.startswith("dm-name-"):
+        return _volume_group(link[len("dm-name-") :])
+    return ""
+
+
+def _volume_group(name: str) -> str:
+    """Return the volume group of a device-mapper name ``VG-LV``, in which a dash of either is doubled."""
+    match = _MAPPER.fullmatch(name)
+    return match[1].replace("--", "-") if match else ""
+
+
+def _pci(address: Element | None) -> str:
+    """Return a PCI address as lspci writes it."""
+    if address is None:
+        return ""
+    parts = [address.get(key, "") for key in ("domain", "bus", "slot", "function")]
+    if not all(_HEX.fullmatch(part) for part in parts):
+        return ""
+    domain, bus, slot, function = (int(part, 16) for part in parts)
+    return f"{domain:04x}:{bus:02x}:{slot:02x}.{function:x}"
+
+
+def _is_remote(kind: str, source: str) -> bool:
+    """Tell whether a mount's source names a far end: some fuse file systems put only their own name there."""
+    return (kind in _REMOTE_TYPES or kind.startswith("fuse.")) and any(mark in source for mark in ":/@#")
+
+
+def _normal(path: str) -> str:
+    """Return an absolute path without ``.``, ``..`` and doubled slashes, by its text alone, cut to `_PATH_MAX`."""
+    return posixpath.normpath("/" + path[:_PATH_MAX].lstrip("/"))
+
+
+def _unescape(field: str) -> str:
+    """Undo mountinfo's octal escapes of space, tab, newline and backslash."""
+    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), field)
+
+
+def _presentable(name: str) -> str:
+    """Escape what a log line cannot show, and cut a long name; cut names stay apart by a digest of the whole."""
+    name = _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), name)
+    if len(name) <= LONGEST:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"{name[: LONGEST - len(digest) - 1]}~{digest}"
