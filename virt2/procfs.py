@@ -1,0 +1,282 @@
+"""What /proc tells of the QEMUs and of libvirtd, without asking anybody.
+
+A QEMU whose main thread is stopped, or sits in uninterruptible sleep, will not answer its monitor: this is seen here
+before a call into it costs one of libvirtd's workers. Whatever cannot be seen (no rights, ``hidepid``, another pid
+namespace) is *unknown*, never an error.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+from xml.sax.saxutils import escape
+
+PROC = "/proc"
+QEMU_RUN_DIR = "/run/libvirt/qemu"
+"""Where the system's qemu driver keeps a pid file per running domain."""
+
+DAEMON_RUN_DIR = "/run"
+"""Where libvirt's system daemons keep their own pid files; a user's are in ``$XDG_RUNTIME_DIR/libvirt``."""
+
+DAEMONS = ("libvirtd", "virtqemud")
+"""The daemons that run QEMU: the one for everything and the split one."""
+
+SECOND_LOOK = 0.010
+"""Seconds between two looks at a main thread in D: a healthy one is there for the length of one I/O at a time."""
+
+RETRY = 10.0
+"""Seconds until a domain whose process was not found is looked for again: a matter of rights or namespaces does not
+heal soon, but a domain that was just being started has its process by then."""
+
+
+_GUEST_NAME = re.compile(rb"(?:guest=)?((?:[^,]|,,)*)")
+"""The first value of QEMU's -name, in which a comma is written twice."""
+
+
+class Stat(NamedTuple):
+    """What is needed of ``/proc/PID/stat``."""
+
+    comm: bytes
+    """Name of the executable, cut at 15 bytes by the kernel."""
+    state: str
+    """State of the process's main thread, one letter as in proc(5)."""
+    start: int
+    """When the process started, in clock ticks since boot: with the pid, this identifies it."""
+
+
+class Guest(NamedTuple):
+    """A running QEMU as its pid file and its command line describe it."""
+
+    name: str
+    uuid: str
+    pid: int
+
+
+class Daemon(NamedTuple):
+    """Identity of a running libvirt daemon: a restarted one compares unequal."""
+
+    name: str
+    pid: int
+    start: int
+
+
+def read_stat(pid: int, proc: str = PROC) -> Stat | None:
+    """Read a process's name, state and start time; None when it is gone or hidden."""
+    data = _read(f"{proc}/{pid}/stat".encode())
+    # The name is the only field that may hold spaces and parentheses, and it is not escaped: count from its end.
+    opening, closing = data.find(b"("), data.rfind(b")")
+    fields = data[closing + 1 :].split()
+    if opening < 0 or len(fields) < 20:
+        return None
+    return Stat(data[opening + 1 : closing], fields[0].decode(), int(fields[19]))
+
+
+def main_thread_state(pid: int, proc: str = PROC) -> str:
+    """The state letter of a process's main thread, empty when it cannot be told."""
+    stat = read_stat(pid, proc)
+    return stat.state if stat else ""
+
+
+def find_pid(name: str, uuid: str = "", run_dir: str = QEMU_RUN_DIR, proc: str = PROC) -> int | None:
+    """Find the QEMU of a domain through its pid file; its command line must confirm the UUID, or else the name."""
+    for pid in _pids_of(name, run_dir):
+        if _is_guest(_guest(pid, proc), name, uuid):
+            return pid
+    return None
+
+
+def guests(run_dir: str = QEMU_RUN_DIR, proc: str = PROC) -> list[Guest]:
+    """All QEMUs with a pid file, with their true names: libvirt names the file by the XML-escaped name.
+
+    Raises:
+        OSError: the folder cannot be listed.
+    """
+    found = []
+    for entry in sorted(os.listdir(os.fsencode(run_dir))):
+        pid = _pid_in(os.path.join(os.fsencode(run_dir), entry)) if entry.endswith(b".pid") else None
+        guest = _guest(pid, proc) if pid else None
+        if guest:
+            found.append(guest)
+    return found
+
+
+def daemon_pid(run_dir: str = DAEMON_RUN_DIR, proc: str = PROC) -> Daemon | None:
+    """Identify the running libvirtd or virtqemud through its pid file; its process must bear the daemon's name."""
+    for name in DAEMONS:
+        pid = _pid_in(f"{run_dir}/{name}.pid".encode())
+        stat = read_stat(pid, proc) if pid else None
+        if pid and stat and stat.comm == name.encode():
+            return Daemon(name, pid, stat.start)
+    return None
+
+
+class _Process(NamedTuple):
+    """A QEMU whose command line was seen."""
+
+    pid: int
+    start: int
+
+
+class Processes:
+    """The QEMUs of the domains, remembered so that a look at a known one costs one small file.
+
+    May be used from several threads, for one domain from one at a time. A look does not block, except that finding
+    a QEMU reads its command line, which the kernel may delay while that process is being mapped; one in D
+    is not read.
+
+    Arguments:
+        run_dir: folder with the pid files of the qemu driver.
+        proc: where procfs is mounted.
+        sleep: waits for seconds; called only between two looks at a main thread in D.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        run_dir: str = QEMU_RUN_DIR,
+        proc: str = PROC,
+        sleep: Callable[[float], object] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._run_dir = run_dir
+        self._proc = proc
+        self._sleep = sleep
+        self._clock = clock
+        self._known: dict[str, _Process] = {}
+        self._retry: dict[str, float] = {}
+
+    def __repr__(self) -> str:
+        return f"<Processes known={len(self._known)} unknown={len(self._retry)}>"
+
+    def stopped(self, uuid: str, name: str) -> str:
+        """Why a domain's QEMU will not answer its monitor.
+
+        Returns:
+            "T" when it is stopped (by a signal or a debugger), "D" when its main thread was in uninterruptible sleep
+            at two looks, else, or when it cannot be told, "".
+        """
+        found = self._look(uuid, name)
+        if not found:
+            return ""
+        pid, stat = found
+        if stat.state == "D":
+            self._sleep(SECOND_LOOK)
+            again = read_stat(pid, self._proc)
+            if not again or again.start != stat.start:
+                return ""
+            stat = again
+        return {"T": "T", "t": "T", "D": "D"}.get(stat.state, "")
+
+    def pid(self, uuid: str, name: str) -> int | None:
+        """The pid of a domain's QEMU, None when it cannot be told."""
+        found = self._look(uuid, name)
+        return found[0] if found else None
+
+    def keep(self, uuids: Iterable[str]) -> None:
+        """Forget all domains but these."""
+        wanted = set(uuids)
+        for memory in (self._known, self._retry):
+            for uuid in list(memory):
+                if uuid not in wanted:
+                    memory.pop(uuid, None)
+
+    def problem(self) -> str:
+        """Why the domains' processes cannot be seen, in words; empty when they can, or when there are none yet."""
+        try:
+            files = set(os.listdir(os.fsencode(self._run_dir))) - {b"driver.pid"}
+            seen = guests(self._run_dir, self._proc)
+        except OSError as error:
+            return f"{self._run_dir} cannot be listed: {error.strerror}"
+        if seen:
+            return ""
+        if not read_stat(1, self._proc):
+            return f"{self._proc} hides the processes of other users"
+        if any(entry.endswith(b".pid") for entry in files):
+            return f"no pid file in {self._run_dir} leads to a QEMU in {self._proc}"
+        return ""
+
+    def _look(self, uuid: str, name: str) -> tuple[int, Stat] | None:
+        """The pid of a domain's QEMU and what it is doing; None when it cannot be told."""
+        known = self._known.get(uuid)
+        if known:
+            stat = read_stat(known.pid, self._proc)
+            if stat and stat.start == known.start:
+                return known.pid, stat
+            self._known.pop(uuid, None)
+        elif self._clock() < self._retry.get(uuid, 0.0):
+            return None
+        for pid in _pids_of(name, self._run_dir):
+            stat = read_stat(pid, self._proc)
+            if stat and stat.state == "D":
+                # Its command line may not be readable until it wakes: libvirt's pid file and the name must do.
+                if stat.comm.startswith(b"qemu"):
+                    return pid, stat
+            elif stat and _is_guest(_guest(pid, self._proc), name, uuid):
+                self._known[uuid] = _Process(pid, stat.start)
+                self._retry.pop(uuid, None)
+                return pid, stat
+        self._retry[uuid] = self._clock() + RETRY
+        return None
+
+
+def _pids_of(name: str, run_dir: str) -> Iterator[int]:
+    """What the pid files say that may be a domain's: libvirt escapes the name as for XML, older ones did not.
+
+    Paths are bytes: inside collectd Python's idea of the file system's encoding depends on the locale.
+    """
+    for stem in dict.fromkeys((escape(name, {'"': "&quot;", "'": "&apos;"}), name)):
+        pid = _pid_in(os.path.join(os.fsencode(run_dir), stem.encode("utf-8", "surrogateescape") + b".pid"))
+        if pid and "/" not in stem:
+            yield pid
+
+
+def _pid_in(path: bytes) -> int | None:
+    """The number in a pid file."""
+    text = _read(path).strip()
+    return int(text) if text.isdigit() else None
+
+
+def _guest(pid: int, proc: str) -> Guest | None:
+    """What a process's command line says, if it is that of a QEMU started by libvirt."""
+    try:
+        with open(f"{proc}/{pid}/cmdline", "rb") as file:
+            arguments = file.read().split(b"\0")
+    except OSError:
+        return None
+    # libvirt puts both before anything an operator may have added to the command line.
+    options: dict[bytes, bytes] = {}
+    for option, value in zip(arguments, arguments[1:]):
+        if option in (b"-name", b"-uuid"):
+            options.setdefault(option, value)
+    if len(options) < 2:
+        return None
+    name = _GUEST_NAME.match(options[b"-name"])
+    if not name:
+        return None
+    return Guest(
+        name.group(1).replace(b",,", b",").decode("utf-8", "surrogateescape"),
+        options[b"-uuid"].decode("ascii", "replace").lower(),
+        pid,
+    )
+
+
+def _is_guest(guest: Guest | None, name: str, uuid: str) -> bool:
+    """Whether a process is that of the domain, by the UUID or, without one, by the name."""
+    if guest is None:
+        return False
+    return guest.uuid == uuid.lower() if uuid else guest.name == name
+
+
+def _read(path: bytes) -> bytes:
+    """The start of a small file; empty when it is not there or not for us."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+        try:
+            return os.read(file, 4096)
+        finally:
+            os.close(file)
+    except OSError:
+        return b""
