@@ -1,0 +1,329 @@
+"""The list of active domains, kept by a thread of its own.
+
+libvirt's list blocks as a whole while any domain's object lock is held, so it may cost this one thread and this one
+connection, never a reader. While it hangs, or libvirtd is away, the last good list stands.
+
+Polling is the truth; events only make it current sooner, and tell which descriptions to read again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Optional
+
+from virt2.domain import Description, Domain
+from virt2.errors import Disconnected, DomainGone, Error
+from virt2.pool import Budget
+
+log = logging.getLogger(__name__)
+
+HUNG_AFTER = 0.5
+"""Seconds in one attempt after which no reader waits for it any more. A list takes 1 ms, a description 0.3 ms."""
+SPACING = 0.1
+"""Seconds at least between two lists that only events asked for: a host that starts a hundred guests sends hundreds."""
+FIRST_RETRY = 1.0
+"""Seconds until the first new attempt after a failed one; doubled each time."""
+LONGEST_RETRY = 30.0
+"""Seconds between attempts at the most, or the interval where that is shorter."""
+
+_REQUEST = None
+
+Describe = Callable[[str, Callable[[str], str]], Description]
+"""Makes a description of a domain's XML, given a way to get the metadata of one namespace alone."""
+
+
+class Link(NamedTuple):
+    """Whether libvirt can be reached."""
+
+    up: bool
+    since: float
+    """Since when, monotonic seconds."""
+    reason: str
+    """libvirt's words when it cannot."""
+
+
+class _Entry(NamedTuple):
+    domain: Domain
+    described: Optional[float]
+    """When its description was asked for; None when that failed and is to be tried again."""
+
+
+class Inventory:
+    """The active domains and their descriptions.
+
+    Arguments:
+        hypervisor: makes connections (see `virt2.hypervisor.Hypervisor`).
+        budget: a list holds a worker of libvirtd like any other call.
+        describer: asked before descriptions are read; makes what turns XML into a description.
+        retry: longest time between two attempts to connect, seconds.
+        refresh: age at which a description is read again, seconds; 0 or less for never.
+        on_link: called from the inventory's thread when libvirt was lost or is back.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        hypervisor: Any,
+        budget: Budget,
+        describer: Callable[[], Describe],
+        *,
+        retry: float = LONGEST_RETRY,
+        refresh: float = 60.0,
+        on_link: Callable[[Link], None] = lambda link: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._hypervisor = hypervisor
+        self._budget = budget
+        self._describer = describer
+        self._retry = min(retry, LONGEST_RETRY)
+        self._refresh = refresh
+        self._on_link = on_link
+        self._clock = clock
+        self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+        self._entries: dict[str, _Entry] = {}
+        self._version = 0
+        self._listed_at: Optional[float] = None
+        self._attempt_since: Optional[float] = None
+        self._attempts = 0
+        self._next_attempt = 0.0
+        self._backoff = FIRST_RETRY
+        self._link: Optional[Link] = None
+        self._connection: Any = None
+        self._stale: set[str] = set()
+        self._said: set[tuple[str, str]] = set()
+        self._stopping = False
+        self.versions: tuple[str, str] = ("", "")
+        """What runs at the other end: libvirt's version, hypervisor with version; empty before the first connection."""
+
+    def __repr__(self) -> str:
+        state = "never connected" if self._link is None else "up" if self._link.up else "down"
+        return f"<Inventory {state} domains={len(self._entries)} version={self._version}>"
+
+    def start(self) -> None:
+        """Start the thread and ask for the first list."""
+        threading.Thread(target=self._run, name="virt2/list", daemon=True).start()
+        self._messages.put(_REQUEST)
+
+    def stop(self) -> None:
+        """Let the thread end when its call returns. Does not wait."""
+        self._stopping = True
+        self._messages.put(_REQUEST)
+
+    @property
+    def link(self) -> Optional[Link]:
+        """Whether libvirt can be reached; None before that is known."""
+        return self._link
+
+    @property
+    def listed(self) -> bool:
+        """Whether there ever was a complete list."""
+        return self._listed_at is not None
+
+    def hung_for(self) -> float:
+        """Seconds the attempt that is under way has taken; 0 when none is."""
+        since = self._attempt_since
+        return 0.0 if since is None else self._clock() - since
+
+    def domains(self) -> tuple[int, list[Domain]]:
+        """The last good list, and a number that changes with it."""
+        with self._changed:
+            return self._version, [entry.domain for entry in self._entries.values()]
+
+    @property
+    def version(self) -> int:
+        """Changes whenever a domain comes, goes or is described anew."""
+        return self._version
+
+    def refresh(self, max_age: float, timeout: float) -> bool:
+        """Ask for a list no older than `max_age` seconds and wait `timeout` seconds for it at the most.
+
+        Returns whether there is one. Does not wait where that is in vain: an attempt already hangs, or libvirt is away
+        and the next attempt is not due.
+        """
+        now = self._clock()
+        with self._changed:
+            if self._listed_at is not None and now - self._listed_at <= max_age and self._up():
+                return True
+            if self._attempt_since is not None and now - self._attempt_since > HUNG_AFTER:
+                return False
+            if self._link is not None and not self._link.up:
+                return False
+            seen = self._attempts
+            self._messages.put(_REQUEST)
+            self._changed.wait_for(lambda: self._attempts != seen, timeout)
+            return self._listed_at is not None and self._up() and self._clock() - self._listed_at <= max_age
+
+    def tell(self, event: Any) -> None:
+        """Take an event (see `virt2.hypervisor.Event`); called on libvirt's thread, only enqueues."""
+        self._messages.put(event)
+
+    def _up(self) -> bool:
+        return self._link is not None and self._link.up
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._await_reason()
+            if self._stopping:
+                break
+            with self._changed:
+                self._attempt_since = self._clock()
+            try:
+                self._attempt()
+            except Disconnected as error:
+                self._lost(str(error))
+            except Error as error:
+                self._say("", f"the list of domains could not be read: {error}")
+            except Exception:
+                log.exception("unexpected failure while the list of domains was read")
+            with self._changed:
+                self._attempt_since = None
+                self._attempts += 1
+                self._changed.notify_all()
+        self._disconnect()
+
+    def _await_reason(self) -> None:
+        """Wait for a request, for events and then a little for their like, or for when libvirt is to be tried again."""
+        while self._link is not None and not self._link.up:
+            pause = self._next_attempt - self._clock()
+            if pause <= 0 or self._stopping:
+                return
+            with contextlib.suppress(queue.Empty):
+                self._messages.get(timeout=pause)
+        message = self._messages.get()
+        earliest = (self._listed_at or 0.0) + SPACING
+        while message is not _REQUEST:
+            if message.uuid:
+                self._stale.add(message.uuid)
+            try:
+                message = self._messages.get(timeout=max(0.0, earliest - self._clock()))
+            except queue.Empty:
+                return
+        # A request is answered by a list made after it: events and requests that came before are served by it too.
+        while not self._messages.empty():
+            message = self._messages.get()
+            if message is not _REQUEST and message.uuid:
+                self._stale.add(message.uuid)
+
+    def _attempt(self) -> None:
+        if not self._budget.acquire(timeout=HUNG_AFTER):
+            return
+        try:
+            if self._connection is not None:
+                try:
+                    self._list()
+                    return
+                except Disconnected as error:
+                    # libvirtd may just have been restarted: it is lost only when it cannot be had anew.
+                    log.info("the connection to libvirt was lost: %s", error)
+                    self._disconnect()
+            self._connect()
+            self._list()
+        finally:
+            self._budget.release()
+
+    def _connect(self) -> None:
+        connection = self._hypervisor.connect()
+        try:
+            self.versions = connection.versions()
+            connection.watch(self.tell)
+        except Error:
+            connection.close()
+            raise
+        self._connection = connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _list(self) -> None:
+        asked = self._clock()
+        listed = self._connection.active()
+        self._found()
+        self._budget.review(line.uuid for line in listed)
+        stale, self._stale = self._stale, set()
+        new = []
+        with self._changed:
+            known = {line.uuid for line in listed}
+            for uuid in [uuid for uuid in self._entries if uuid not in known]:
+                del self._entries[uuid]
+                self._version += 1
+            for line in listed:
+                if line.uuid in stale or not self._is_current(line, asked):
+                    new.append(line)
+        self._said = {said for said in self._said if not said[0] or said[0] in known}
+        if new:
+            describe = self._describer()
+            for line in new:
+                self._read_description(line, describe)
+        with self._changed:
+            self._listed_at = asked
+
+    def _is_current(self, line: Any, now: float) -> bool:
+        entry = self._entries.get(line.uuid)
+        if entry is None or entry.described is None:
+            return False
+        if entry.domain.id != line.id or entry.domain.name != line.name:
+            return False
+        return self._refresh <= 0 or now - entry.described < self._refresh
+
+    def _read_description(self, line: Any, describe: Describe) -> None:
+        """Read one domain's XML; what cannot be had costs the description, not the domain."""
+        connection, asked = self._connection, self._clock()
+        described: Optional[float] = asked
+        before = self._entries.get(line.uuid)
+        try:
+            description = describe(connection.xml(line.uuid), lambda namespace: connection.metadata(line.uuid, namespace))
+        except DomainGone:
+            return
+        except Disconnected:
+            self._stale.add(line.uuid)
+            raise
+        except Error as error:
+            described = None
+            description = before.domain.description if before is not None else Description()
+            self._say(line.uuid, f"domain {line.name}: its description could not be read: {error}")
+        for problem in description.problems:
+            self._say(line.uuid, f"domain {line.name}: {problem}")
+        domain = Domain(line.uuid, line.name, line.id, description)
+        with self._changed:
+            self._entries[line.uuid] = _Entry(domain, described)
+            if before is None or before.domain != domain:
+                self._version += 1
+
+    def _say(self, uuid: str, text: str) -> None:
+        """Log a warning once for a domain."""
+        if (uuid, text) not in self._said:
+            self._said.add((uuid, text))
+            log.warning("%s", text)
+
+    def _found(self) -> None:
+        before, now = self._link, self._clock()
+        self._backoff = FIRST_RETRY
+        if before is None or not before.up:
+            self._link = Link(True, now, "")
+            if before is not None:
+                log.info("libvirt is back after %.0f s", now - before.since)
+                self._on_link(self._link)
+
+    def _lost(self, reason: str) -> None:
+        now, before = self._clock(), self._link
+        self._next_attempt = now + self._backoff
+        self._backoff = min(self._backoff * 2, max(FIRST_RETRY, self._retry))
+        if before is not None and not before.up:
+            return
+        self._link = Link(False, now, reason)
+        log.error(
+            "libvirt cannot be reached at %s: %s; nothing of its domains is reported until it can, tried again every %.0f s",
+            self._hypervisor.uri or "its default URI",
+            reason,
+            self._retry,
+        )
+        self._on_link(self._link)
+

@@ -1,0 +1,521 @@
+"""Bounded workers, and the one budget of libvirtd's workers that all of them share.
+
+Guarantees:
+
+* A job holds a *slot* of the budget from before its first call until its last call came back. A call that never
+  returns holds its slot for ever: libvirtd's worker is just as stuck, and another thread of ours would only take
+  one more.
+* A call cut off by a lost connection leaves its slot *charged*, for libvirtd's worker may still be in it.
+* At most one job of each kind runs for one domain, over all pools.
+* No lock is held while a job runs, a thread starts or a line is logged.
+
+Nothing here knows libvirt: a job is a callable that is given a connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Optional, Protocol
+
+from virt2.errors import Disconnected, Error
+
+log = logging.getLogger(__name__)
+
+SERVER = "server"
+"""Kind of a job whose calls need libvirtd alone (class A)."""
+MONITOR = "monitor"
+"""Kind of a job whose calls need the QEMU monitor (class B)."""
+
+BUSY_WORKERS = 4
+"""Workers of one pool that are working, not stalled: more do not make a read shorter (measured on 2 cores)."""
+STALLED_AFTER = 0.1
+"""Seconds in one call after which a worker is counted out and another stands in for it. Calls take 1 to 3 ms on a
+busy host; a false alarm costs one idle thread, waiting longer costs that much of every read that meets stuck domains."""
+TICK = 0.03
+"""Seconds between two looks for stalled workers while a read waits; small against STALLED_AFTER."""
+IDLE = 60.0
+"""Seconds without work after which a worker leaves and gives its connection back; longer than common intervals, so
+that steady work keeps its connections."""
+
+
+class Connection(Protocol):
+    """What a pool needs of a connection: the rest is between it and the jobs."""
+
+    @property
+    def alive(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+class Job:
+    """Calls made one after another for one domain.
+
+    Arguments:
+        uuid: the domain.
+        kind: `SERVER` or `MONITOR`.
+        work: called with the worker's connection and this job; says `doing` before each call.
+        answered: when the domain last answered a job of this kind (the pool's clock), None if it never did.
+        probe: it is made to find out whether a charged call is over; it may exceed the budget by one.
+    """
+
+    __slots__ = ("_clock", "answered", "kind", "not_before", "probe", "round", "since", "uuid", "what", "work")
+
+    def __init__(
+        self,
+        uuid: str,
+        kind: str,
+        work: Callable[[Any, Job], None],
+        answered: Optional[float] = None,
+        probe: bool = False,
+    ) -> None:
+        self.uuid = uuid
+        self.kind = kind
+        self.work = work
+        self.answered = answered
+        self.probe = probe
+        self.what = ""
+        self.since = 0.0
+        self.not_before = 0.0
+        self.round: Optional[Round] = None
+        self._clock: Callable[[], float] = time.monotonic
+
+    def __repr__(self) -> str:
+        return f"<Job {self.kind} {self.uuid} {self.what or 'queued'}>"
+
+    def doing(self, what: str) -> float:
+        """Note the call that is about to be made; returns the time on the pool's clock."""
+        self.what = what
+        self.since = self._clock()
+        return self.since
+
+
+class Again(Exception):
+    """Raised by a job that wants to be run once more, last of its read, after `delay` seconds at the earliest."""
+
+    def __init__(self, delay: float) -> None:
+        super().__init__(delay)
+        self.delay = delay
+
+
+class Round:
+    """The jobs of one read, and an event for when all of them are done."""
+
+    def __init__(self, pending: int) -> None:
+        self.pending = pending
+        self.done = threading.Event()
+        self.closed = False
+        """Its read has gone on: what is not in a call by now will not be."""
+        self.lost: Optional[Disconnected] = None
+        """The first loss of a connection among its jobs."""
+        if not pending:
+            self.done.set()
+
+
+class Charge:
+    """A call that was cut off while libvirtd may still be working on it."""
+
+    __slots__ = ("daemon", "pool", "since", "what")
+
+    def __init__(self, pool: Pool, what: str, since: float, daemon: object) -> None:
+        self.pool = pool
+        self.what = what
+        self.since = since
+        self.daemon = daemon
+
+
+class Budget:
+    """How many of libvirtd's workers may be held at a time, and which calls hold them.
+
+    Arguments:
+        size: the number of slots.
+        daemon: identity of the libvirtd that runs now, None when unknown; it changes when libvirtd is restarted.
+    """
+
+    def __init__(self, size: int, daemon: Callable[[], object] = lambda: None) -> None:
+        self.lock = threading.Lock()
+        self.in_flight: dict[tuple[str, str], Job] = {}
+        """Read without the lock by anybody; written under it."""
+        self.charges: dict[tuple[str, str], Charge] = {}
+        self._size = size
+        self._others = 0
+        self._daemon = daemon
+        self._pools: list[Pool] = []
+        self._wanted = threading.Condition(self.lock)
+        self._refused = False
+
+    def __repr__(self) -> str:
+        return f"<Budget size={self._size} used={self.used} charged={len(self.charges)}>"
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    @property
+    def used(self) -> int:
+        """Slots held by calls in flight or charged for calls that were cut off."""
+        return len(self.in_flight) + len(self.charges) + self._others
+
+    @property
+    def for_monitor(self) -> int:
+        """Slots that class B calls may use: with a budget over 2, one is set aside for class A."""
+        return self._size - 1 if self._size > 2 else self._size
+
+    def resize(self, size: int) -> None:
+        """Set the number of slots; below what is held now it waits until calls come back."""
+        with self.lock:
+            self._size = size
+            self._wake()
+
+    def acquire(self, timeout: float) -> bool:
+        """Take a slot for a class A call that belongs to no pool; False when none was free in `timeout` seconds."""
+        with self.lock:
+            if not self._wanted.wait_for(self._free, timeout):
+                return False
+            self._others += 1
+            return True
+
+    def release(self) -> None:
+        """Give back a slot taken with `acquire`."""
+        with self.lock:
+            self._others -= 1
+            self._wake()
+
+    def running(self, uuid: str, kind: str) -> Optional[Job]:
+        """The job of that kind that is in a call for the domain now."""
+        return self.in_flight.get((uuid, kind))
+
+    def charged(self, uuid: str) -> Optional[Charge]:
+        """The oldest call of that domain that was cut off and may still occupy libvirtd."""
+        with self.lock:
+            found = [charge for (charged, _), charge in self.charges.items() if charged == uuid]
+        return min(found, key=lambda charge: charge.since, default=None)
+
+    def discharge(self, uuid: str) -> None:
+        """libvirtd is known to be done with everything that was cut off for this domain."""
+        with self.lock:
+            for key in [key for key in self.charges if key[0] == uuid]:
+                self._drop(key)
+            self._wake()
+
+    def review(self, active: Iterable[str]) -> None:
+        """Drop the charges of domains that are gone, and of a libvirtd that is gone."""
+        alive = set(active)
+        daemon = self._daemon()
+        with self.lock:
+            for key, charge in list(self.charges.items()):
+                if key[0] not in alive or charge.daemon != daemon:
+                    self._drop(key)
+            self._wake()
+
+    def identity(self) -> object:
+        """Which libvirtd runs now; what a charge is tied to."""
+        return self._daemon()
+
+    def register(self, pool: Pool) -> None:
+        with self.lock:
+            self._pools.append(pool)
+
+    def take(self, pool: Pool, job: Job) -> None:
+        """Caller holds the lock and has found the job admissible."""
+        self.in_flight[job.uuid, job.kind] = job
+        if job.kind is MONITOR:
+            pool.monitor_held += 1
+
+    def give_back(self, pool: Pool, job: Job, charge: Optional[Charge]) -> None:
+        """Caller holds the lock."""
+        key = (job.uuid, job.kind)
+        del self.in_flight[key]
+        if charge is not None and key not in self.charges:
+            self.charges[key] = charge
+        elif job.kind is MONITOR:
+            pool.monitor_held -= 1
+        self._wake()
+
+    def refuse(self) -> None:
+        """Caller holds the lock; somebody found no slot and wants to hear when there may be one."""
+        self._refused = True
+
+    def _free(self) -> bool:
+        self._refused = True
+        return self.used < self._size
+
+    def _drop(self, key: tuple[str, str]) -> None:
+        charge = self.charges.pop(key)
+        if key[1] is MONITOR:
+            charge.pool.monitor_held -= 1
+
+    def _wake(self) -> None:
+        if self._refused:
+            self._refused = False
+            self._wanted.notify_all()
+            for pool in self._pools:
+                pool.wanted.notify_all()
+
+
+class Worker:
+    """One thread of a pool, with a connection of its own."""
+
+    __slots__ = ("connection", "daemon", "job", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.daemon: object = None
+        """The libvirtd at the other end of the connection."""
+        self.job: Optional[Job] = None
+        self.connection: Optional[Connection] = None
+
+
+class Pool:
+    """The workers of one reader.
+
+    Arguments:
+        name: the reader's.
+        budget: shared by all pools.
+        connect: makes a connection; may block, may raise `Disconnected`.
+        share: how many class B calls of this pool may be in flight at a time.
+        clock: monotonic seconds.
+        wait: waits on an event for so many seconds and says whether it is set.
+        spawn: starts a named daemon thread.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        budget: Budget,
+        connect: Callable[[], Connection],
+        *,
+        share: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
+        spawn: Optional[Callable[[str, Callable[[], None]], None]] = None,
+    ) -> None:
+        self.name = name
+        self.share = share
+        self.monitor_held = 0
+        """Slots of class B calls, charged ones included. Under the budget's lock."""
+        self.wanted = threading.Condition(budget.lock)
+        self._budget = budget
+        self._connect = connect
+        self._clock = clock
+        self._wait = wait
+        self._spawn = spawn or _start_thread
+        self._server: deque[Job] = deque()
+        self._monitor: deque[Job] = deque()
+        self._workers: set[Worker] = set()
+        self._idle = 0
+        self._count = 0
+        self._stopping = False
+        budget.register(self)
+
+    def __repr__(self) -> str:
+        queued = len(self._server) + len(self._monitor)
+        return f"<Pool {self.name} share={self.share} busy={self.busy} stalled={self.stalled} queued={queued}>"
+
+    @property
+    def workers(self) -> int:
+        return len(self._workers)
+
+    @property
+    def busy(self) -> int:
+        """Workers that are inside a job."""
+        return sum(worker.job is not None for worker in tuple(self._workers))
+
+    @property
+    def stalled(self) -> int:
+        """Workers whose call has been in flight for longer than calls take."""
+        return len(self._stalled_since(self._clock()))
+
+    def stuck(self, age: float) -> int:
+        """Workers whose call has been in flight for more than `age` seconds."""
+        now = self._clock()
+        return sum(1 for since in self._stalled_since(now) if now - since > age)
+
+    def run(self, jobs: Iterable[Job], deadline: float) -> tuple[Round, list[Job]]:
+        """Work through the jobs until all are done or the deadline has passed.
+
+        Class A jobs go first. Jobs still in a call at the deadline stay with their workers, to end when they end.
+
+        Returns the round, and the jobs that were never begun or were waiting to be tried again.
+        """
+        jobs = list(jobs)
+        this = Round(len(jobs))
+        with self._budget.lock:
+            for job in jobs:
+                job.round = this
+                job._clock = self._clock
+                (self._server if job.kind is SERVER else self._monitor).append(job)
+        while not this.done.is_set():
+            self.reinforce()
+            remaining = deadline - self._clock()
+            if remaining <= 0:
+                break
+            self._wait(this.done, min(TICK, remaining))
+        return this, self._withdraw(this)
+
+    def reinforce(self) -> None:
+        """Have as many working threads as the queue can use and the budget admits."""
+        with self._budget.lock:
+            queued = len(self._server) + len(self._monitor)
+            working = self.busy - self.stalled
+            missing = min(BUSY_WORKERS, queued) - working
+            if missing <= 0 or self._stopping:
+                return
+            self.wanted.notify(missing)
+            missing = min(missing - self._idle, self._budget.size - self._budget.used)
+            recruits = []
+            for _ in range(missing):
+                self._count += 1
+                worker = Worker(f"virt2/{self.name[:5]}/{self._count}"[:15])
+                self._workers.add(worker)
+                recruits.append(worker)
+        for worker in recruits:
+            self._spawn(worker.name, lambda worker=worker: self._work(worker))  # type: ignore[misc]
+
+    def stop(self) -> None:
+        """Let idle workers leave; those inside a call leave when it returns. Does not wait."""
+        with self._budget.lock:
+            self._stopping = True
+            self._server.clear()
+            self._monitor.clear()
+            self.wanted.notify_all()
+
+    def _withdraw(self, this: Round) -> list[Job]:
+        with self._budget.lock:
+            this.closed = True
+            left = [*self._server, *self._monitor]
+            self._server.clear()
+            self._monitor.clear()
+        return left
+
+    def _work(self, worker: Worker) -> None:
+        """The body of a worker's thread."""
+        while True:
+            job = self._next(worker)
+            if job is None:
+                break
+            failure: Optional[Exception] = None
+            again: Optional[Again] = None
+            try:
+                self._perform(worker, job)
+            except Again as wish:
+                again = wish
+            except Error as error:
+                failure = error
+            except Exception as error:
+                log.exception("unexpected failure of %s for domain %s", job.what, job.uuid)
+                failure = error
+            self._settle(worker, job, failure, again)
+        if worker.connection is not None:
+            worker.connection.close()
+
+    def _perform(self, worker: Worker, job: Job) -> None:
+        if worker.connection is not None and not worker.connection.alive:
+            worker.connection.close()
+            worker.connection = None
+        if worker.connection is None:
+            job.doing("connect")
+            worker.daemon = self._budget.identity()
+            worker.connection = self._connect()
+            job.doing("")
+        job.work(worker.connection, job)
+
+    def _next(self, worker: Worker) -> Optional[Job]:
+        """Wait for a job this pool may run; None when the worker is to leave."""
+        with self._budget.lock:
+            while not self._stopping:
+                job, pause = self._admissible()
+                if job is not None:
+                    self._budget.take(self, job)
+                    job.doing("")
+                    worker.job = job
+                    return job
+                self._idle += 1
+                told = self.wanted.wait(pause)
+                self._idle -= 1
+                if not told and pause == IDLE and not self._server and not self._monitor:
+                    break
+            self._workers.discard(worker)
+            return None
+
+    def _admissible(self) -> tuple[Optional[Job], float]:
+        """The next job that may run now, else how long to wait for one. Caller holds the lock."""
+        job = self._next_server()
+        if job is not None:
+            return job, 0.0
+        return self._next_monitor()
+
+    def _next_server(self) -> Optional[Job]:
+        """Class A takes any free slot."""
+        while self._server:
+            if self._budget.used >= self._budget.size + self._server[0].probe:
+                self._budget.refuse()
+                return None
+            job = self._server.popleft()
+            if self._startable(job):
+                return job
+        return None
+
+    def _next_monitor(self) -> tuple[Optional[Job], float]:
+        """Class B leaves the slot that is set aside for class A, and keeps to the pool's share. The last slot of a
+        share with stalled calls is for domains that answered since the first of those was made."""
+        budget = self._budget
+        soonest = IDLE
+        if not self._monitor:
+            return None, soonest
+        if budget.used >= budget.for_monitor or self.monitor_held >= self.share:
+            budget.refuse()
+            return None, soonest
+        now = self._clock()
+        first_stalled = None
+        if self.share > 1 and self.monitor_held == self.share - 1:
+            first_stalled = min(self._stalled_since(now), default=None)
+        for job in tuple(self._monitor):
+            if job.not_before > now:
+                soonest = min(soonest, job.not_before - now)
+            elif first_stalled is None or (job.answered is not None and job.answered > first_stalled):
+                self._monitor.remove(job)
+                if self._startable(job):
+                    return job, 0.0
+        budget.refuse()
+        return None, soonest
+
+    def _startable(self, job: Job) -> bool:
+        """A domain that changed readers may still be in a call of its former pool: then this job is dropped."""
+        if (job.uuid, job.kind) in self._budget.in_flight:
+            self._count_down(job)
+            return False
+        return True
+
+    def _settle(self, worker: Worker, job: Job, failure: Optional[Exception], again: Optional[Again]) -> None:
+        charge = None
+        if isinstance(failure, Disconnected) and job.what not in ("", "connect"):
+            charge = Charge(self, job.what, job.since, worker.daemon)
+        with self._budget.lock:
+            worker.job = None
+            self._budget.give_back(self, job, charge)
+            if job.round is not None and isinstance(failure, Disconnected):
+                job.round.lost = job.round.lost or failure
+            if again is not None and job.round is not None and not job.round.closed:
+                job.not_before = self._clock() + again.delay
+                self._monitor.append(job)
+            else:
+                self._count_down(job)
+
+    def _count_down(self, job: Job) -> None:
+        if job.round is not None:
+            job.round.pending -= 1
+            if not job.round.pending:
+                job.round.done.set()
+
+    def _stalled_since(self, now: float) -> list[float]:
+        """When the call in flight of each stalled worker was made."""
+        jobs = [worker.job for worker in tuple(self._workers)]
+        return [job.since for job in jobs if job is not None and now - job.since > STALLED_AFTER]
+
+
+def _start_thread(name: str, body: Callable[[], None]) -> None:
+    threading.Thread(target=body, name=name, daemon=True).start()
