@@ -1,0 +1,222 @@
+"""From what collectd hands over for one option to the value virt2 works with.
+
+collectd knows three kinds of value: text, numbers (all of them ``float``) and booleans. Operators quote and do not
+quote as they please, so a quoted number is a number, and a whole number is text where text is wanted: a domain called
+``12`` arrives as ``12.0``. What has lost something on the way (``1.10`` is ``1.1`` by then) is refused with the advice
+to quote it.
+
+A parser is called with the key, for its error, and the values written behind it; it raises BadSetting. The functions
+here that are no parsers themselves build one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar, Union
+
+from virt2.errors import BadSetting
+from virt2.matching import Match
+
+T = TypeVar("T")
+
+NAME_BYTES = 127
+"""What collectd keeps of each part of an identifier, in bytes; the rest it cuts off without a word."""
+
+LONGEST = 86400.0
+"""Most seconds an option accepts: collectd's own limit for an interval (MaxReadInterval)."""
+SHORTEST = 0.001
+"""Fewest seconds an option accepts; clear of the 2^-30 s that collectd rounds to, where 0 would mean the default."""
+
+_EXACT = 2.0**53
+"""From here on a float no longer holds every whole number."""
+_SHOWN = 80
+"""Characters of a value in a message: collectd cuts a line after 1,023 bytes, and what is accepted must fit too."""
+_SHOWN_VALUES = 6
+_NUMBER = re.compile(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", re.ASCII)
+_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+class Foreign(NamedTuple):
+    """A value that no option can be; only its looks are kept."""
+
+    shown: str
+
+
+Value = Union[str, float, bool, Foreign]
+
+
+class Written(tuple[Value, ...]):
+    """The values behind one key; its ``repr`` is what an operator recognises."""
+
+    def __repr__(self) -> str:
+        if not self:
+            return "without a value"
+        return " ".join(map(_shown, self[:_SHOWN_VALUES])) + (" ..." if len(self) > _SHOWN_VALUES else "")
+
+
+def written(values: object) -> Written:
+    """Take over a config node's values, whatever they are; never raises."""
+    if not isinstance(values, (tuple, list)):
+        values = () if values is None else (values,)
+    return Written(map(_plain, values))
+
+
+def _plain(value: object) -> Value:
+    if isinstance(value, (str, float, bool)):
+        return value
+    if isinstance(value, int) and abs(value) <= _EXACT:
+        return float(value)
+    if isinstance(value, bytes):  # how collectd hands over text that is not UTF-8
+        return Foreign(repr(value[:_SHOWN]))
+    return Foreign(f"<{type(value).__name__}>")
+
+
+def _shown(value: Value) -> str:
+    if isinstance(value, Foreign):
+        text = value.shown
+    elif isinstance(value, bool):
+        text = "true" if value else "false"
+    elif isinstance(value, float):
+        text = str(int(value)) if abs(value) < _EXACT and value.is_integer() else repr(value)
+    else:
+        text = repr(value[:_SHOWN])
+        return text if len(value) <= _SHOWN else f"{text}..."
+    return text
+
+
+Parser = Callable[[str, Written], T]
+
+
+def boolean(key: str, values: Written) -> bool:
+    """Read ``true`` or ``false`` and what collectd takes for them, quoted or not."""
+    value = _single(values)
+    if isinstance(value, str):
+        value = _BOOLEANS.get(value.strip().lower())
+    if not isinstance(value, bool):
+        raise BadSetting(key, values, "true or false")
+    return value
+
+
+def seconds(key: str, values: Written) -> float:
+    """Read a duration in seconds that something is waited for or repeated after."""
+    value = _number(values)
+    if not SHORTEST <= value <= LONGEST:
+        raise BadSetting(key, values, f"a number of seconds greater than 0, from {SHORTEST:g} to {LONGEST:.0f}")
+    return value
+
+
+def seconds_or_never(key: str, values: Written) -> float:
+    """Read an age in seconds; 0 and less mean never, which is read as infinity."""
+    value = _number(values)
+    if not math.isfinite(value):
+        raise BadSetting(key, values, "a number of seconds, or 0 for never")
+    return value if value > 0 else math.inf
+
+
+def count_or_auto(most: int) -> Parser[int | None]:
+    """Build the parser of a whole number from 1 to ``most``, or ``auto``, which is read as None."""
+
+    def parse(key: str, values: Written) -> int | None:
+        value = _single(values)
+        if isinstance(value, str) and value.strip().lower() == "auto":
+            return None
+        count = _number(values)
+        if not (1 <= count <= most and count.is_integer()):
+            raise BadSetting(key, values, f"a whole number from 1 to {most}, or auto")
+        return int(count)
+
+    return parse
+
+
+def text(accepted: str, suits: Callable[[str], bool], if_empty: str = "") -> Parser[str]:
+    """Build the parser of one text without control characters for which ``suits`` holds.
+
+    Args:
+        accepted: the same in words.
+        suits: tells whether it is accepted.
+        if_empty: what an empty text that is accepted stands for.
+    """
+
+    def parse(key: str, values: Written) -> str:
+        value = _text(_single(values))
+        if value is None or not _is_clean(value) or not suits(value):
+            raise BadSetting(key, values, accepted + _quote_hint(values))
+        return value or if_empty
+
+    return parse
+
+
+def words(
+    allowed: Sequence[str], fewest: int, most: int, last: str | None = None, remark: str = ""
+) -> Parser[tuple[str, ...]]:
+    """Build the parser of a few words out of ``allowed``, quoted together or each on its own.
+
+    Args:
+        fewest, most: how many.
+        last: a word after which nothing is read; it is not part of the result.
+        remark: said after what is accepted.
+    """
+    known = (*allowed, last) if last else tuple(allowed)
+    accepted = f"{fewest} to {most} of {', '.join(known)}{remark}"
+
+    def parse(key: str, values: Written) -> tuple[str, ...]:
+        found: list[str] = []
+        for value in values:
+            if not isinstance(value, str):
+                raise BadSetting(key, values, accepted)
+            found += value.lower().split()
+        if last in found:
+            found = found[: found.index(last)]
+        if not fewest <= len(found) <= most or not set(found) <= set(allowed):
+            raise BadSetting(key, values, accepted)
+        return tuple(found)
+
+    return parse
+
+
+def matches(key: str, values: Written) -> tuple[Match, ...]:
+    """Read one or more entries, each a text to compare with or a ``/pattern/``; blanks around them do not count."""
+    accepted = "a text without NUL or a /POSIX extended regular expression/"
+    entries = []
+    for value in values:
+        entry = (_text(value) or "").strip()
+        if not entry or "\0" in entry:
+            raise BadSetting(key, values, accepted + _quote_hint(values))
+        try:
+            entries.append(Match(entry))
+        except ValueError as error:
+            raise BadSetting(key, values, f"{accepted}, and in this one {error}") from error
+    if not entries:
+        raise BadSetting(key, values, accepted)
+    return tuple(entries)
+
+
+def _single(values: Written) -> Value | None:
+    return values[0] if len(values) == 1 else None
+
+
+def _number(values: Written) -> float:
+    """Give the one number, quoted or not; NaN, which compares with nothing, when there is none."""
+    value = _single(values)
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return float(value)
+    return value if isinstance(value, float) else math.nan
+
+
+def _text(value: Value | None) -> str | None:
+    """Give the text, or the digits of a whole number that collectd cannot have changed."""
+    if isinstance(value, float) and value.is_integer() and 0 <= value < _EXACT:
+        return str(int(value))
+    return value if isinstance(value, str) else None
+
+
+def _quote_hint(values: Written) -> str:
+    return "; put it in quotes" if any(isinstance(value, (float, bool)) for value in values) else ""
+
+
+def _is_clean(value: str) -> bool:
+    """Tell whether there are no control characters and nothing that UTF-8 cannot hold."""
+    return not any(unicodedata.category(char) in ("Cc", "Cs") for char in value)

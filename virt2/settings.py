@@ -1,0 +1,221 @@
+"""Settings: every option with its name, its default, what it accepts and why you would change it.
+
+Each option is declared once, as a field of Settings. OPTIONS is that declaration as a table, for reading it from the
+configuration and for the documentation, which a test compares with it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from virt2 import parsers
+from virt2.matching import Match
+
+MOST_AUTOMATIC = 4
+"""Automatic readers that ``Instances auto`` may make: collectd has 5 read threads by default."""
+MOST_INSTANCES = 128
+MOST_WORKERS = 1000
+MOST_TIMEOUT = 1.5
+"""Seconds a read may wait so that the daemon, which waits for its reads, still exits in under 2 s."""
+
+_XML_NAME = re.compile(r"[^\W\d][\w.-]*")
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A reader that the configuration asks for by name, with the tags it takes."""
+
+    name: str
+    tags: tuple[Match, ...] = ()
+
+
+class Option(NamedTuple):
+    """One line of the option table."""
+
+    key: str
+    """As collectd's configuration spells it; case does not matter there."""
+    default_text: str
+    """The default as the documentation writes it; may be empty."""
+    meaning: str
+    """In one line, with units, what it does and why you would change it."""
+    parser: parsers.Parser[Any] | None
+    """Reads its values; None for what is not a plain option but a block."""
+    field: str = ""
+    """Where Settings keep it."""
+
+
+def _option(key: str, default: Any, default_text: str, parser: parsers.Parser[Any] | None, meaning: str) -> Any:
+    return dataclasses.field(default=default, metadata={"option": Option(key, default_text, meaning, parser)})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is configured; times are in seconds, and None means that virt2 decides."""
+
+    connection: str = _option(
+        "Connection",
+        "qemu:///system",
+        "qemu:///system",
+        parsers.text("one libvirt URI without control characters", lambda value: True, if_empty="qemu:///system"),
+        "URI of the libvirt to watch. Change it for another driver or a remote host. Empty means the default: libvirt's "
+        "own choice would depend on the user and the environment of the daemon.",
+    )
+    interval: float | None = _option(
+        "Interval",
+        None,
+        "collectd's interval",
+        parsers.seconds,
+        "Seconds between two reads. Change it to read domains more or less often than everything else collectd reads.",
+    )
+    refresh_interval: float = _option(
+        "RefreshInterval",
+        60.0,
+        "60",
+        parsers.seconds_or_never,
+        "Seconds after which what is known of a domain (tag, disks, interfaces) is read again, 0 for never because of "
+        "age. Lower it where libvirt has no metadata events (before 3.0) and tags change.",
+    )
+    plugin_name: str = _option(
+        "PluginName",
+        "virt2",
+        "virt2",
+        parsers.text(
+            f"1 to {parsers.NAME_BYTES} bytes without / and control characters",
+            lambda value: 0 < len(value.encode()) <= parsers.NAME_BYTES and "/" not in value,
+        ),
+        "The plugin part of every identifier. `virt` continues the series of the C plugin.",
+    )
+    instances: int | None = _option(
+        "Instances",
+        None,
+        "auto",
+        parsers.count_or_auto(MOST_INSTANCES),
+        f"Number of automatic readers, 1 to {MOST_INSTANCES}, or `auto`: one per group of domains at start, at most "
+        f"{MOST_AUTOMATIC}; 1 where it is left out and there are `<Instance>` blocks. Raise it together with "
+        "collectd's ReadThreads.",
+    )
+    explicit_instances: tuple[Instance, ...] = _option(
+        "Instance",
+        (),
+        "none",
+        None,
+        'A block, `<Instance "name">`: a reader of its own for the domains whose tag one of its `Tag` entries matches. '
+        "Use it to keep the domains of one storage apart from the rest.",
+    )
+    tag_namespace: str = _option(
+        "TagNamespace",
+        "http://ovirt.org/ovirtmap/tag/1.0",
+        "http://ovirt.org/ovirtmap/tag/1.0",
+        parsers.text("one XML namespace URI, not empty", bool),
+        "XML namespace of the element in a domain's metadata that holds its tag. Change it to use one you already set.",
+    )
+    tag_element: str = _option(
+        "TagElement",
+        "tag",
+        "tag",
+        parsers.text("the name of one XML element, without a prefix", lambda value: bool(_XML_NAME.fullmatch(value))),
+        "Name of that element, without its prefix.",
+    )
+    partition_by: tuple[str, ...] = _option(
+        "PartitionBy",
+        ("tag", "storage"),
+        "tag storage",
+        parsers.words(("tag", "storage"), 1, 2),
+        "What places a domain: its `tag`, its `storage` domain, or both, the tag first. `tag` alone leaves all "
+        "untagged domains to reader 0.",
+    )
+    workers: int | None = _option(
+        "Workers",
+        None,
+        "auto",
+        parsers.count_or_auto(MOST_WORKERS),
+        "Most calls to libvirtd in flight at once, or `auto`: half of its `max_workers`, 4 where that cannot be "
+        "learnt. Lower it where others need libvirtd more.",
+    )
+    timeout: float | None = _option(
+        "Timeout",
+        None,
+        f"half the interval, at most {MOST_TIMEOUT:g}",
+        parsers.seconds,
+        f"Seconds a read may take, never more than its interval. Over {MOST_TIMEOUT:g} the daemon may need more than "
+        "2 s to exit.",
+    )
+    strict: bool = _option(
+        "StrictConfig",
+        False,
+        "false",
+        parsers.boolean,
+        "Whether a bad value or an unknown key stops the daemon. Turn it on where configurations are tested first.",
+    )
+    hostname_format: tuple[str, ...] = _option(
+        "HostnameFormat",
+        ("name",),
+        "name",
+        parsers.words(("name", "uuid", "hostname"), 1, 4, remark=" (metadata is not supported yet)"),
+        "The host part of a domain's identifiers: `name`, `uuid` and `hostname` (the host's) in the order given, "
+        "joined by `:`. Change it where names are not unique.",
+    )
+    plugin_instance_format: tuple[str, ...] = _option(
+        "PluginInstanceFormat",
+        (),
+        "",
+        parsers.words(("name", "uuid"), 0, 3, last="none", remark=" (metadata is not supported yet)"),
+        "The plugin instance of a domain's identifiers: `name` and `uuid`, joined by `:`; `none` ends the list.",
+    )
+    pre_scan: bool = _option(
+        "PreScan",
+        True,
+        "true",
+        parsers.boolean,
+        "Whether libvirt is asked, before a domain's monitor is used, if somebody else is in it. Turn it off only to "
+        "save a cheap call per domain.",
+    )
+    host_pre_scan: bool = _option(
+        "HostPreScan",
+        True,
+        "true",
+        parsers.boolean,
+        "Whether a domain's QEMU process is looked at in `/proc` first. Turn it off where virt2 shall not look there.",
+    )
+    stuck_after: float = _option(
+        "StuckAfter",
+        2.0,
+        "2",
+        parsers.seconds,
+        "Seconds after which a monitor that does not answer is reported as blocked. Raise it where guests pause for "
+        "longer and are well.",
+    )
+    admin_connection: str = _option(
+        "AdminConnection",
+        "",
+        "derived from Connection",
+        parsers.text("one libvirt-admin URI without control characters", lambda value: True),
+        "URI of libvirt's admin interface, which tells how many workers libvirtd has. Set it for a split daemon, such "
+        "as `virtqemud:///system`.",
+    )
+
+    def timeout_for(self, interval: float) -> float:
+        """Give the seconds a read may take that is repeated every ``interval`` seconds."""
+        if self.timeout is None:
+            return min(interval / 2, MOST_TIMEOUT)
+        return min(self.timeout, interval)
+
+
+OPTIONS: tuple[Option, ...] = tuple(
+    field.metadata["option"]._replace(field=field.name) for field in dataclasses.fields(Settings)
+)
+"""Every option of a ``<Module virt2>`` block."""
+
+INSTANCE_OPTIONS: tuple[Option, ...] = (
+    Option(
+        "Tag",
+        "none",
+        "The tag, or `/regex/` of tags, whose domains this reader takes; several are allowed.",
+        parsers.matches,
+        "tags",
+    ),
+)
+"""Every option of an ``<Instance>`` block."""
