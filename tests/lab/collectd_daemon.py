@@ -1,0 +1,142 @@
+"""The real collectd, inside a lab, with everything it writes kept in files."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Mapping
+
+from .process import Process
+from .waiting import wait_for
+
+if TYPE_CHECKING:
+    from .machine import Lab
+
+ROOT = Path(__file__).resolve().parents[2]
+START_TIMEOUT = 20.0
+"""Seconds until collectd has read its configuration and begins to read; a tenth of one when the machine is idle."""
+STOP_TIMEOUT = 30.0
+"""Seconds; above any exit a test would call slow, so that the test can say so itself."""
+DATE_SUFFIX = len("-2024-01-31")
+"""The csv plugin starts a file a day."""
+
+CONFIG = """\
+Hostname "collectd"
+FQDNLookup false
+Interval {interval:g}
+BaseDir "{folder}"
+PIDFile "{folder}/collectd.pid"
+TypesDB "/usr/share/collectd/types.db"
+LoadPlugin logfile
+<Plugin logfile>
+  LogLevel info
+  File "{folder}/collectd.log"
+  Timestamp true
+  PrintSeverity true
+</Plugin>
+LoadPlugin csv
+<Plugin csv>
+  DataDir "{folder}/csv"
+  StoreRates false
+</Plugin>
+Include "{folder}/conf.d/*.conf"
+"""
+
+Identifier = tuple[str, str, str]
+"""Host, plugin[-plugin instance], type[-type instance]."""
+Point = tuple[float, tuple[float, ...]]
+"""Time in seconds since the epoch, and the values in the order of the type's data sources."""
+
+
+def python_module(name: str, settings: str = "", path: Path = ROOT) -> str:
+    """A drop-in that loads a Python module into collectd and hands it its settings."""
+    return f"""\
+LoadPlugin python
+<Plugin python>
+  ModulePath "{path}"
+  LogTraces true
+  Import "{name}"
+  <Module {name}>
+    {settings}
+  </Module>
+</Plugin>
+"""
+
+
+class Collectd:
+    """A collectd in the foreground; a context manager that starts and stops it.
+
+    Arguments:
+        folder: an existing folder of this collectd's own.
+        drop_ins: name of a file in its include folder, ending in `.conf`, to the file's text.
+        interval: seconds, the global one.
+    """
+
+    def __init__(self, lab: Lab, folder: str | Path, drop_ins: Mapping[str, str], interval: float = 1.0) -> None:
+        self._lab = lab
+        self._folder = Path(folder).resolve()
+        self._process: Process | None = None
+        (self._folder / "conf.d").mkdir()
+        (self._folder / "collectd.conf").write_text(CONFIG.format(folder=self._folder, interval=interval))
+        for name, text in drop_ins.items():
+            (self._folder / "conf.d" / name).write_text(text)
+
+    def __enter__(self) -> Collectd:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def process(self) -> Process:
+        """The daemon that runs, or ran last."""
+        if self._process is None:
+            raise RuntimeError("collectd was not started")
+        return self._process
+
+    def start(self) -> None:
+        """Start it and return when its read loop begins; what earlier runs wrote stays."""
+        starts = self.log.count("entering read-loop")
+        argv = ["collectd", "-f", "-C", str(self._folder / "collectd.conf")]
+        self._process = self._lab.popen(argv, log=self._folder / "output")
+
+        def reading() -> bool:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"collectd ended with {self.process.exit_code}: {self.output}{self.log}")
+            return self.log.count("entering read-loop") > starts
+
+        try:
+            wait_for(reading, START_TIMEOUT, "collectd reads")
+        except TimeoutError:
+            self.stop()
+            raise
+
+    def stop(self) -> float:
+        """Send SIGTERM and return the seconds until it had ended; its exit code is in `process`."""
+        return self.process.stop(STOP_TIMEOUT)
+
+    @property
+    def log(self) -> str:
+        """All that was logged, of level info and above; notifications are in it too."""
+        path = self._folder / "collectd.log"
+        return path.read_text() if path.exists() else ""
+
+    @property
+    def output(self) -> str:
+        """What it wrote to stdout and stderr: normally nothing after the start."""
+        return (self._folder / "output").read_text()
+
+    def series(self) -> dict[Identifier, list[Point]]:
+        """Everything written so far, oldest first."""
+        found: dict[Identifier, list[Point]] = defaultdict(list)
+        for path in sorted((self._folder / "csv").glob("*/*/*")):
+            host, plugin, name = path.parts[-3:]
+            points = found[host, plugin, name[:-DATE_SUFFIX]]
+            with open(path, newline="") as file:
+                rows = csv.reader(file)
+                next(rows, None)
+                for row in rows:
+                    points.append((float(row[0]), tuple(float(value) for value in row[1:])))
+        return dict(found)
