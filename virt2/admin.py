@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from virt2 import errors
 
@@ -31,6 +31,10 @@ SYSTEM_RUN_DIR = "/run/libvirt"
 DAEMONS = {"qemu": "virtqemud", "lxc": "virtlxcd", "xen": "virtxend", "vz": "virtvzd", "ch": "virtchd"}
 """Drivers that live in a daemon, and the daemon that has the driver to itself where libvirt is split into several.
 Other drivers (``test``, ``esx``, ...) run inside the client: nobody's workers are used."""
+
+
+SLOW = 1.0
+"""Seconds after which an attempt itself is the reason for not knowing: it takes under 1 ms when all is well."""
 
 
 class AdminUnavailable(errors.Error):
@@ -94,16 +98,21 @@ def admin_uri(
     Raises:
         AdminUnavailable: no daemon of this host is behind the connection, or none has an admin socket.
     """
-    uri = urlsplit(connection_uri or ("qemu:///system" if os.geteuid() == 0 else "qemu:///session"))
+    connection_uri = connection_uri or ("qemu:///system" if os.geteuid() == 0 else "qemu:///session")
+    try:
+        uri = urlsplit(connection_uri)
+    except ValueError as error:
+        raise AdminUnavailable(f"{connection_uri} is not a URI: {error}") from error
     if uri.scheme == "libvirtd" or uri.scheme in DAEMONS.values():
         return (Server(connection_uri, uri.scheme),)
     driver, _, transport = uri.scheme.partition("+")
     if uri.netloc or transport not in ("", "unix"):
         raise AdminUnavailable(f"{connection_uri} is served over the network, libvirt-admin only works locally")
-    if driver not in DAEMONS or uri.path not in ("/", "/system", "/session"):
+    if driver not in DAEMONS or uri.path not in ("", "/", "/system", "/session"):
         raise AdminUnavailable(f"{connection_uri} is not served by a libvirt daemon")
     level = "session" if uri.path == "/session" else "system"
-    socket = parse_qs(uri.query).get("socket", [""])[0]
+    parameters = dict(part.partition("=")[::2] for part in uri.query.split("&"))
+    socket = unquote(parameters.get("socket", ""))
     if socket:
         folder = os.path.dirname(socket)
     elif level == "session":
@@ -117,7 +126,7 @@ def admin_uri(
     for name in names:
         path = os.path.join(folder, "libvirt-admin-sock" if name == "libvirtd" else f"{name}-admin-sock")
         if os.path.exists(path):
-            query = f"?socket={quote(path)}" if socket or folder != SYSTEM_RUN_DIR else ""
+            query = f"?socket={quote(path)}" if folder != SYSTEM_RUN_DIR else ""
             servers.append(Server(f"{name}:///{level}{query}", name))
     if not servers:
         raise AdminUnavailable(f"no admin socket of {' or '.join(names)} in {folder}")
@@ -299,7 +308,7 @@ class AdminPoller:
         self._began: float | None = None  # when the attempt now in flight began
         self._limits: Limits | None = None
         self._taken: float | None = None  # when the attempt that gave the limits began
-        self._failure = "not asked yet"
+        self._failure = "no answer yet"
 
     def __repr__(self) -> str:
         state = "stopped" if self._stopped else "idle" if self._began is None else "asking"
@@ -315,13 +324,19 @@ class AdminPoller:
             if self._thread is not None:
                 return
             thread = self._thread = threading.Thread(target=self._run, name="virt2/admin", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # No threads left in this process: said as the reason, and tried again at the next poke.
+            with self._changed:
+                self._thread, self._failure = None, str(error)
 
     def wait(self, timeout: float) -> bool:
         """Wait until every poke made so far is settled, by an answer or a refusal; False after `timeout` seconds."""
         with self._changed:
             asked = self._asked
-            return self._changed.wait_for(lambda: self._settled >= asked or self._stopped, timeout)
+            self._changed.wait_for(lambda: self._settled >= asked or self._stopped, timeout)
+            return self._settled >= asked
 
     def stop(self) -> None:
         """Let the thread end, without waiting for it."""
@@ -346,9 +361,8 @@ class AdminPoller:
         with self._changed:
             if self._young():
                 return ""
-            if self._began is not None:
-                return f"no answer for {self._clock() - self._began:.0f} s"
-            return self._failure
+            waited = 0.0 if self._began is None else self._clock() - self._began
+            return self._failure if waited < SLOW else f"no answer for {waited:.0f} s"
 
     def _young(self) -> bool:
         return self._taken is not None and self._clock() - self._taken <= self._max_age

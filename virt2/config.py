@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from virt2 import parsers
 from virt2.errors import BadSetting
 from virt2.matching import Match
-from virt2.settings import INSTANCE_OPTIONS, MOST_AUTOMATIC, MOST_TIMEOUT, OPTIONS, Instance, Option, Settings
+from virt2.partition import MOST_AUTOMATIC
+from virt2.settings import INSTANCE_OPTIONS, MOST_TIMEOUT, OPTIONS, Instance, Option, Settings
 
 __all__ = ["INSTANCE_OPTIONS", "OPTIONS", "Instance", "Match", "Option", "Problem", "Settings", "parse", "stopping"]
 

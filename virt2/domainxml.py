@@ -41,8 +41,9 @@ def describe(
         namespace: URI of the tag's element.
         element: local name of the tag's element, a direct child of ``<metadata>``.
         mounts: where image files are looked up.
-        metadata: fetches from libvirt the XML of just that element; asked only if the metadata as a whole cannot be
-            parsed. May raise `DomainGone` or `Unsupported` (no tag) and `CallFailed` (no tag, a problem).
+        metadata: fetches from libvirt the XML of just that element, empty if there is none; asked only if the metadata
+            as a whole cannot be parsed. It may raise `DomainGone` (no tag), `Unsupported` and `CallFailed` (no tag, and
+            a problem says why); what else it raises is the caller's.
 
     Returns:
         The description. XML that cannot be parsed is no exception but a problem in it. Disks come in the order of the
@@ -199,9 +200,13 @@ def _tag_alone(
     if metadata is None:
         return "", (f"{unknown}: treated as untagged",)
     try:
+        fragment = metadata()
+        if not fragment.strip():
+            return "", ()
         # libvirt strips the prefix of the element it hands out, and with it the namespace.
-        scan = _scan(metadata(), _Scan({(namespace, element), ("", element)}, fragment=True))
+        scan = _scan(fragment, _Scan({(namespace, element), ("", element)}, fragment=True))
     except errors.DomainGone:
+        # The next list will tell; until then its disks are as described.
         return "", ()
     except errors.Unsupported:
         return "", (f"{unknown} and not be read in parts: treated as untagged",)

@@ -28,16 +28,6 @@ KEEPALIVE_COUNT = 3
 KNOWN_DOMAINS = 4096
 """Look-ups remembered per connection; more are looked up again. Bounds memory where domains come and go for months."""
 
-RUNNING = libvirt.VIR_DOMAIN_RUNNING
-PAUSED = libvirt.VIR_DOMAIN_PAUSED
-INCOMING_REASONS = frozenset({libvirt.VIR_DOMAIN_PAUSED_MIGRATION, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP})
-"""Why a paused domain is one that is still being received or built: its monitor is left alone."""
-
-CONTROL_OK = libvirt.VIR_DOMAIN_CONTROL_OK
-CONTROL_JOB = libvirt.VIR_DOMAIN_CONTROL_JOB
-CONTROL_OCCUPIED = libvirt.VIR_DOMAIN_CONTROL_OCCUPIED
-CONTROL_ERROR = libvirt.VIR_DOMAIN_CONTROL_ERROR
-
 _GONE = frozenset({libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_INVALID_ARG})
 _UNSUPPORTED = frozenset(
     getattr(libvirt, name)

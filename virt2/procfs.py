@@ -228,8 +228,10 @@ def _pids_of(name: str, run_dir: str) -> Iterator[int]:
     Paths are bytes: inside collectd Python's idea of the file system's encoding depends on the locale.
     """
     for stem in dict.fromkeys((escape(name, {'"': "&quot;", "'": "&apos;"}), name)):
+        if "/" in stem or "\0" in stem:
+            continue
         pid = _pid_in(os.path.join(os.fsencode(run_dir), stem.encode("utf-8", "surrogateescape") + b".pid"))
-        if pid and "/" not in stem:
+        if pid:
             yield pid
 
 

@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 
 from virt2 import parsers
 from virt2.matching import Match
+from virt2.partition import MOST_AUTOMATIC
 
-MOST_AUTOMATIC = 4
-"""Automatic readers that ``Instances auto`` may make: collectd has 5 read threads by default."""
 MOST_INSTANCES = 128
 MOST_WORKERS = 1000
 MOST_TIMEOUT = 1.5
@@ -60,8 +59,8 @@ class Settings:
         "qemu:///system",
         "qemu:///system",
         parsers.text("one libvirt URI without control characters", lambda value: True, if_empty="qemu:///system"),
-        "URI of the libvirt to watch. Change it for another driver or a remote host. Empty means the default: libvirt's "
-        "own choice would depend on the user and the environment of the daemon.",
+        "URI of the libvirt to watch. Change it for another driver or a remote host. Empty means the default: "
+        "libvirt's own choice would depend on the user and the environment of the daemon.",
     )
     interval: float | None = _option(
         "Interval",

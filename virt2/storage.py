@@ -19,9 +19,8 @@ _PATH_MAX = 4096
 """Characters of a path that are looked at: the kernel's limit, so that no mount point is longer."""
 
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_OVIRT = re.compile(rf"/rhev/data-center/(?:[^/]+/)*?({_UUID})/images/|/run/vdsm/storage/({_UUID})/")
+_OVIRT = re.compile(rf"/rhev/data-center/(?:[^/]+/)*?({_UUID})/images/|(?:/var)?/run/vdsm/storage/({_UUID})/")
 _MAPPER = re.compile(r"((?:[^-]|--)+)-(?!-)(?:[^-]|--)+")
-_BY_PATH_ISCSI = re.compile(r"(?:.*-)?ip-(.+?)-iscsi-(.+)-lun-[^-]+(?:-part\d+)?")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _HEX = re.compile(r"0x[0-9a-fA-F]{1,8}")
 _OCTAL = re.compile(r"\\([0-3][0-7]{2})")
@@ -127,7 +126,7 @@ def source_path(source: Element) -> str:
 
 def _ovirt(path: str) -> str:
     """Return the storage domain's UUID out of one of oVirt's image paths."""
-    match = _OVIRT.match(path[len("/var") :] if path.startswith("/var/run/") else path[:_PATH_MAX])
+    match = _OVIRT.match(_normal(path))
     return (match[1] or match[2]) if match else ""
 
 
@@ -153,22 +152,21 @@ def _by_kind(kind: str, source: Element, path: str, mounts: Mounts) -> str:
 def _network(source: Element) -> str:
     """Name the far end of a network disk by protocol, hosts and what the protocol calls a pool."""
     protocol, name = source.get("protocol", ""), source.get("name", "")
-    found = [_host(host) for host in source.findall("host")]
-    hosts = ",".join(sorted(host for host in found if host))
+    # Sorted, as the order of a cluster's hosts says nothing.
+    hosts = ",".join(sorted(filter(None, map(_host, source.findall("host")))))
     pool = name.lstrip("/").partition("/")[0]
+    if not hosts:
+        return f"{protocol}:{pool}" if protocol else ""
     if protocol == "nfs":
-        return f"{hosts}:{posixpath.dirname(name) or '/'}"
+        return f"{hosts}:{posixpath.dirname(_normal(name))}"
     if protocol == "gluster":
         # As the same volume is called where it is mounted.
         return f"{hosts}:/{pool}"
     if protocol == "iscsi":
+        # As in udev's link for the same target, which always has the port.
         port = next((host.get("port") for host in source.findall("host") if host.get("port")), "3260")
         return f"iscsi://{hosts}:{port}/{pool}"
-    if protocol == "rbd" and hosts:
-        return f"rbd://{hosts}/{pool}"
-    if hosts:
-        return f"{protocol}://{hosts}"
-    return f"{protocol}:{pool}" if protocol else ""
+    return f"rbd://{hosts}/{pool}" if protocol == "rbd" else f"{protocol}://{hosts}"
 
 
 def _host(host: Element) -> str:
@@ -194,8 +192,9 @@ def _device(path: str) -> str:
 def _device_link(directory: str, link: str) -> str:
     """Read what udev's link says of a device: iSCSI target or volume group, empty where it says neither."""
     if directory == "by-path":
-        match = _BY_PATH_ISCSI.fullmatch(link)
-        return f"iscsi://{match[1]}/{match[2]}" if match else ""
+        portal, _, unit = link.partition("-iscsi-")
+        host, target = portal.rpartition("ip-")[2], unit.rpartition("-lun-")[0]
+        return f"iscsi://{host}/{target}" if target else ""
     if directory == "by-id" and link.startswith("dm-name-"):
         return _volume_group(link[len("dm-name-") :])
     return ""

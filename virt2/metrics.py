@@ -1,0 +1,76 @@
+"""From libvirt's replies to what collectd is given: tables and pure functions.
+
+Types and type instances are those of collectd's C plugin; a value libvirt does not know is no metric, never a 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Union
+
+KIB = 1024
+
+
+class Metric(NamedTuple):
+    """One value list of collectd's, without its identity and time."""
+
+    type: str
+    """A name in types.db, such as ``disk_octets``."""
+    type_instance: str
+    """Which disk, interface, ...; empty where there is but one."""
+    values: tuple[Union[int, float], ...]
+    """In the order of the type's data sources."""
+
+
+def from_info(info: Any, device: str) -> Iterable[Metric]:
+    """CPU time in ns, and the memory the guest has now in bytes (`virt2.hypervisor.Info`)."""
+    return (
+        Metric("virt_cpu_total", "", (info.cpu_time,)),
+        Metric("memory", "total", (info.memory * KIB,)),
+    )
+
+
+def from_disk(stats: Any, device: str) -> Iterable[Metric]:
+    """Bytes and requests, read and written (`virt2.hypervisor.DiskStats`)."""
+    return _known(
+        Metric("disk_octets", device, (stats.read_octets, stats.write_octets)),
+        Metric("disk_ops", device, (stats.read_ops, stats.write_ops)),
+    )
+
+
+def from_nic(stats: Any, device: str) -> Iterable[Metric]:
+    """Bytes, packets, errors and drops, received and sent by the guest (`virt2.hypervisor.NicStats`)."""
+    return _known(
+        Metric("if_octets", device, (stats.rx_octets, stats.tx_octets)),
+        Metric("if_packets", device, (stats.rx_packets, stats.tx_packets)),
+        Metric("if_errors", device, (stats.rx_errors, stats.tx_errors)),
+        Metric("if_dropped", device, (stats.rx_dropped, stats.tx_dropped)),
+    )
+
+
+INFO = "info"
+DISK = "blockStats"
+NIC = "interfaceStats"
+
+MAPPING: dict[str, Callable[[Any, str], Iterable[Metric]]] = {INFO: from_info, DISK: from_disk, NIC: from_nic}
+"""Which call's reply becomes what."""
+
+
+def monitor_blocked(seconds: float) -> Metric:
+    """How long the domain's monitor has not been usable; 0 when well."""
+    return Metric("duration", "monitor_blocked", (seconds,))
+
+
+def sample_age(seconds: float) -> Metric:
+    """How long ago everything that is asked of the domain was last answered in one read."""
+    return Metric("duration", "sample_age", (seconds,))
+
+
+def gauge(name: str, value: float) -> Metric:
+    """A number that virt2 says of itself or of libvirtd."""
+    return Metric("gauge", name, (value,))
+
+
+def _known(*metrics: Metric) -> list[Metric]:
+    """libvirt says -1 for a counter it does not know."""
+    return [metric for metric in metrics if -1 not in metric.values]

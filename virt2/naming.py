@@ -1,0 +1,111 @@
+"""Under which host and plugin instance a domain's values go out.
+
+Domain names are hostile: libvirt admits newlines, ``..`` and 240 bytes; collectd's writers make paths and lines of
+them, and collectd cuts what is too long without a word. Two domains must never share an identity.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from virt2.domain import Domain
+
+log = logging.getLogger(__name__)
+
+LONGEST = 127
+"""Bytes in a part of an identifier: collectd's DATA_MAX_NAME_LEN of 128, less the final zero."""
+_MARK = 9
+"""Bytes of the mark that keeps shortened or equal names apart: ``~`` and 8 hexadecimal digits."""
+_UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode categories that break a line, a path or an encoding: controls, surrogates, line and paragraph ends."""
+
+
+class Identity(NamedTuple):
+    """What names a domain's values in collectd, besides plugin and type."""
+
+    host: str
+    """Empty for the host's own name, which collectd fills in."""
+    plugin_instance: str
+
+
+class Names:
+    """The identity of every active domain.
+
+    Arguments:
+        hostname_format: of ``name``, ``uuid``, ``hostname``; joined with ``:``.
+        plugin_instance_format: of ``name``, ``uuid``; may be empty.
+        hostname: the host's own name as collectd has it.
+    """
+
+    def __init__(self, hostname_format: Sequence[str], plugin_instance_format: Sequence[str], hostname: str) -> None:
+        self._host = tuple(hostname_format)
+        self._instance = tuple(plugin_instance_format)
+        self._hostname = hostname
+        self._identities: dict[str, tuple[str, Identity]] = {}
+        self._owners: dict[Identity, str] = {}
+
+    def of(self, domain: Domain) -> Identity:
+        """The domain's identity: the same as long as it is active."""
+        known = self._identities.get(domain.uuid)
+        if known is not None and known[0] == domain.name:
+            return known[1]
+        if known is not None:
+            del self._owners[known[1]]
+        identity = self._make(domain)
+        self._identities[domain.uuid] = (domain.name, identity)
+        self._owners[identity] = domain.uuid
+        return identity
+
+    def retain(self, uuids: Iterable[str]) -> None:
+        """Forget every other domain; its identity is free again."""
+        for uuid in self._identities.keys() - set(uuids):
+            del self._owners[self._identities.pop(uuid)[1]]
+
+    def _make(self, domain: Domain) -> Identity:
+        wanted = Identity(self._join(self._host, domain), self._join(self._instance, domain))
+        identity = Identity(presentable(wanted.host), presentable(wanted.plugin_instance))
+        if identity in self._owners:
+            digits = domain.uuid.replace("-", "")[: _MARK - 1]
+            if self._host == ("hostname",):
+                identity = identity._replace(plugin_instance=_marked(identity.plugin_instance, digits))
+            else:
+                identity = identity._replace(host=_marked(identity.host, digits))
+        if identity != wanted:
+            log.warning(
+                "domain %s: reported as host %s, plugin instance %s: the name it asks for is too long, taken, or holds"
+                " characters that collectd's writers cannot take",
+                domain.name,
+                identity.host or "(this host)",
+                identity.plugin_instance or "(none)",
+            )
+        return identity
+
+    def _join(self, parts: Sequence[str], domain: Domain) -> str:
+        if tuple(parts) == ("hostname",):
+            return ""
+        values = {"name": domain.name, "uuid": domain.uuid, "hostname": self._hostname}
+        return ":".join(values[part] for part in parts)
+
+
+@functools.lru_cache(maxsize=4096)
+def presentable(name: str) -> str:
+    """A name that collectd and its writers take: no control characters, no path of dots, not over `LONGEST` bytes.
+
+    A pure function of the name, so that a domain keeps its series; different long names stay different.
+    """
+    safe = "".join("_" if unicodedata.category(char) in _UNFIT else char for char in name)
+    if safe and not safe.strip("."):
+        safe = "_" * len(safe)
+    if len(safe.encode()) > LONGEST:
+        safe = _marked(safe, hashlib.sha256(name.encode()).hexdigest()[: _MARK - 1])
+    return safe
+
+
+def _marked(name: str, digits: str) -> str:
+    """Put a mark behind a name, cut so that both fit and no character is torn."""
+    return name.encode()[: LONGEST - _MARK].decode(errors="ignore") + "~" + digits

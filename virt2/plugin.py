@@ -1,0 +1,325 @@
+"""What collectd imports: registers the callbacks, builds everything at init, dispatches. Decides nothing.
+
+The life of the plugin: `configure` is called once per ``<Module virt2>`` block, `init` once, then `read` once per
+reader and interval on threads of collectd's, `shutdown` after the last read returned. No thread is started before
+init (collectd forks after its configuration is read), and no exception leaves a callback (collectd would call it less
+and less often), but for `configure` where StrictConfig asks for it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import logging
+import socket
+import threading
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Optional
+
+from virt2 import admin, config, domainxml, procfs, sizing, storage
+from virt2.domain import Description
+from virt2.errors import BadSetting
+from virt2.hypervisor import Hypervisor
+from virt2.inventory import Describe, Inventory
+from virt2.log import Handler
+from virt2.metrics import Metric, gauge
+from virt2.naming import Identity, Names
+from virt2.partition import Explicit
+from virt2.pool import Budget, Pool
+from virt2.reader import Reader
+from virt2.roster import Roster
+from virt2.sampling import Sampler
+from virt2.settings import Settings
+from virt2.stuck import Ward
+from virt2.version import VERSION
+
+log = logging.getLogger("virt2")
+
+DEFAULT_INTERVAL = 10.0
+"""Seconds: collectd's own default, where the one in force cannot be learnt."""
+_CDTIME_SECOND = 2**30
+"""collectd counts time in units of 2^-30 s."""
+LIMITS_AGE = 3
+"""Intervals for which libvirtd's word on its workers holds: one reading may fail without a change of plan."""
+
+
+def register(collectd: Any) -> Plugin:
+    """Register with collectd; `collectd` is the module that only its own interpreter has."""
+    plugin = Plugin(collectd)
+    collectd.register_config(plugin.configure, name="virt2")
+    collectd.register_init(plugin.init, name="virt2")
+    collectd.register_shutdown(plugin.shutdown, name="virt2")
+    return plugin
+
+
+class Plugin:
+    """The callbacks, and everything they work on."""
+
+    def __init__(self, collectd: Any) -> None:
+        self._collectd = collectd
+        self._blocks: list[Any] = []
+        self._readers: dict[str, Reader] = {}
+        self._pools: dict[str, Pool] = {}
+        self._adjusting = threading.Lock()
+        self._plan: Optional[sizing.Plan] = None
+        self._failures: set[str] = set()
+        _log_to(collectd)
+
+    def configure(self, block: Any) -> None:
+        """Take one ``<Module virt2>`` block."""
+        self._blocks.append(block)
+        settings, problems = config.parse(self._blocks)
+        stopping = config.stopping(settings, problems)
+        for problem in stopping:
+            log.error("%s", problem.text)
+        if stopping:
+            raise BadSetting("StrictConfig", True, "a configuration without bad values and unknown keys")
+
+    def init(self) -> None:
+        """Build everything and start the threads; whether libvirt can be reached is found out by them."""
+        settings, problems = config.parse(self._blocks)
+        for problem in problems:
+            log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem.text)
+        self._build(settings)
+        self._hypervisor.start_events()
+        self._inventory.start()
+        self._limits.poke()
+        self._register_readers()
+
+    def read(self, name: str) -> None:
+        """Let one reader read."""
+        try:
+            self._readers[name].read()
+            if name == "0":
+                self._report_limits()
+            self._adjust()
+        except Exception as error:
+            if repr(error) not in self._failures:
+                self._failures.add(repr(error))
+                log.exception("unexpected failure of reader %s, said once", name)
+
+    def shutdown(self) -> None:
+        """Let the threads go that can; those inside libvirt end with the process."""
+        if self._readers:
+            self._inventory.stop()
+            self._limits.stop()
+            for pool in self._pools.values():
+                pool.stop()
+
+    def _build(self, settings: Settings) -> None:
+        self._settings = settings
+        self._interval = settings.interval or _interval_in_force() or DEFAULT_INTERVAL
+        self._hypervisor = Hypervisor(settings.connection)
+        self._budget = Budget(settings.workers or sizing.UNKNOWN_BUDGET, procfs.daemon_pid)
+        self._held = 0
+        self._limits = admin.AdminPoller(self._read_limits, max(LIMITS_AGE * self._interval, 10.0))
+        self._inventory = Inventory(
+            self._hypervisor,
+            self._budget,
+            self._describer,
+            retry=self._interval,
+            refresh=settings.refresh_interval,
+        )
+        self._processes = procfs.Processes() if settings.host_pre_scan else None
+        self._ward = Ward()
+        self._names = Names(settings.hostname_format, settings.plugin_instance_format, _own_hostname())
+        explicit = [
+            Explicit(instance.name, tuple(match.matches for match in instance.tags))
+            for instance in settings.explicit_instances
+        ]
+        automatic = settings.instances or (1 if explicit else None)
+        self._roster = Roster(
+            self._inventory,
+            explicit=explicit,
+            automatic=automatic,
+            partition_by=settings.partition_by,
+            interval=self._interval,
+            on_change=self._retain,
+        )
+        self._sink = Sink(self._collectd, settings.plugin_name, self._interval)
+
+    def _register_readers(self) -> None:
+        """Register a read callback for every reader that has none yet."""
+        for name in self._roster.readers():
+            if name not in self._readers:
+                self._pools[name] = Pool(name, self._budget, self._hypervisor.connect)
+                self._readers[name] = self._reader(name, self._pools[name])
+                callback = functools.partial(self.read, name)
+                self._collectd.register_read(callback, self._interval, name=f"virt2/{name}")
+
+    def _reader(self, name: str, pool: Pool) -> Reader:
+        return Reader(
+            name,
+            inventory=self._inventory,
+            roster=self._roster,
+            budget=self._budget,
+            pool=pool,
+            ward=self._ward,
+            names=self._names,
+            sampler=functools.partial(
+                Sampler,
+                processes=self._processes,
+                pre_scan=self._settings.pre_scan,
+                stuck_after=self._settings.stuck_after,
+            ),
+            sink=self._sink,
+            timeout=self._settings.timeout_for(self._interval),
+        )
+
+    def _adjust(self) -> None:
+        """Follow libvirtd's limits and the domains: readers, budget and shares."""
+        # One at a time; a reader that finds another at it leaves it to that one.
+        if not self._adjusting.acquire(blocking=False):
+            return
+        try:
+            self._limits.poke()
+            if not self._roster.settled:
+                self._roster.settle(self._make_plan().budget)
+                self._register_readers()
+            self._apply(self._make_plan())
+        finally:
+            self._adjusting.release()
+
+    def _make_plan(self) -> sizing.Plan:
+        limits, reason = self._limits.limits(), self._limits.reason
+        return sizing.plan(self._settings.workers, limits, reason, self._held, self._roster.sizes())
+
+    def _apply(self, plan: sizing.Plan) -> None:
+        self._budget.resize(plan.budget)
+        for name, share in plan.shares.items():
+            self._pools[name].share = share
+        before = self._plan
+        if not self._inventory.listed:
+            return
+        self._plan = plan
+        if before is None:
+            log.info("%s", self._start_line(plan))
+        elif (before.budget, before.turns) != (plan.budget, plan.turns):
+            log.info("budget of libvirtd workers now %d, was %d: %s", plan.budget, before.budget, plan.reason)
+        if plan.turns and (before is None or not before.turns):
+            log.warning(
+                "%d readers share %d of libvirtd's workers and take turns: a storage domain that hangs may delay others",
+                len(plan.shares),
+                plan.budget,
+            )
+
+    def _start_line(self, plan: sizing.Plan) -> str:
+        daemon, driver = self._inventory.versions
+        sizes = self._roster.sizes()
+        readers = ", ".join(f"{name} ({size} domains, {plan.shares[name]} workers)" for name, size in sizes.items())
+        weak = "" if plan.budget > sizing.GUARANTEED_ABOVE else ", too few to set one aside for domains that answer"
+        return (
+            f"version {VERSION}, libvirt {daemon} ({driver}) at {self._settings.connection},"
+            f" {sum(sizes.values())} domains every {self._interval:g} s, readers: {readers};"
+            f" budget {plan.budget} of libvirtd's workers: {plan.reason}{weak}"
+        )
+
+    def _read_limits(self) -> admin.Limits:
+        limits = admin.read_limits(self._settings.admin_connection or self._settings.connection)
+        self._held = self._budget.used
+        return limits
+
+    def _report_limits(self) -> None:
+        limits = self._limits.limits()
+        values = [gauge("budget", self._budget.size)]
+        if limits is not None:
+            values += [
+                gauge("workers_max", limits.max_workers),
+                gauge("workers_current", limits.workers),
+                gauge("workers_free", limits.free_workers),
+                gauge("workers_priority", limits.priority_workers),
+                gauge("job_queue_depth", limits.job_queue_depth),
+            ]
+        self._sink.dispatch(Identity("", "libvirtd"), values, 0.0)
+
+    def _describer(self) -> Describe:
+        """What turns XML into descriptions, with the mounts as they are now."""
+        mounts = storage.read_mounts()
+        settings = self._settings
+
+        def describe(xml: str, fetch: Any) -> Description:
+            return domainxml.describe(
+                xml,
+                namespace=settings.tag_namespace,
+                element=settings.tag_element,
+                mounts=mounts,
+                metadata=lambda: fetch(settings.tag_namespace),
+            )
+
+        return describe
+
+    def _retain(self, uuids: Collection[str]) -> None:
+        self._names.retain(uuids)
+        self._ward.retain(uuids)
+        if self._processes is not None:
+            self._processes.keep(uuids)
+
+
+class Sink:
+    """Gives metrics to collectd.
+
+    Arguments:
+        collectd: its module.
+        plugin: the plugin part of every identifier.
+        interval: seconds; set on every value, for collectd knows none for what a plugin's thread sends.
+    """
+
+    def __init__(self, collectd: Any, plugin: str, interval: float) -> None:
+        self._new_values = functools.partial(collectd.Values, plugin=plugin, interval=interval)
+        self._refused: set[str] = set()
+
+    def dispatch(
+        self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Optional[Mapping[str, str]] = None
+    ) -> None:
+        """Dispatch metrics of one domain, taken at `when` (wall time; 0 for now)."""
+        values = self._new_values(host=identity.host, plugin_instance=identity.plugin_instance, time=when)
+        extra = {} if meta is None else {"meta": dict(meta)}
+        for metric in metrics:
+            try:
+                values.dispatch(
+                    type=metric.type, type_instance=metric.type_instance, values=metric.values, **extra
+                )
+            except (TypeError, RuntimeError, OverflowError, UnicodeError) as error:
+                self._refuse(metric, error)
+
+    def _refuse(self, metric: Metric, error: Exception) -> None:
+        """Say once per type that collectd does not take it: the others go on."""
+        if metric.type not in self._refused:
+            self._refused.add(metric.type)
+            log.error("collectd does not take values of type %s: %s; is its types.db loaded?", metric.type, error)
+
+
+def _log_to(collectd: Any) -> None:
+    handler = Handler(
+        {logging.ERROR: collectd.error, logging.WARNING: collectd.warning, logging.INFO: collectd.info}
+    )
+    log.handlers = [handler]
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+def _interval_in_force() -> Optional[float]:
+    """The interval of the LoadPlugin block or the global one; valid during config and init only.
+
+    Not in collectd's Python API, but exported by the daemon. None where it is not.
+    """
+    try:
+        function = ctypes.CDLL(None).plugin_get_interval
+    except AttributeError:
+        return None
+    function.restype = ctypes.c_uint64
+    function.argtypes = []
+    return float(function()) / _CDTIME_SECOND
+
+
+def _own_hostname() -> str:
+    """The host's name as collectd has it (its Hostname option), else as the system has it.
+
+    The daemon exports it as ``hostname_g``, a pointer since the version that also exports ``hostname_set``.
+    """
+    daemon = ctypes.CDLL(None)
+    if hasattr(daemon, "hostname_g") and hasattr(daemon, "hostname_set"):
+        name = ctypes.c_char_p.in_dll(daemon, "hostname_g").value
+        if name:
+            return name.decode(errors="replace")
+    return socket.gethostname()

@@ -1,0 +1,240 @@
+"""One polling cycle for one group of domains, on collectd's read thread.
+
+No libvirt call is made here: jobs go to the reader's pool, records come back, and what is not back by the deadline is
+left to its worker. A record that comes late is taken by the next read.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Optional, Protocol
+
+from virt2 import metrics
+from virt2.domain import Domain
+from virt2.inventory import Inventory
+from virt2.metrics import Metric
+from virt2.naming import Identity, Names, presentable
+from virt2.pool import MONITOR, SERVER, STALLED_AFTER, Budget, Job, Pool
+from virt2.roster import Roster
+from virt2.sampling import Outcome, Record, Sample, Sampler, Trouble
+from virt2.stuck import Health, Ward
+
+log = logging.getLogger(__name__)
+
+FIRST_LIST = 0.6
+"""Part of a read's time for which the very first read waits for a list of domains: without one it has nothing to do."""
+LIST_PATIENCE = 0.2
+"""Seconds that any other read waits for a fresh list (a list takes 1 ms) before it takes the last good one."""
+
+
+class Sink(Protocol):
+    """Where metrics go: collectd."""
+
+    def dispatch(
+        self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Optional[Mapping[str, str]] = None
+    ) -> None: ...
+
+
+class Reader:
+    """Reads its group once per interval.
+
+    Arguments:
+        name: the reader's, as configured or ``0``, ``1``, ...
+        inventory: the active domains.
+        roster: says which of them are this reader's.
+        budget: knows which calls are in flight, over all readers.
+        pool: this reader's workers.
+        ward: the health of all domains.
+        names: the identity of all domains.
+        sampler: given where records go, makes what makes the jobs.
+        sink: where metrics go.
+        timeout: seconds a read may take.
+        clock, wall: monotonic seconds, and the time of day.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        inventory: Inventory,
+        roster: Roster,
+        budget: Budget,
+        pool: Pool,
+        ward: Ward,
+        names: Names,
+        sampler: Callable[[Callable[[Record], None]], Sampler],
+        sink: Sink,
+        timeout: float,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.name = name
+        self._inventory = inventory
+        self._roster = roster
+        self._budget = budget
+        self._pool = pool
+        self._ward = ward
+        self._names = names
+        self._records: queue.SimpleQueue[Record] = queue.SimpleQueue()
+        self._sampler = sampler(self._records.put)
+        self._sink = sink
+        self._timeout = timeout
+        self._clock = clock
+        self._wall = wall
+        self._said: set[tuple[str, str]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Reader {self.name} {self._pool!r}>"
+
+    def read(self) -> None:
+        """Ask every domain of the group, dispatch what is known by the deadline. Never blocks beyond it."""
+        began = self._clock()
+        self._wait_for_list()
+        domains = self._roster.begin(self.name)
+        try:
+            healths = {domain.uuid: self._ward.of(domain.uuid, began) for domain in domains}
+            # What came back since the last read goes first: a series must not run backwards.
+            self._take(domains, healths, began)
+            skipped = self._ask(domains, healths, began + self._timeout)
+            answered = self._take(domains, healths, began)
+            self._judge(domains, healths, answered, began)
+            self._report(domains, healths)
+            self._report_itself(domains, healths, skipped, began)
+        finally:
+            self._roster.end(self.name)
+
+    def _wait_for_list(self) -> None:
+        patience = LIST_PATIENCE if self._inventory.listed else FIRST_LIST * self._timeout
+        self._inventory.refresh(max_age=self._timeout, timeout=min(patience, self._timeout))
+
+    def _ask(self, domains: Sequence[Domain], healths: Mapping[str, Health], deadline: float) -> int:
+        """Run the jobs of this read; returns how many domains there was no slot for."""
+        link = self._inventory.link
+        if link is None or not link.up:
+            return 0
+        jobs = [*self._server_jobs(domains, healths), *self._monitor_jobs(domains, healths)]
+        _, left = self._pool.run(jobs, deadline)
+        return len({job.uuid for job in left})
+
+    def _server_jobs(self, domains: Sequence[Domain], healths: Mapping[str, Health]) -> Iterable[Job]:
+        for domain in domains:
+            if self._budget.running(domain.uuid, SERVER) is None:
+                charged = self._budget.charged(domain.uuid) is not None
+                yield self._sampler.server_job(domain, healths[domain.uuid], charged, self._budget.discharge)
+
+    def _monitor_jobs(self, domains: Sequence[Domain], healths: Mapping[str, Health]) -> Iterable[Job]:
+        """Never a second call for a domain that one is in flight or charged for, nor one behind a held lock."""
+        for domain in domains:
+            uuid = domain.uuid
+            if (
+                domain.description.disks
+                and self._budget.running(uuid, MONITOR) is None
+                and self._budget.running(uuid, SERVER) is None
+                and self._budget.charged(uuid) is None
+            ):
+                yield self._sampler.monitor_job(domain, healths[uuid])
+
+    def _take(
+        self, domains: Sequence[Domain], healths: Mapping[str, Health], began: float
+    ) -> dict[tuple[str, str], Outcome]:
+        """Dispatch the samples that came in; returns how the jobs of this read ended, by domain and kind.
+
+        Records of domains that are gone, or have another reader now, are dropped.
+        """
+        identities = {domain.uuid: self._names.of(domain) for domain in domains}
+        outcomes = {}
+        for record in self._drain():
+            health = healths.get(record.uuid)
+            if health is None:
+                continue
+            if isinstance(record, Sample):
+                if record.taken > health.newest.get((record.call, record.device), 0.0):
+                    health.newest[record.call, record.device] = record.taken
+                    values = metrics.MAPPING[record.call](record.reply, presentable(record.device))
+                    self._sink.dispatch(identities[record.uuid], values, record.time)
+            elif isinstance(record, Outcome):
+                if record.kind == MONITOR and record.answered:
+                    health.answered = record.taken
+                    health.clear()
+                if record.taken >= began:
+                    outcomes[record.uuid, record.kind] = record
+            else:
+                self._say(record, domains)
+        return outcomes
+
+    def _drain(self) -> Iterable[Record]:
+        # Not iter(get_nowait): a worker that reports as fast as this thread takes must not keep it here.
+        for _ in range(self._records.qsize()):
+            yield self._records.get_nowait()
+
+    def _judge(
+        self,
+        domains: Sequence[Domain],
+        healths: Mapping[str, Health],
+        outcomes: Mapping[tuple[str, str], Outcome],
+        began: float,
+    ) -> None:
+        """Say of each domain whether it is well, or what it is blocked by and since when."""
+        now = self._clock()
+        for domain in domains:
+            uuid, health = domain.uuid, healths[domain.uuid]
+            server, monitor = outcomes.get((uuid, SERVER)), outcomes.get((uuid, MONITOR))
+            if monitor is not None and not monitor.answered and monitor.cause:
+                health.block(monitor.cause, monitor.taken if monitor.since is None else monitor.since)
+            elif monitor is None:
+                self._judge_by_calls(uuid, health, now)
+            well = monitor.answered if monitor is not None else not domain.description.disks
+            if server is not None and server.answered and well:
+                health.complete = began
+                health.clear()
+
+    def _judge_by_calls(self, uuid: str, health: Health, now: float) -> None:
+        """A domain whose monitor was not asked in this read, or has not answered: by what is in flight for it."""
+        monitor, server = self._budget.running(uuid, MONITOR), self._budget.running(uuid, SERVER)
+        charge = self._budget.charged(uuid)
+        if monitor is not None and now - monitor.since > STALLED_AFTER:
+            health.block(monitor.what, monitor.since)
+        elif server is not None and now - server.since > STALLED_AFTER:
+            health.block(f"{server.what}: lock held, or libvirtd out of workers", server.since)
+        elif charge is not None:
+            health.block(f"{charge.what}, cut off with its connection", charge.since)
+
+    def _report(self, domains: Sequence[Domain], healths: Mapping[str, Health]) -> None:
+        """What is always said of a domain."""
+        now, wall = self._clock(), self._wall()
+        link = self._inventory.link
+        up = link is not None and link.up
+        for domain in domains:
+            health = healths[domain.uuid]
+            values = [metrics.sample_age(health.age(now))]
+            if up:
+                values.append(metrics.monitor_blocked(health.blocked_for(now)))
+            meta = {"virt2_reader": self.name, "virt2_tag": domain.description.tag}
+            self._sink.dispatch(self._names.of(domain), values, wall, meta)
+
+    def _report_itself(
+        self, domains: Sequence[Domain], healths: Mapping[str, Health], skipped: int, began: float
+    ) -> None:
+        blocked = sum(1 for domain in domains if healths[domain.uuid].blocked)
+        values = [
+            metrics.gauge("domains", len(domains)),
+            metrics.gauge("domains_stuck", blocked),
+            metrics.gauge("domains_skipped", skipped),
+            metrics.gauge("workers", self._pool.workers),
+            metrics.gauge("workers_busy", self._pool.busy),
+            metrics.gauge("workers_stuck", self._pool.stalled),
+            Metric("duration", "read", (self._clock() - began,)),
+        ]
+        self._sink.dispatch(Identity("", self.name), values, self._wall())
+
+    def _say(self, trouble: Trouble, domains: Sequence[Domain]) -> None:
+        """Log a call's failure once for a domain, for as long as it is this reader's."""
+        present = {domain.uuid: domain.name for domain in domains}
+        self._said = {said for said in self._said if said[0] in present}
+        if trouble not in self._said:
+            self._said.add(trouble)
+            log.warning("domain %s: %s", present[trouble.uuid], trouble.text)
+

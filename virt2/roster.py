@@ -1,0 +1,143 @@
+"""Which reader reads which domains now.
+
+Follows the inventory: where a domain comes, goes or is retagged, the groups are made anew at the next read. A domain
+that changes readers is not read by both in one interval.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Optional
+
+from virt2.domain import Domain
+from virt2.inventory import Inventory
+from virt2.partition import Explicit, Partition, automatic_count, partition
+
+
+APART = 0.25
+"""Part of an interval that lies at least between the reads of one domain by two readers."""
+LATE = 1.25
+"""Intervals after a domain's last read from which its next one would be a gap; clear of 1 and of the promised 1.5."""
+
+
+class _Turn:
+    """A reader's last read."""
+
+    __slots__ = ("began", "ended", "uuids")
+
+    def __init__(self, uuids: frozenset[str], began: float) -> None:
+        self.uuids = uuids
+        self.began = began
+        self.ended: Optional[float] = None
+
+
+class Roster:
+    """The readers and their groups.
+
+    Arguments:
+        inventory: the active domains.
+        explicit: the readers that the configuration names, in its order.
+        automatic: how many automatic readers there are, None to tell from the first list.
+        partition_by: ``tag``, ``storage`` or both.
+        interval: seconds between two reads of a reader.
+        on_change: told the UUIDs of the active domains whenever they changed, before anybody reads them.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        *,
+        explicit: Sequence[Explicit] = (),
+        automatic: Optional[int] = None,
+        partition_by: Collection[str] = ("tag", "storage"),
+        interval: float = 10.0,
+        on_change: Callable[[Collection[str]], None] = lambda uuids: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._inventory = inventory
+        self._explicit = explicit
+        self._partition_by = partition_by
+        self._interval = interval
+        self._on_change = on_change
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._automatic = automatic or 1
+        self._settled = automatic is not None
+        self._seen = -1
+        self._partition = partition([], explicit, self._automatic, partition_by, {})
+        self._turns: dict[str, _Turn] = {}
+
+    @property
+    def settled(self) -> bool:
+        """Whether the number of automatic readers is known for good."""
+        return self._settled
+
+    def settle(self, limit: int) -> None:
+        """Fix the number of automatic readers by the domains of the first list, at most `limit`."""
+        with self._lock:
+            if not self._settled and self._inventory.listed:
+                _, domains = self._inventory.domains()
+                self._automatic = automatic_count(domains, self._explicit, self._partition_by, limit)
+                self._settled = True
+                self._seen = -1
+
+    def readers(self) -> list[str]:
+        """The names of all readers, explicit ones first."""
+        return list(self._current().groups)
+
+    def sizes(self) -> dict[str, int]:
+        """The number of domains of each reader."""
+        return {name: len(group) for name, group in self._current().groups.items()}
+
+    def begin(self, reader: str) -> list[Domain]:
+        """The domains a reader is to read now. To be followed by `end`.
+
+        A domain that has just been given to this reader waits while the former one may still be at it; one that has
+        just been taken from it is read once more where the new one will come to it too late for the next point.
+        """
+        groups = self._current().groups
+        group = groups.get(reader, ())
+        now = self._clock()
+        with self._lock:
+            taken: set[str] = set()
+            for name, turn in self._turns.items():
+                if name != reader and (turn.ended is None or now - turn.ended < APART * self._interval):
+                    taken |= turn.uuids
+            mine = [domain for domain in group if domain.uuid not in taken]
+            uuids = frozenset(domain.uuid for domain in mine)
+            before = self._turns.get(reader)
+            if before is not None and not before.uuids <= uuids:
+                mine += self._left_behind(before, groups, uuids | taken)
+                uuids = frozenset(domain.uuid for domain in mine)
+            self._turns[reader] = _Turn(uuids, now)
+        return mine
+
+    def _left_behind(self, before: _Turn, groups: Mapping[str, Sequence[Domain]], known: Collection[str]) -> list[Domain]:
+        """Domains of a reader's last turn that went to a reader which comes to them only after its next-but-one."""
+        late = [
+            name
+            for name, turn in self._turns.items()
+            if turn.began + self._interval > before.began + LATE * self._interval
+        ]
+        return [domain for name in late for domain in groups[name] if domain.uuid in before.uuids - set(known)]
+
+    def end(self, reader: str) -> None:
+        """The reader has dispatched what it read."""
+        with self._lock:
+            self._turns[reader].ended = self._clock()
+
+    def _current(self) -> Partition:
+        if self._seen != self._inventory.version:
+            with self._lock:
+                version, domains = self._inventory.domains()
+                if version != self._seen:
+                    previous = self._partition.assignment
+                    self._partition = partition(
+                        domains, self._explicit, self._automatic, self._partition_by, previous
+                    )
+                    self._on_change([domain.uuid for domain in domains])
+                    self._seen = version
+        return self._partition

@@ -1,0 +1,70 @@
+"""What is known of each domain's health: whether its monitor is blocked, since when, by what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Optional
+
+
+class Health:
+    """One domain's health. Written by the read thread of the reader that has the domain, but for the two marked."""
+
+    __slots__ = ("answered", "blocked_since", "cause", "complete", "first_seen", "incoming", "newest", "unsupported")
+
+    def __init__(self, now: float) -> None:
+        self.first_seen = now
+        self.answered: Optional[float] = None
+        """When it last answered all class B calls of a read (the time before the first of them)."""
+        self.complete: Optional[float] = None
+        """When the last read began in which all class A and B calls answered."""
+        self.blocked_since: Optional[float] = None
+        self.cause = ""
+        """Why its monitor is blocked, in words; empty when it is well."""
+        self.newest: dict[tuple[str, str], float] = {}
+        """When the newest sample of each call and device that went out was taken."""
+        self.incoming: Optional[bool] = None
+        """Whether it is still being received or built; None before it was first asked. Written by a worker."""
+        self.unsupported: set[str] = set()
+        """Disks this driver has no counters for: not asked again. Written by a worker."""
+
+    def __repr__(self) -> str:
+        return f"<Health blocked_since={self.blocked_since} cause={self.cause!r}>"
+
+    @property
+    def blocked(self) -> bool:
+        return self.blocked_since is not None
+
+    def block(self, cause: str, since: float) -> None:
+        """The monitor could not be used, for this reason; the earliest time known counts."""
+        if self.blocked_since is None or since < self.blocked_since:
+            self.blocked_since = since
+        self.cause = cause
+
+    def clear(self) -> None:
+        """The monitor answered."""
+        self.blocked_since = None
+        self.cause = ""
+
+    def blocked_for(self, now: float) -> float:
+        """Seconds; 0 when well."""
+        return 0.0 if self.blocked_since is None else max(0.0, now - self.blocked_since)
+
+    def age(self, now: float) -> float:
+        """Seconds since the last complete sample, or since the domain was first seen."""
+        return max(0.0, now - (self.first_seen if self.complete is None else self.complete))
+
+
+class Ward:
+    """The health of every domain, whichever reader has it."""
+
+    def __init__(self) -> None:
+        self._healths: dict[str, Health] = {}
+
+    def of(self, uuid: str, now: float) -> Health:
+        """The domain's health; a new one for a domain seen for the first time."""
+        return self._healths.setdefault(uuid, Health(now))
+
+    def retain(self, uuids: Iterable[str]) -> None:
+        """Forget every other domain."""
+        for uuid in self._healths.keys() - set(uuids):
+            self._healths.pop(uuid, None)
