@@ -315,6 +315,21 @@ def test_a_stopped_poller_starts_nothing_and_nobody_waits_for_it(poller: AdminPo
     assert (waited, read.calls) == ([False], 1)
 
 
+def test_a_thread_that_cannot_be_started_is_the_reason_and_tried_again(
+    poller: AdminPoller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        poller.poke()
+    assert poller.reason == "can't start new thread"
+    poller.poke()
+    assert poller.wait(BOUND)
+    assert poller.limits() == LIMITS
+
+
 def test_repr_shows_what_it_is_doing(poller: AdminPoller, read: Read) -> None:
     assert repr(poller) == "<AdminPoller idle limits=None reason='no answer yet'>"
     read.released.clear()
