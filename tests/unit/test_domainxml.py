@@ -1,0 +1,425 @@
+"""What a domain's XML says of it, whatever stands in its metadata."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+from xml.sax.saxutils import escape
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from virt2 import domainxml, errors, storage
+from virt2.domain import Description, Disk, Nic
+
+TAG = "http://ovirt.org/ovirtmap/tag/1.0"
+MOUNTS = storage.Mounts.parse("1 1 254:1 / / rw - ext4 /dev/vda1 rw\n2 1 0:9 / /srv/nfs rw - nfs4 filer:/vm rw")
+SD = "3a6a4b5c-0d1e-4f20-8123-456789abcdef"
+
+DISKS = """
+    <disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>
+    <disk type='file' device='disk'>
+      <source file='/srv/nfs/a &lt;b&gt;.img' index='1'/>
+      <backingStore type='file'><source file='/base.img'/><backingStore/></backingStore>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+    <disk type='block' device='lun'><source dev='/dev/vg/lv'/><target dev='sdb' bus='scsi'/></disk>
+    <disk type='network' device='disk'>
+      <source protocol='rbd' name='vms/c'><host name='m1' port='6789'/></source><target dev='vdc'/>
+    </disk>
+"""
+NICS = """
+    <interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='br0'/><target dev='vnet0'/></interface>
+"""
+FOUND_DISKS = (
+    Disk("vda", "/srv/nfs/a <b>.img", "filer:/vm"),
+    Disk("sdb", "/dev/vg/lv", "vg"),
+    Disk("vdc", "", "rbd://m1/vms"),
+    Disk("sda", "", ""),
+)
+FOUND_NICS = (Nic("vnet0", "52:54:00:00:00:01"),)
+
+
+def document(metadata: str = "", devices: str = DISKS + NICS) -> str:
+    return f"""<domain type='kvm' id='7'>
+  <name>a&lt;metadata&gt;</name>
+  <description>&lt;metadata&gt; &lt;/metadata&gt;</description>
+  {metadata}
+  <os><type arch='x86_64'>hvm</type></os>
+  <devices>{devices}</devices>
+  <seclabel type='dynamic'><label>&lt;/metadata&gt;</label></seclabel>
+</domain>
+"""
+
+
+def within(content: str) -> str:
+    return document(f"<metadata>{content}</metadata>")
+
+
+def tagged(*tags: str) -> str:
+    return within("".join(f'<ovirt-tag:tag xmlns:ovirt-tag="{TAG}">{tag}</ovirt-tag:tag>' for tag in tags))
+
+
+def describe(xml: str, fragment: str | errors.Error | None = None) -> Description:
+    def metadata() -> str:
+        if isinstance(fragment, str):
+            return fragment
+        assert fragment is not None
+        raise fragment
+
+    source = None if fragment is None else metadata
+    return domainxml.describe(xml, namespace=TAG, element="tag", mounts=MOUNTS, metadata=source)
+
+
+def not_asked() -> NoReturn:
+    raise AssertionError("libvirt was asked for the metadata")
+
+
+def test_a_domain_with_everything() -> None:
+    found = domainxml.describe(tagged("virt-1"), namespace=TAG, element="tag", mounts=MOUNTS, metadata=not_asked)
+    assert found == Description("virt-1", FOUND_DISKS, FOUND_NICS)
+
+
+@pytest.mark.parametrize("text", ["<domain/>", "<domain><devices/></domain>", document("", "")])
+def test_a_domain_with_nothing(text: str) -> None:
+    assert describe(text) == Description()
+
+
+def test_disks_without_a_target_are_left_out() -> None:
+    devices = "<disk type='file'><source file='/a'/></disk><disk type='file'><source file='/a'/><target dev=''/></disk>"
+    assert describe(document("", devices)) == Description()
+
+
+@pytest.mark.parametrize("missing", ["<target dev='vnet0'/>", "<mac address='52:54:00:00:00:01'/>"])
+def test_nics_without_a_target_or_a_mac_are_left_out(missing: str) -> None:
+    assert describe(document("", NICS.replace(missing, ""))).nics == ()
+
+
+@pytest.mark.parametrize(("attribute", "kind"), [("file", "file"), ("dev", "block"), ("dir", "dir")])
+def test_the_source_is_the_path_as_it_is_written(attribute: str, kind: str) -> None:
+    text = document("", f"<disk type='{kind}'><source {attribute}='//a/../b '/><target dev='vda'/></disk>")
+    assert describe(text).disks[0].source == "//a/../b "
+
+
+def test_a_cd_does_not_place_the_domain() -> None:
+    devices = """<disk type='file' device='cdrom'><source file='/isos/a.iso'/><target dev='sda'/></disk>
+        <disk type='file' device='floppy'><source file='/isos/a.flp'/><target dev='fda'/></disk>
+        <disk type='file' device='disk'><source file='/srv/nfs/b'/><target dev='vdb'/></disk>
+        <disk type='file'><source file='/srv/nfs/a'/><target dev='vda'/></disk>"""
+    found = describe(document("", devices))
+    assert [disk.target for disk in found.disks] == ["vdb", "vda", "sda", "fda"]
+    assert found.storage == ("filer:/vm", "/")
+
+
+def test_elements_of_the_right_name_in_other_places_are_not_taken() -> None:
+    lookalikes = f"<devices>{DISKS}{NICS}</devices>{DISKS}<domain>{document()}</domain>"
+    text = within(lookalikes).replace("<os>", f"<other>{lookalikes}</other><os>")
+    assert describe(text) == Description("", FOUND_DISKS, FOUND_NICS)
+
+
+# The tag
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"<ovirt-tag:tag xmlns:ovirt-tag='{TAG}'>gold</ovirt-tag:tag>",
+        f"<ovirtmap:tag xmlns:ovirtmap='{TAG}'>gold</ovirtmap:tag>",
+        f"<tag xmlns='{TAG}'>gold</tag>",
+        f"<tag xmlns='{TAG}'>\n    gold\n\t</tag>",
+        f"<tag xmlns='{TAG}'><![CDATA[ go]]>ld<!-- silver --></tag>",
+        f"<tag xmlns='{TAG}'>go<other>silver</other>ld</tag>",
+        f"<a:tag xmlns:a='urn:other'>silver</a:tag><b:tag xmlns:b='{TAG}'>gold</b:tag>",
+        f"<tag>silver</tag><tag xmlns='{TAG}'>gold</tag>",
+        f"<x:tag>silver</x:tag><tag xmlns='{TAG}'>gold</tag>",
+        f"<tag xmlns='{TAG}'>gold</tag><tag xmlns='{TAG}'>gold</tag><tag xmlns='{TAG}'> </tag>",
+        f"<outer><tag xmlns='{TAG}'>silver</tag></outer><tag xmlns='{TAG}'>gold</tag>",
+        f"<o:tag xmlns:o='urn:other' xmlns='{TAG}'>silver</o:tag><tag xmlns='{TAG}'>gold</tag>",
+    ],
+)
+def test_the_tag_is_the_text_of_its_element(content: str) -> None:
+    assert describe(within(content)) == Description("gold", FOUND_DISKS, FOUND_NICS)
+
+
+@pytest.mark.parametrize("where", ["domain type='kvm'", "metadata"])
+def test_a_prefix_may_be_declared_further_up(where: str) -> None:
+    text = within("<o:tag>gold</o:tag>").replace(f"<{where}", f"<{where} xmlns:o='{TAG}'", 1)
+    assert describe(text).tag == "gold"
+
+
+def test_the_nearest_declaration_counts() -> None:
+    text = document(
+        f"<metadata xmlns:o='{TAG}' xmlns='{TAG}'><o:tag xmlns:o='urn:other'>a</o:tag><tag xmlns=''>b</tag></metadata>"
+    )
+    assert describe(text).tag == ""
+
+
+def test_namespace_and_element_can_be_chosen() -> None:
+    text = within("<n:pool xmlns:n='urn:n'>gold</n:pool>")
+    assert domainxml.describe(text, namespace="urn:n", element="pool", mounts=MOUNTS).tag == "gold"
+
+
+@pytest.mark.parametrize("text", [document(), document("<metadata/>"), tagged(""), tagged(" \n\t "), tagged("", " ")])
+def test_a_domain_without_a_tag_is_untagged(text: str) -> None:
+    assert describe(text) == Description("", FOUND_DISKS, FOUND_NICS)
+
+
+def test_of_different_tags_the_first_is_used_and_the_operator_told() -> None:
+    found = describe(tagged("gold", "silver", "gold", "bronze"))
+    assert found.tag == "gold"
+    assert found.problems == ("3 different tags: the first, 'gold', is used",)
+
+
+@pytest.mark.parametrize("tag", ["a\nb", "a\tb", "a&#x9;b", "a&#x7f;b", "a&#x85;b", "a&#x9f;b"])
+def test_a_tag_with_control_characters_is_not_used(tag: str) -> None:
+    found = describe(tagged(tag))
+    assert found[:3] == ("", FOUND_DISKS, FOUND_NICS)
+    assert len(found.problems) == 1
+    assert "control characters: treated as untagged" in found.problems[0]
+    assert found.problems[0].isprintable()
+
+
+def test_a_tag_may_have_255_characters_and_no_more() -> None:
+    assert describe(tagged("ü" * 255)) == Description("ü" * 255, FOUND_DISKS, FOUND_NICS)
+    found = describe(tagged("ü" * 256))
+    assert found.tag == ""
+    assert "longer than 255" in found.problems[0]
+    assert len(found.problems[0]) < 200
+
+
+@pytest.mark.parametrize("tag", ["\u202egold\u202c", "go\u200bld", "\u05d6\u05d4\u05d1", "\U0001f947"])
+def test_any_writing_may_be_a_tag(tag: str) -> None:
+    assert describe(tagged(tag)) == Description(tag, FOUND_DISKS, FOUND_NICS)
+
+
+def test_a_problem_quotes_no_character_a_terminal_would_obey() -> None:
+    assert all(problem.isprintable() for problem in describe(tagged("\u202ea", "\x9b31mb", "c")).problems)
+
+
+# oVirt's note of a disk's storage domain
+
+DEVICE = f"""<vm:vm xmlns:vm="http://ovirt.org/vm/1.0">
+  <vm:clusterVersion>4.7</vm:clusterVersion>
+  <vm:device mac_address="56:6f"><vm:domainID>not-a-disk</vm:domainID></vm:device>
+  <vm:device devtype="disk" name="vdc"><vm:domainID> {SD} </vm:domainID><vm:poolID>pool</vm:poolID></vm:device>
+  <vm:device devtype="disk"><vm:domainID>nameless</vm:domainID></vm:device>
+  <vm:domainID>not-in-a-device</vm:domainID>
+</vm:vm>"""
+
+
+def test_ovirts_metadata_gives_the_storage_domain_of_a_disk() -> None:
+    storages = {disk.target: disk.storage for disk in describe(within(DEVICE)).disks}
+    assert storages == {"vda": "filer:/vm", "sdb": "vg", "vdc": SD, "sda": ""}
+
+
+def test_the_same_note_in_another_namespace_is_none() -> None:
+    assert describe(within(DEVICE.replace("ovirt.org", "example.com"))).disks == FOUND_DISKS
+
+
+# Metadata that costs itself only
+
+ENTITIES = (Path(__file__).parent / "data" / "metadata-with-entities.xml").read_text(encoding="utf-8")
+"""As libvirt 9.0 printed it for a domain defined with entities of its own: it drops their declarations."""
+
+
+def test_undeclared_entities_as_libvirt_prints_them_cost_no_disk() -> None:
+    found = describe(ENTITIES, "<tag>gold</tag>")
+    assert found.tag == "gold"
+    assert [disk.target for disk in found.disks] == ["vda"]
+    assert found.problems == ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "&foo;",
+        "&foo;<!-- </metadata> -->",
+        "&foo;<!-- <metadata> -->",
+        "&foo;<![CDATA[</metadata>]]>",
+        "&foo;<![CDATA[</domain>]]>",
+        "&foo;<?pi </metadata><devices> ?>",
+        "&foo;<metadata><metadata/>x</metadata>",
+        "&foo;<x:metadata xmlns:x='urn:x'/>",
+        "<a></b>",
+        "<a>",
+        "</a>",
+        "<a b='1' b='2'/>",
+        "<!DOCTYPE domain [<!ENTITY foo 'bar'>]>&foo;",
+        "<![CDATA[",
+        "<!--",
+        "<a b='",
+        "\x00",
+        "\x1b",
+        "\ud800&foo;",
+        "</metadata>",
+        "</metadata></domain>",
+        "</metadata><metadata>&foo;",
+        "<metadata>",
+    ],
+)
+def test_metadata_that_cannot_be_parsed_costs_no_disk(content: str) -> None:
+    assert describe(within(content), "<tag>gold</tag>") == Description("gold", FOUND_DISKS, FOUND_NICS)
+
+
+@pytest.mark.parametrize("start", ["<metadata>", "<metadata\n x='1'>", "<metadata xmlns:x='/metadata'>"])
+def test_the_metadata_is_found_however_its_start_tag_is_written(start: str) -> None:
+    assert describe(document(f"{start}&foo;</metadata>"), "<tag>gold</tag>").disks == FOUND_DISKS
+
+
+def test_an_element_whose_name_only_starts_alike_is_not_the_metadata() -> None:
+    cache = "<metadata_cache><max_size unit='bytes'>1</max_size></metadata_cache>"
+    text = document("", DISKS.replace("<target dev='vda'", f"<driver>{cache}</driver><target dev='vda'") + NICS)
+    assert describe(text) == Description("", FOUND_DISKS, FOUND_NICS)
+    assert domainxml._without_metadata(text) == text
+
+
+BROKEN = within("&foo;")
+UNTAGGED = Description("", FOUND_DISKS, FOUND_NICS)
+
+
+@pytest.mark.parametrize(
+    ("fragment", "problem"),
+    [
+        (None, "metadata cannot be parsed (undefined entity): treated as untagged"),
+        ("", ""),
+        ("\n", ""),
+        ("<tag> </tag>", ""),
+        ("<other>gold</other>", ""),
+        ("<a><tag>gold</tag></a>", ""),
+        (f"<tag xmlns='urn:other'>{TAG}</tag>", ""),
+        ("<tag>&foo;</tag>", "tag cannot be parsed (undefined entity): treated as untagged"),
+        ("<!DOCTYPE tag [<!ENTITY foo 'bar'>]><tag>&foo;</tag>", "tag cannot be parsed (document type not accepted)"),
+        ("<tag>gold</tag><tag>silver</tag>", "tag cannot be parsed (junk after document element)"),
+        ("<tag>a&#10;b</tag>", "control characters: treated as untagged"),
+        (errors.DomainGone("gone"), ""),
+        (errors.Unsupported("no"), "metadata cannot be parsed (undefined entity) and not be read in parts"),
+        (errors.CallFailed("bad\n" + "long" * 100, 1), "reading the tag alone failed ('bad\\nlonglong"),
+    ],
+)
+def test_a_tag_that_cannot_be_had_alone_either(fragment: str | errors.Error | None, problem: str) -> None:
+    found = describe(BROKEN, fragment)
+    assert found._replace(problems=()) == UNTAGGED
+    assert len(found.problems) == bool(problem)
+    assert all(problem in text and text.isprintable() and len(text) < 200 for text in found.problems)
+
+
+@pytest.mark.parametrize("fragment", ["<tag>gold</tag>", f"<o:tag xmlns:o='{TAG}'>\n gold\n</o:tag>"])
+def test_a_tag_had_alone_with_or_without_its_namespace(fragment: str) -> None:
+    assert describe(BROKEN, fragment) == Description("gold", FOUND_DISKS, FOUND_NICS)
+
+
+def test_a_lost_connection_is_the_callers_business() -> None:
+    with pytest.raises(errors.Disconnected):
+        describe(BROKEN, errors.Disconnected("lost"))
+
+
+# Text that is hostile or no domain at all
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "no element found"),
+        ("<domain>", "no element found"),
+        ("<capabilities/>", "not a domain"),
+        ("<domain><devices><disk></devices></domain>", "mismatched tag"),
+        ("&foo;", ""),
+        ("\x00", ""),
+        ("<domain>&foo;</domain>", "undefined entity"),
+        (document("<metadata>&foo;").replace("</metadata>", ""), "undefined entity"),
+        ("<!DOCTYPE domain [<!ENTITY a 'b'>]>" + document(), "document type not accepted"),
+        ("<!DOCTYPE domain>" + within("&foo;"), "document type not accepted"),
+    ],
+)
+def test_xml_that_cannot_be_parsed_is_a_problem_and_no_exception(text: str, problem: str) -> None:
+    found = describe(text, "<tag>gold</tag>")
+    assert found[:3] == ("", (), ())
+    assert len(found.problems) == 1
+    assert found.problems[0].startswith("XML cannot be parsed (")
+    assert problem in found.problems[0]
+
+
+def bomb(levels: int = 30) -> str:
+    entities = "".join(f"<!ENTITY e{n} '{f'&e{n - 1};' * 10 if n else 'bang'}'>" for n in range(levels))
+    return f"<!DOCTYPE domain [{entities}]>"
+
+
+MIB = 1 << 20
+
+HOSTILE = {
+    "bomb": bomb() + within(f"<tag xmlns='{TAG}'>&e29;</tag>"),
+    "bomb within": within(bomb() + "&e29;"),
+    "deep": within("<a>" * (MIB // 2) + "</a>" * (MIB // 2)),
+    "deep and broken": within("<a>" * MIB),
+    "deep disk": document("", "<disk>" + "<a>" * (MIB // 8) + "</a>" * (MIB // 8) + "</disk>" + DISKS + NICS),
+    "wide": within("<a/>" * (MIB // 2)),
+    "long text": within("a" * 4 * MIB),
+    "long tag": tagged("a" * 4 * MIB),
+    "many tags": within(f"<tag xmlns='{TAG}'/>" * (MIB // 16)),
+    "long namespace": within(f"<a xmlns:b='{'u' * MIB}'>" + "<b:c/>" * (MIB // 4) + "</a>"),
+    "attributes": within("<a " + " ".join(f"b{n}=''" for n in range(MIB // 8)) + "/>"),
+    "declarations": within("<a " + " ".join(f"xmlns:b{n}='u'" for n in range(MIB // 16)) + "/>"),
+    "entities": within("&foo;" * (MIB // 2)),
+    "starts": within("&foo;<!-- " + "<metadata " * (MIB // 4) + " -->"),
+    "ends": within("&foo;<!-- " + "</metadata>" * (MIB // 4) + " -->"),
+    "open comments": within("<!-- " * (MIB // 2)),
+    "brackets": within("&foo;" + "<" * 4 * MIB),
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_text_costs_no_more_than_its_length(text: str) -> None:
+    start = time.process_time()
+    found = describe(text, f"{bomb()}<tag>&e29;</tag>")
+    # A fifth of it on a slow day; quadratic work on these would take minutes.
+    assert time.process_time() - start < 5
+    assert found.disks == (FOUND_DISKS if not text.startswith("<!DOCTYPE") else ())
+    assert len(found.problems) <= 1
+    assert all(len(problem) < 200 for problem in found.problems)
+    assert found.tag == ""
+
+
+def test_nesting_does_not_use_the_interpreters_stack() -> None:
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(150)
+    try:
+        assert describe(HOSTILE["deep"]).disks == FOUND_DISKS
+        assert describe(HOSTILE["deep disk"]).disks == FOUND_DISKS
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+PIECES = st.sampled_from(
+    [
+        *("<metadata>", "</metadata>", "<metadata/>", "<devices>", "</devices>", "<disk><target dev='evil'/></disk>"),
+        *("<domain>", "</domain>", f"<tag xmlns='{TAG}'>", "</tag>", "<a>", "</a>", "<!--", "-->", "<![CDATA[", "]]>"),
+        *("<?p", "?>", "<!DOCTYPE a>", "&foo;", "&lt;", "'", '"', "<", ">", "x", " ", "\n", "\x00", "\ud800"),
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=12).map("".join))
+@example("</metadata><devices><disk><target dev='evil'/></disk></devices><metadata>&foo;")
+def test_content_that_libvirt_can_print_never_changes_disks_or_nics(content: str) -> None:
+    # Well-formed up to undeclared entities is what libvirt can print; anything else is cut out just so, because only
+    # what stands before the first start tag and behind the last end tag is believed.
+    text = within("&broken;" + content)
+    assert describe(text, "<tag>gold</tag>") == Description("gold", FOUND_DISKS, FOUND_NICS)
+
+
+@given(st.text(max_size=300))
+def test_any_tag_comes_back_trimmed_or_with_a_problem(tag: str) -> None:
+    found = describe(tagged(escape(tag)), "")
+    assert found[1:3] == (FOUND_DISKS, FOUND_NICS)
+    assert found.tag in (tag.strip(), "")
+    if tag.strip() and tag.isprintable() and len(tag) <= 255:
+        assert found == Description(tag.strip(), FOUND_DISKS, FOUND_NICS)
+
+
+@given(st.text(max_size=200) | st.lists(PIECES, max_size=12).map("".join))
+def test_any_text_gives_a_description(text: str) -> None:
+    found = describe(text, text)
+    assert all(problem.isprintable() and len(problem) < 200 for problem in found.problems)
