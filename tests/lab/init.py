@@ -1,7 +1,7 @@
 """The first process of a lab: prepares its view of the machine, starts what it is told to, and reaps.
 
-Run as `unshare ... python -m tests.lab.init FD`. FD is a SOCK_SEQPACKET socket. The lab sends one message per command, a
-JSON object with `argv`, `cwd` and `env`, and four descriptors with it: stdin, stdout, stderr, and the end of a
+Run as `unshare ... python -m tests.lab.init FD`. FD is a SOCK_SEQPACKET socket. The lab sends one message per command,
+a JSON object with `argv`, `cwd` and `env`, and four descriptors with it: stdin, stdout, stderr, and the end of a
 pipe. The pipe gets one line with the pid (or with a reason why there is none) and, when the command has ended, one
 with its exit code. The end of file on the socket means that whoever drives the lab is gone, and is the order to
 end: with its first process the kernel ends the whole lab.

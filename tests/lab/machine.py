@@ -11,8 +11,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any
 
 from . import cgroups
 from .guests import Guest, Images, RunningGuest, domain_xml, new_nic
@@ -48,6 +49,7 @@ class Lab:
         self._libvirtd: Process | None = None
         self._connection: Any = None
         self._storages: list[HangingStorage] = []
+        self._processes: list[Process] = []
 
     def __repr__(self) -> str:
         return f"<Lab {self.work_dir} pid={self._pid}>"
@@ -92,11 +94,6 @@ class Lab:
 
     def stop(self) -> None:
         """End everything inside, however stuck, and remove what the kernel keeps of it."""
-        if self._connection is not None:
-            self._close_connection()
-        for storage in self._storages:
-            storage.close()
-        self._storages.clear()
         if self._control is not None:
             # The lab's first process ends at the end of file, and with it all others.
             self._control.close()
@@ -107,6 +104,15 @@ class Lab:
             finally:
                 self._unshare.kill()
                 self._unshare = None
+        # Only now: closing a connection asks libvirtd, and waits for ever for one that is frozen.
+        if self._connection is not None:
+            self._close_connection()
+        for storage in self._storages:
+            storage.close()
+        self._storages.clear()
+        for process in self._processes:
+            process.poll()
+        self._processes.clear()
         cgroups.sweep()
 
     # libvirtd
@@ -179,13 +185,15 @@ class Lab:
             connection.close()
         return RunningGuest(self, spec, nics)
 
-    def stop_guests(self) -> None:
-        """Heal all storage, wake every QEMU and destroy every guest: a clean lab for the next test."""
+    def reset(self) -> None:
+        """Heal all storage, wake every process, see that libvirtd runs and destroy every guest."""
         for storage in self._storages:
             storage.heal()
-        for pid_file in self.inside("/run/libvirt/qemu").glob("*.pid"):
-            if pid_file.name != "driver.pid":
-                os.kill(self.outer_pid(int(pid_file.read_text())), signal.SIGCONT)
+        for inner, outer in self.pids().items():
+            if inner != 1:
+                os.kill(outer, signal.SIGCONT)
+        if self.libvirtd.poll() is not None:
+            self.start_libvirtd()
         for domain in self.connection.listAllDomains():
             domain.destroy()
 
@@ -202,15 +210,15 @@ class Lab:
 
     # Commands, files and processes inside
 
-    def popen(self, argv: Sequence[str], log: Path | None = None, env: Mapping[str, str] | None = None) -> Process:
+    def popen(self, argv: Sequence[str], log: Path | None = None) -> Process:
         """Start a command inside; its output is appended to the log, or dropped."""
         with open(os.devnull, "rb") as nothing, open(log or os.devnull, "ab") as output:
-            return self._start(argv, (nothing, output, output), env)
+            return self._start(argv, (nothing, output, output))
 
     def run(self, argv: Sequence[str], timeout: float = 30.0, check: bool = True) -> str:
         """Run a command inside and return what it printed; killed, and an error, after `timeout` seconds."""
         with open(os.devnull, "rb") as nothing, tempfile.TemporaryFile("w+") as output:
-            process = self._start(argv, (nothing, output, output), None)
+            process = self._start(argv, (nothing, output, output))
             try:
                 code = process.wait(timeout)
             except TimeoutError:
@@ -260,10 +268,12 @@ class Lab:
             raise ProcessLookupError(f"no process {inner} in {self!r}")
         return pid
 
-    def _start(self, argv: Sequence[str], streams: tuple, env: Mapping[str, str] | None) -> Process:
+    def _start(self, argv: Sequence[str], streams: tuple) -> Process:
         if self._control is None:
             raise RuntimeError("the lab is not up")
-        return Process(self, self._control, argv, streams, ROOT, {**self._environment(), **(env or {})})
+        process = Process(self, self._control, argv, streams, ROOT, self._environment())
+        self._processes = [one for one in self._processes if one.exit_code is None] + [process]
+        return process
 
     def _environment(self) -> dict[str, str]:
         return {**ENVIRONMENT, "HOME": str(self.work_dir)}

@@ -8,8 +8,9 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Mapping, Sequence
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .machine import Lab
@@ -49,6 +50,7 @@ class Process:
             os.close(write_end)
         line = self._read_line(START_TIMEOUT)
         if not line.isdigit():
+            self._report.close()
             raise CommandFailed(f"{self._argv[0]} was not started: {line or 'the lab is gone'}")
         self.inner_pid = int(line)
         """Its pid as the lab's own processes see it."""
