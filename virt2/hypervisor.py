@@ -126,7 +126,7 @@ class _Translated:
     def _translate(self, error: Any) -> errors.Error:
         code = error.get_error_code()
         words = _words(error)
-        if not self._alive():
+        if not _is_alive(self._raw):
             return errors.Disconnected(words)
         if code in _GONE:
             return errors.DomainGone(words)
@@ -135,13 +135,6 @@ class _Translated:
         if code in _UNSUPPORTED:
             return errors.Unsupported(words)
         return errors.CallFailed(words, code)
-
-    def _alive(self) -> bool:
-        """Whether the connection still stands, as far as this side knows (no round trip)."""
-        try:
-            return bool(self._raw.isAlive())
-        except libvirt.libvirtError:
-            return False
 
 
 class Hypervisor:
@@ -197,6 +190,11 @@ class Connection:
         self._callbacks: list[int] = []
         self._watched = False
 
+    @property
+    def alive(self) -> bool:
+        """Whether the connection still stands, as far as this side knows (no round trip)."""
+        return _is_alive(self._raw)
+
     def close(self) -> None:
         """Give the connection back. May block like any call; never raises."""
         # A registered callback holds a reference: without this, the socket outlives the connection. Each of these
@@ -212,11 +210,10 @@ class Connection:
         with contextlib.suppress(libvirt.libvirtError):
             self._raw.close()
 
-    def versions(self) -> tuple[str, str]:
-        """Version of libvirt's daemon and the hypervisor driver's type with version, in words. Class A."""
+    def version(self) -> str:
+        """Version of the libvirt at the other end. Class A."""
         with self._translated:
-            kind = self._raw.getType()
-            return _version(self._raw.getLibVersion()), f"{kind} {_version(self._raw.getVersion())}"
+            return _version(self._raw.getLibVersion())
 
     def watch(self, sink: Callable[[Event], None]) -> bool:
         """Have `sink` called, on a thread of libvirt's, with every event that concerns the list of domains. Class A.
@@ -335,6 +332,13 @@ class Connection:
 def client_version() -> str:
     """Version of the libvirt client library."""
     return _version(libvirt.getVersion())
+
+
+def _is_alive(raw: Any) -> bool:
+    try:
+        return bool(raw.isAlive())
+    except libvirt.libvirtError:
+        return False
 
 
 def _version(number: int) -> str:

@@ -98,8 +98,8 @@ class Inventory:
         self._stale: set[str] = set()
         self._said: set[tuple[str, str]] = set()
         self._stopping = False
-        self.versions: tuple[str, str] = ("", "")
-        """What runs at the other end: libvirt's version, hypervisor with version; empty before the first connection."""
+        self.libvirt_version = ""
+        """Of the libvirt at the other end; empty before the first connection."""
 
     def __repr__(self) -> str:
         state = "never connected" if self._link is None else "up" if self._link.up else "down"
@@ -230,7 +230,7 @@ class Inventory:
     def _connect(self) -> None:
         connection = self._hypervisor.connect()
         try:
-            self.versions = connection.versions()
+            self.libvirt_version = connection.version()
             connection.watch(self.tell)
         except Error:
             connection.close()

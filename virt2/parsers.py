@@ -131,7 +131,7 @@ def count_or_auto(most: int) -> Parser[int | None]:
     return parse
 
 
-def text(accepted: str, suits: Callable[[str], bool], if_empty: str = "") -> Parser[str]:
+def text(accepted: str, suits: Callable[[str], object], if_empty: str = "") -> Parser[str]:
     """Build the parser of one text without control characters for which ``suits`` holds.
 
     Args:

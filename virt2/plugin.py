@@ -132,6 +132,7 @@ class Plugin:
             self._inventory,
             explicit=explicit,
             automatic=automatic,
+            limit=lambda: self._make_plan({}).budget,
             partition_by=settings.partition_by,
             interval=self._interval,
             on_change=self._retain,
@@ -173,16 +174,13 @@ class Plugin:
             return
         try:
             self._limits.poke()
-            if not self._roster.settled:
-                self._roster.settle(self._make_plan().budget)
-                self._register_readers()
-            self._apply(self._make_plan())
+            self._register_readers()
+            self._apply(self._make_plan(self._roster.sizes()))
         finally:
             self._adjusting.release()
 
-    def _make_plan(self) -> sizing.Plan:
-        limits, reason = self._limits.limits(), self._limits.reason
-        return sizing.plan(self._settings.workers, limits, reason, self._held, self._roster.sizes())
+    def _make_plan(self, sizes: Mapping[str, int]) -> sizing.Plan:
+        return sizing.plan(self._settings.workers, self._limits.limits(), self._limits.reason, self._held, sizes)
 
     def _apply(self, plan: sizing.Plan) -> None:
         self._budget.resize(plan.budget)
@@ -204,17 +202,17 @@ class Plugin:
             )
 
     def _start_line(self, plan: sizing.Plan) -> str:
-        daemon, driver = self._inventory.versions
         sizes = self._roster.sizes()
         readers = ", ".join(f"{name} ({size} domains, {plan.shares[name]} workers)" for name, size in sizes.items())
         weak = "" if plan.budget > sizing.GUARANTEED_ABOVE else ", too few to set one aside for domains that answer"
         return (
-            f"version {VERSION}, libvirt {daemon} ({driver}) at {self._settings.connection},"
+            f"version {VERSION}, libvirt {self._inventory.libvirt_version} at {self._settings.connection},"
             f" {sum(sizes.values())} domains every {self._interval:g} s, readers: {readers};"
             f" budget {plan.budget} of libvirtd's workers: {plan.reason}{weak}"
         )
 
     def _read_limits(self) -> admin.Limits:
+        raise admin.AdminUnavailable("not yet")
         limits = admin.read_limits(self._settings.admin_connection or self._settings.connection)
         self._held = self._budget.used
         return limits

@@ -308,6 +308,7 @@ class Pool:
         self._workers: set[Worker] = set()
         self._idle = 0
         self._count = 0
+        self._failures: set[str] = set()
         self._stopping = False
         budget.register(self)
 
@@ -406,8 +407,10 @@ class Pool:
             except Error as error:
                 failure = error
             except Exception as error:
-                log.exception("unexpected failure of %s for domain %s", job.what, job.uuid)
                 failure = error
+                if repr(error) not in self._failures:
+                    self._failures.add(repr(error))
+                    log.exception("unexpected failure in %s for domain %s, said once", job.what, job.uuid)
             self._settle(worker, job, failure, again)
         if worker.connection is not None:
             worker.connection.close()

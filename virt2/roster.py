@@ -13,7 +13,7 @@ from typing import Optional
 
 from virt2.domain import Domain
 from virt2.inventory import Inventory
-from virt2.partition import Explicit, Partition, automatic_count, partition
+from virt2.partition import MOST_AUTOMATIC, Explicit, Partition, automatic_count, partition
 
 
 APART = 0.25
@@ -40,6 +40,7 @@ class Roster:
         inventory: the active domains.
         explicit: the readers that the configuration names, in its order.
         automatic: how many automatic readers there are, None to tell from the first list.
+        limit: gives the most automatic readers there may be; asked when the first list is there.
         partition_by: ``tag``, ``storage`` or both.
         interval: seconds between two reads of a reader.
         on_change: told the UUIDs of the active domains whenever they changed, before anybody reads them.
@@ -52,6 +53,7 @@ class Roster:
         *,
         explicit: Sequence[Explicit] = (),
         automatic: Optional[int] = None,
+        limit: Callable[[], int] = lambda: MOST_AUTOMATIC,
         partition_by: Collection[str] = ("tag", "storage"),
         interval: float = 10.0,
         on_change: Callable[[Collection[str]], None] = lambda uuids: None,
@@ -64,25 +66,11 @@ class Roster:
         self._on_change = on_change
         self._clock = clock
         self._lock = threading.Lock()
-        self._automatic = automatic or 1
-        self._settled = automatic is not None
+        self._limit = limit
+        self._automatic = automatic
         self._seen = -1
-        self._partition = partition([], explicit, self._automatic, partition_by, {})
+        self._partition = partition([], explicit, automatic or 1, partition_by, {})
         self._turns: dict[str, _Turn] = {}
-
-    @property
-    def settled(self) -> bool:
-        """Whether the number of automatic readers is known for good."""
-        return self._settled
-
-    def settle(self, limit: int) -> None:
-        """Fix the number of automatic readers by the domains of the first list, at most `limit`."""
-        with self._lock:
-            if not self._settled and self._inventory.listed:
-                _, domains = self._inventory.domains()
-                self._automatic = automatic_count(domains, self._explicit, self._partition_by, limit)
-                self._settled = True
-                self._seen = -1
 
     def readers(self) -> list[str]:
         """The names of all readers, explicit ones first."""
@@ -130,14 +118,23 @@ class Roster:
             self._turns[reader].ended = self._clock()
 
     def _current(self) -> Partition:
-        if self._seen != self._inventory.version:
+        if self._seen != self._inventory.version or self._to_settle():
             with self._lock:
+                previous: Mapping[str, str] = self._partition.assignment
                 version, domains = self._inventory.domains()
-                if version != self._seen:
-                    previous = self._partition.assignment
-                    self._partition = partition(
-                        domains, self._explicit, self._automatic, self._partition_by, previous
-                    )
-                    self._on_change([domain.uuid for domain in domains])
-                    self._seen = version
+                if self._to_settle():
+                    # What was assigned while there was but one reader says nothing about where it belongs.
+                    previous = {}
+                    self._automatic = automatic_count(domains, self._explicit, self._partition_by, self._limit())
+                elif version == self._seen:
+                    return self._partition
+                self._partition = partition(
+                    domains, self._explicit, self._automatic or 1, self._partition_by, previous
+                )
+                self._on_change([domain.uuid for domain in domains])
+                self._seen = version
         return self._partition
+
+    def _to_settle(self) -> bool:
+        """Whether the number of readers is still open, and there is a complete list to tell it from."""
+        return self._automatic is None and self._inventory.listed

@@ -108,14 +108,14 @@ class Settings:
         "TagNamespace",
         "http://ovirt.org/ovirtmap/tag/1.0",
         "http://ovirt.org/ovirtmap/tag/1.0",
-        parsers.text("one XML namespace URI, not empty", bool),
+        parsers.text("one XML namespace URI, not empty", str.strip),
         "XML namespace of the element in a domain's metadata that holds its tag. Change it to use one you already set.",
     )
     tag_element: str = _option(
         "TagElement",
         "tag",
         "tag",
-        parsers.text("the name of one XML element, without a prefix", lambda value: bool(_XML_NAME.fullmatch(value))),
+        parsers.text("the name of one XML element, without a prefix", _XML_NAME.fullmatch),
         "Name of that element, without its prefix.",
     )
     partition_by: tuple[str, ...] = _option(
