@@ -86,8 +86,17 @@ class RunningGuest:
     @property
     def pid(self) -> int:
         """Its QEMU's pid as seen from outside."""
-        inner = self._lab.inside(f"/run/libvirt/qemu/{self.name}.pid").read_text()
-        return self._lab.outer_pid(int(inner))
+        # Not by libvirt's pid file: its name is the guest's, which may be markup, or `driver`, which is libvirtd's own.
+        wanted = f"\0-uuid\0{self.uuid}\0".encode()
+        for pid in self._lab.pids().values():
+            try:
+                arguments = Path("/proc", str(pid), "cmdline").read_bytes()
+            except (FileNotFoundError, ProcessLookupError):
+                # It ended while we looked.
+                continue
+            if wanted in arguments:
+                return pid
+        raise ProcessLookupError(f"no QEMU runs for {self!r}")
 
     def freeze(self) -> None:
         """Stop its QEMU process: it answers nobody until `thaw`."""

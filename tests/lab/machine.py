@@ -187,6 +187,8 @@ class Lab:
 
     def reset(self) -> None:
         """Heal all storage, wake every process, see that libvirtd runs and destroy every guest."""
+        import libvirt
+
         for storage in self._storages:
             storage.heal()
         for inner, outer in self.pids().items():
@@ -195,7 +197,12 @@ class Lab:
         if self.libvirtd.poll() is not None:
             self.start_libvirtd()
         for domain in self.connection.listAllDomains():
-            domain.destroy()
+            try:
+                domain.destroy()
+            except libvirt.libvirtError as error:
+                # A transient domain is gone as soon as its QEMU has ended by itself.
+                if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                    raise
 
     def storage(self, name: str) -> HangingStorage:
         """Mount a new file system that can be made to hang."""
