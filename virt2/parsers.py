@@ -177,6 +177,17 @@ def words(
     return parse
 
 
+def selection(allowed: Sequence[str]) -> Parser[tuple[str, ...]]:
+    """Build the parser of some words out of ``allowed``, at least one; their order and repetition mean nothing."""
+    several = words(allowed, 1, len(allowed))
+
+    def parse(key: str, values: Written) -> tuple[str, ...]:
+        chosen = several(key, values)
+        return tuple(word for word in allowed if word in chosen)
+
+    return parse
+
+
 def matches(key: str, values: Written) -> tuple[Match, ...]:
     """Read one or more entries, each a text to compare with or a ``/pattern/``; blanks around them do not count."""
     accepted = "a text without NUL or a /POSIX extended regular expression/"

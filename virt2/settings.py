@@ -122,7 +122,7 @@ class Settings:
         "PartitionBy",
         ("tag", "storage"),
         "tag storage",
-        parsers.words(("tag", "storage"), 1, 2),
+        parsers.selection(("tag", "storage")),
         "What places a domain: its `tag`, its `storage` domain, or both, the tag first. `tag` alone leaves all "
         "untagged domains to reader 0.",
     )
