@@ -234,3 +234,22 @@ def test_collectd_runs_in_a_lab(lab, tmp_path):
         assert collectd.stop() < 5
     assert collectd.process.exit_code == 0
     assert "Exiting normally" in collectd.log
+
+
+def test_collectd_records_what_csv_cannot_hold(lab, tmp_path):
+    lab.guests([Guest("..x")])
+    drop_in = 'LoadPlugin virt\n<Plugin virt>\n  Connection "qemu:///system"\n</Plugin>\n'
+    folder = tmp_path / "collectd"
+    folder.mkdir()
+    with Collectd(lab, folder, {"virt.conf": drop_in}, interval=0.5, record=True) as collectd:
+        found = []
+
+        def complete():
+            found.extend(collectd.records.new())
+            return {"virt_cpu_total", "disk_octets", "if_octets"} <= {record["type"] for record in found}
+
+        wait_for(complete, SOON)
+        assert {record["host"] for record in found} == {"..x"}
+        assert {record["interval"] for record in found} == {0.5}
+        times = [(record["type"], record["type_instance"], record["time"]) for record in found]
+        assert len(set(times)) == len(times)

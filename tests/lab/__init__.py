@@ -15,7 +15,7 @@ The test process stays outside and drives the inside:
 Nothing in here is needed by, or imported from, the plugin itself.
 """
 
-from .collectd_daemon import Collectd
+from .collectd_daemon import Collectd, python_module
 from .guests import Guest, RunningGuest
 from .machine import Lab
 from .process import CommandFailed, Process
@@ -30,5 +30,6 @@ __all__ = [
     "Lab",
     "Process",
     "RunningGuest",
+    "python_module",
     "wait_for",
 ]

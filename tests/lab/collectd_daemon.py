@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .process import Process
+from .records import MODULES, Records
 from .waiting import wait_for
 
 if TYPE_CHECKING:
@@ -36,12 +37,16 @@ LoadPlugin logfile
   Timestamp true
   PrintSeverity true
 </Plugin>
+{writer}
+Include "{folder}/conf.d/*.conf"
+"""
+
+CSV_WRITER = """\
 LoadPlugin csv
 <Plugin csv>
   DataDir "{folder}/csv"
   StoreRates false
 </Plugin>
-Include "{folder}/conf.d/*.conf"
 """
 
 Identifier = tuple[str, str, str]
@@ -72,14 +77,31 @@ class Collectd:
         folder: an existing folder of this collectd's own.
         drop_ins: name of a file in its include folder, ending in `.conf`, to the file's text.
         interval: seconds, the global one.
+        record: write what `records` reads, instead of what `series` does. It has meta data, notifications and hosts
+            whose names begin with a dot (the csv plugin refuses them), but its writer is Python inside the daemon.
     """
 
-    def __init__(self, lab: Lab, folder: str | Path, drop_ins: Mapping[str, str], interval: float = 1.0) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        folder: str | Path,
+        drop_ins: Mapping[str, str],
+        interval: float = 1.0,
+        record: bool = False,
+    ) -> None:
         self._lab = lab
         self._folder = Path(folder).resolve()
         self._process: Process | None = None
         (self._folder / "conf.d").mkdir()
-        (self._folder / "collectd.conf").write_text(CONFIG.format(folder=self._folder, interval=interval))
+        (self._folder / "records").mkdir()
+        self.records = Records(self._folder / "records")
+        """With `record`: what was written, notifications included."""
+        if record:
+            writer = python_module("virt2_recorder", f'Folder "{self._folder}/records"', MODULES)
+        else:
+            writer = CSV_WRITER.format(folder=self._folder)
+        text = CONFIG.format(folder=self._folder, interval=interval, writer=writer)
+        (self._folder / "collectd.conf").write_text(text)
         for name, text in drop_ins.items():
             (self._folder / "conf.d" / name).write_text(text)
 
@@ -130,7 +152,7 @@ class Collectd:
         return (self._folder / "output").read_text()
 
     def series(self) -> dict[Identifier, list[Point]]:
-        """Everything written so far, oldest first."""
+        """Everything written so far, oldest first; not with `record`."""
         found: dict[Identifier, list[Point]] = defaultdict(list)
         for path in sorted((self._folder / "csv").glob("*/*/*")):
             host, plugin, name = path.parts[-3:]

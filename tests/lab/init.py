@@ -9,11 +9,13 @@ end: with its first process the kernel ends the whole lab.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -28,6 +30,8 @@ TRAFFIC_EVERY = 1.0
 """Seconds between two frames sent to every guest's network interface."""
 FRAME = b"\xff" * 6 + b"\x02\x00\x00\x00\x00\x01" + b"\x88\xb5" + b"lab traffic".ljust(46, b"\0")
 """A broadcast of the EtherType set aside for experiments."""
+
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 
 FILES = {
     # Debian's defaults ask polkit, confine QEMU and keep its output with virtlogd: a lab has none of these.
@@ -48,8 +52,14 @@ def prepare() -> int:
         syscalls.mount("tmpfs", folder, "tmpfs", 0, "mode=755")
     for name, text in FILES.items():
         Path(name).write_text(text)
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    bring_loopback_up()
     return pid
+
+
+def bring_loopback_up() -> None:
+    """What `ip link set lo up` does."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as request:
+        fcntl.ioctl(request, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
 
 
 def make_mounts_private() -> None:
