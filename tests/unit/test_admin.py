@@ -164,6 +164,7 @@ def test_an_admin_uri_answers_for_itself(uri: str) -> None:
         ("test:///default", "not served by a libvirt daemon"),
         ("test+unix:///default", "not served by a libvirt daemon"),
         ("esx:///x", "not served by a libvirt daemon"),
+        ("vbox:///session", "not served by a libvirt daemon"),
         ("qemu:///embed?root=/x", "not served by a libvirt daemon"),
         ("qemu://[::1/system", "not a URI"),
         ("qemu:///system?socket=/nowhere/libvirt-sock", "no admin socket of libvirtd or virtqemud in /nowhere"),
@@ -328,6 +329,16 @@ def test_a_thread_that_cannot_be_started_is_the_reason_and_tried_again(
     poller.poke()
     assert poller.wait(BOUND)
     assert poller.limits() == LIMITS
+
+
+def test_a_poller_stopped_before_the_first_poke_starts_no_thread(
+    poller: AdminPoller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[threading.Thread] = []
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: started.append(thread))
+    poller.stop()
+    poller.poke()
+    assert started == []
 
 
 def test_repr_shows_what_it_is_doing(poller: AdminPoller, read: Read) -> None:

@@ -113,7 +113,7 @@ def test_any_name_state_and_start_time_are_read_back(
     assert procfs.read_stat(7, str(host.proc)) == procfs.Stat(comm, state, start)
 
 
-@pytest.mark.parametrize("content", [b"", b"7", b"7 (qemu", b"7 (qemu) S 1 2"], ids=repr)
+@pytest.mark.parametrize("content", [b"", b"7", b"7 (qemu", b"7 (qemu) S 1 2", b"7 qemu) S" + b" 1" * 30], ids=repr)
 def test_a_stat_that_cannot_be_used_is_unknown(content: bytes, host: Host) -> None:
     host.process(7)
     (host.proc / "7" / "stat").write_bytes(content)
@@ -203,7 +203,7 @@ def test_guests_leaves_out_the_drivers_own_pid_file(host: Host) -> None:
     host.process(3, comm=b"libvirtd", cmdline=b"/usr/sbin/libvirtd\0")
     host.pid_file("driver", 3)
     host.qemu(7, "web")
-    (host.run_dir / "web.xml").touch()
+    (host.run_dir / "web.xml").write_text("7")
     assert procfs.guests(str(host.run_dir), str(host.proc)) == [Guest("web", UUID, 7)]
 
 
@@ -295,14 +295,22 @@ def test_a_domain_not_found_is_looked_for_again_later_only(host: Host) -> None:
     assert host.processes.stopped(UUID, "web") == "T"
 
 
-def test_a_domain_found_late_is_found_at_once_when_it_restarts(host: Host) -> None:
+def test_a_domain_found_late_is_not_unknown_any_more(host: Host) -> None:
     assert host.processes.pid(UUID, "web") is None
     host.now += procfs.RETRY
     host.qemu(7, "web")
     assert host.processes.pid(UUID, "web") == 7
-    host.now -= 1
+    assert repr(host.processes) == "<Processes known=1 unknown=0>"
+
+
+def test_a_domain_that_is_gone_is_not_looked_for_at_every_look(host: Host) -> None:
+    host.qemu(7, "web")
+    assert host.processes.pid(UUID, "web") == 7
     host.gone(7)
+    assert host.processes.pid(UUID, "web") is None
     host.qemu(8, "web")
+    assert host.processes.pid(UUID, "web") is None
+    host.now += procfs.RETRY
     assert host.processes.pid(UUID, "web") == 8
 
 
