@@ -1,0 +1,62 @@
+# Shared by the scripts: sourced, never run. Makes the machine ready and says what it does before doing it.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+python=/usr/bin/python3 # the one collectd embeds, whatever the PATH says
+venv=$root/.venv
+requirements=$root/requirements-dev.txt
+
+python_packages=(python3 python3-venv)
+# libpython is only suggested by collectd-core, whose python plugin cannot be loaded without it.
+lab_packages=(collectd-core libvirt-clients libvirt-daemon libvirt-daemon-system libxml2 qemu-system-x86
+    python3-libvirt libfuse2)
+
+say() {
+    printf '== %s\n' "$*" >&2
+}
+
+die() {
+    say "$*"
+    exit 1
+}
+
+# Print those of the given Debian packages that are not installed.
+missing() {
+    local package status
+    for package in "$@"; do
+        status=$(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2>&1) || status=unknown
+        [ "$status" = installed ] || printf '%s\n' "$package"
+    done
+}
+
+install_packages() {
+    local wanted
+    mapfile -t wanted < <(missing "$@")
+    [ ${#wanted[@]} -gt 0 ] || return 0
+    [ "$(id -u)" = 0 ] || die "missing Debian packages; as root: apt-get install --no-install-recommends ${wanted[*]}"
+    say "installing Debian packages: ${wanted[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update --quiet=2
+    apt-get install --quiet=2 --yes --no-install-recommends "${wanted[@]}" >&2 </dev/null
+}
+
+setup_python() {
+    install_packages "${python_packages[@]}"
+    local stamp
+    stamp="$venv $("$python" --version) $(sha256sum <"$requirements")"
+    if [ -f "$venv/stamp" ] && [ "$(cat "$venv/stamp")" = "$stamp" ] && "$venv/bin/python" -c ''; then
+        return 0
+    fi
+    say "making $venv and installing $(basename "$requirements") into it"
+    rm -rf "$venv"
+    "$python" -m venv --system-site-packages "$venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
+    printf '%s\n' "$stamp" >"$venv/stamp"
+}
+
+setup_lab() {
+    # The packages' own services belong to whoever runs this host; labs start a libvirtd of their own.
+    install_packages "${python_packages[@]}"
+    install_packages "${lab_packages[@]}" \
+        "libpython$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+    setup_python
+}
