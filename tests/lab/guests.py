@@ -36,6 +36,8 @@ class Guest:
     """Put into the metadata as oVirt does; None for no tag."""
     metadata: str = ""
     """XML put into `<metadata>` as it is, after the tag."""
+    doctype: str = ""
+    """A document type declaration put before everything, for metadata that uses entities of its own."""
     disks: int = 2
     """Named vda, vdb and so on; 0 leaves the firmware searching, and a core busy."""
     nics: int = 2
@@ -160,7 +162,7 @@ def domain_xml(spec: Guest, images: Images, nics: list[str]) -> str:
         devices.append(_disk_xml(f"vd{DISK_LETTERS[number]}", images.create(), bus))
     devices += [_nic_xml(nic) for nic in nics]
     tag = "" if spec.tag is None else f"<o:tag xmlns:o={quoteattr(TAG_NAMESPACE)}>{escape(spec.tag)}</o:tag>"
-    return f"""
+    return f"""{spec.doctype}
 <domain type='qemu'>
   <name>{escape(spec.name)}</name>
   <uuid>{spec.uuid}</uuid>

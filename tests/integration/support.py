@@ -1,0 +1,128 @@
+"""What the tests that watch virt2 in a real collectd share."""
+
+from __future__ import annotations
+
+import bisect
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from tests.lab import Collectd, Lab, RunningGuest, wait_for
+from tests.lab.collectd_daemon import Identifier, Point, python_module
+
+INTERVAL = 2.0
+"""Seconds between two reads in these tests: the shortest for which recovery is promised."""
+GAP = 1.5
+"""Intervals between two neighbouring points of a series at the most."""
+DISK_TYPES = ("disk_octets", "disk_ops")
+NIC_TYPES = ("if_octets", "if_packets", "if_errors", "if_dropped")
+
+
+def collectd(lab: Lab, folder, settings: str = "", interval: float = INTERVAL, **more: str) -> Collectd:
+    """A collectd with virt2; `more` are the texts of further drop-ins by name, settings those of `virt2.conf`."""
+    folder.mkdir()
+    drop_ins = {"virt2.conf": python_module("virt2", settings)}
+    drop_ins.update({f"{name}.conf": text for name, text in more.items()})
+    return Collectd(lab, folder, drop_ins, interval)
+
+
+def names_of(guest: RunningGuest, monitor: bool = True) -> set[str]:
+    """The series (type and type instance) a guest must have by default."""
+    names = {"virt_cpu_total", "memory-total", "duration-sample_age", "duration-monitor_blocked"}
+    names |= {f"{kind}-{nic}" for kind in NIC_TYPES for nic in guest.nics}
+    if monitor:
+        names |= {f"{kind}-{disk}" for kind in DISK_TYPES for disk in guest.disks}
+    return names
+
+
+def of_host(series: Mapping[Identifier, list[Point]], host: str, plugin: str = "virt2") -> dict[str, list[Point]]:
+    """The series of one domain by name."""
+    return {name: points for (there, by, name), points in series.items() if there == host and by == plugin}
+
+
+def of_reader(series: Mapping[Identifier, list[Point]], reader: str, name: str) -> list[float]:
+    """The values of one of a reader's own series, oldest first."""
+    return [values[0] for _, values in series.get(("collectd", f"virt2-{reader}", name), [])]
+
+
+def wait_for_reads(daemon: Collectd, number: int, reader: str = "0", timeout: float = 30.0) -> None:
+    """Wait until a reader has ended so many further reads."""
+    before = len(of_reader(daemon.series(), reader, "duration-read"))
+    wait_for(lambda: len(of_reader(daemon.series(), reader, "duration-read")) >= before + number, timeout)
+
+
+def gaps(points: Iterable[Point], longest: float = GAP * INTERVAL) -> list[tuple[float, float]]:
+    """The pairs of neighbouring points that are too far apart, or in the wrong order."""
+    times = [when for when, _ in points]
+    return [(one, two) for one, two in zip(times, times[1:]) if not 0 < two - one <= longest]
+
+
+def assert_no_gap(daemon: Collectd, guests: Iterable[RunningGuest], since: float = 0.0) -> None:
+    """Every default series of every guest has a point at least every 1.5 intervals, from `since` until now."""
+    now = time.time()
+    series = daemon.series()
+    for guest in guests:
+        own = of_host(series, guest.name)
+        for name in names_of(guest):
+            points = [point for point in own.get(name, []) if point[0] >= since]
+            assert points, (guest.name, name, "has no point")
+            assert not gaps(points), (guest.name, name, gaps(points))
+            assert now - points[-1][0] <= GAP * INTERVAL, (guest.name, name, "ends early")
+
+
+class Witness(threading.Thread):
+    """Reads the counters of guests from libvirt all the time, to compare with what collectd wrote of them."""
+
+    def __init__(self, lab: Lab, guests: Iterable[RunningGuest]) -> None:
+        super().__init__(daemon=True)
+        self._connection = lab.connect()
+        self._guests = list(guests)
+        self._ended = threading.Event()
+        self._readings: dict[tuple[str, str], list[tuple[float, float, tuple[float, ...]]]] = defaultdict(list)
+        """By domain and series: the times before and after the call, and what it said."""
+
+    def __enter__(self) -> Witness:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join(30)
+        self._connection.close()
+
+    def run(self) -> None:
+        domains = [(guest, self._connection.lookupByUUIDString(guest.uuid)) for guest in self._guests]
+        while not self._ended.wait(0.05):
+            for guest, domain in domains:
+                self._note(guest.name, ["virt_cpu_total"], lambda domain=domain: [(domain.info()[4],)])
+                for disk in guest.disks:
+                    self._note(guest.name, [f"{kind}-{disk}" for kind in DISK_TYPES], lambda d=domain, t=disk: _disk(d, t))
+                for nic in guest.nics:
+                    self._note(guest.name, [f"{kind}-{nic}" for kind in NIC_TYPES], lambda d=domain, t=nic: _nic(d, t))
+
+    def _note(self, host: str, names: list[str], ask) -> None:
+        before = time.time()
+        replies = ask()
+        after = time.time()
+        for name, values in zip(names, replies):
+            self._readings[host, name].append((before, after, values))
+
+    def bounds(self, host: str, name: str, when: float, took: float) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """What libvirt last said before a call made at `when`, and first said `took` seconds after; None at the ends."""
+        readings = self._readings[host, name]
+        low = bisect.bisect_right(readings, when, key=lambda reading: reading[1]) - 1
+        high = bisect.bisect_left(readings, when + took, key=lambda reading: reading[0])
+        if low < 0 or high >= len(readings):
+            return None
+        return readings[low][2], readings[high][2]
+
+
+def _disk(domain, target: str) -> list[tuple[int, int]]:
+    read_ops, read_octets, write_ops, write_octets, _ = domain.blockStats(target)
+    return [(read_octets, write_octets), (read_ops, write_ops)]
+
+
+def _nic(domain, target: str) -> list[tuple[int, int]]:
+    stats = domain.interfaceStats(target)
+    return list(zip(stats[:4], stats[4:]))
