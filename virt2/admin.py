@@ -1,25 +1,26 @@
-"""libvirtd's own worker limits, asked through libvirt-admin: the only user of that library.
+"""libvirtd's own worker limits, asked over its admin socket.
 
-libvirt-python does not bind libvirt-admin, so this is a small ctypes binding to the C library, and a poller that
-keeps asking on a thread of its own: the admin interface answers when every worker of libvirtd is busy, but hangs
-with a libvirtd that is frozen. ``python3 -m virt2.admin [URI]`` prints the limits.
+This speaks libvirt's wire protocol itself, about 100 lines, instead of loading the libvirt-admin library: that
+registers libvirt's object types a second time, and a process that has opened both kinds of connection crashes,
+whichever came first (seen with 9.0; libvirt-python does not bind it either). Protocol, numbers of procedures and names
+of parameters are those of libvirt's ``virnetprotocol.x`` and ``admin_protocol.x``, version 1, unchanged since 2.0.0.
 
-Structures, constants and names of parameters are those of ``libvirt/libvirt-common.h`` and
-``libvirt/libvirt-admin.h``; the functions used exist since libvirt 2.0.0.
+The poller asks again and again on a thread of its own: the admin interface answers when every worker of libvirtd is
+busy, but hangs with a libvirtd that is frozen. ``python3 -m virt2.admin [URI]`` prints the limits.
 """
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import logging
 import os
+import socket
+import struct
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from virt2 import errors
 
@@ -62,9 +63,9 @@ class Limits(NamedTuple):
     """Workers that serve priority calls only, on top of ``max_workers``."""
     job_queue_depth: int
     """Calls that wait for a worker."""
-    max_clients: int | None = None
-    clients: int | None = None
-    """Connections now open, of all clients; None where libvirtd does not say."""
+    max_clients: int
+    clients: int
+    """Connections now open, of all clients."""
 
     @property
     def available(self) -> int:
@@ -75,20 +76,20 @@ class Limits(NamedTuple):
 class Server(NamedTuple):
     """Whom to ask: one server of one daemon."""
 
-    uri: str
-    """The admin URI, such as ``libvirtd:///system``."""
+    path: str
+    """The daemon's admin socket."""
     name: str
-    """The server inside the daemon that serves ordinary clients."""
+    """The server inside the daemon that serves ordinary clients; it is called as the daemon."""
 
 
-def admin_uri(
+def servers(
     connection_uri: str, run_dir: str = SYSTEM_RUN_DIR, environ: Mapping[str, str] = os.environ
 ) -> tuple[Server, ...]:
     """Say where the limits of the daemon behind a connection could be had, the likeliest first.
 
     The one big daemon and the split ones may both be installed: the admin socket that exists tells which one runs,
-    and a socket left behind by a daemon that was killed is why there can be two answers. An admin URI is accepted
-    as well and answers for itself.
+    and a socket left behind by a daemon that was killed is why there can be two answers. An admin URI, such as
+    ``virtqemud:///system?socket=/some/where``, is accepted as well and means that daemon only.
 
     Arguments:
         connection_uri: as given to, or better as told by libvirt; empty means libvirt's default for this user.
@@ -103,34 +104,33 @@ def admin_uri(
         uri = urlsplit(connection_uri)
     except ValueError as error:
         raise AdminUnavailable(f"{connection_uri} is not a URI: {error}") from error
-    if uri.scheme == "libvirtd" or uri.scheme in DAEMONS.values():
-        return (Server(connection_uri, uri.scheme),)
     driver, _, transport = uri.scheme.partition("+")
     if uri.netloc or transport not in ("", "unix"):
-        raise AdminUnavailable(f"{connection_uri} is served over the network, libvirt-admin only works locally")
-    if driver not in DAEMONS or uri.path not in ("", "/", "/system", "/session"):
-        raise AdminUnavailable(f"{connection_uri} is not served by a libvirt daemon")
-    level = "session" if uri.path == "/session" else "system"
+        raise AdminUnavailable(f"{connection_uri} is served over the network, the admin interface only works locally")
     parameters = dict(part.partition("=")[::2] for part in uri.query.split("&"))
-    socket = unquote(parameters.get("socket", ""))
-    if socket:
-        folder = os.path.dirname(socket)
-    elif level == "session":
+    path = unquote(parameters.get("socket", ""))
+    if path:
+        folder = os.path.dirname(path)
+    elif uri.path == "/session":
         folder = os.path.join(_user_runtime_dir(environ), "libvirt")
     else:
         folder = run_dir
+    if driver == "libvirtd" or driver in DAEMONS.values():
+        return (Server(path or _admin_socket(folder, driver), driver),)
+    if driver not in DAEMONS or uri.path not in ("", "/", "/system", "/session"):
+        raise AdminUnavailable(f"{connection_uri} is not served by a libvirt daemon")
     names = ["libvirtd", DAEMONS[driver]]
-    if os.path.basename(socket).startswith(DAEMONS[driver]):
+    if os.path.basename(path).startswith(DAEMONS[driver]):
         names.reverse()
-    servers = []
-    for name in names:
-        path = os.path.join(folder, "libvirt-admin-sock" if name == "libvirtd" else f"{name}-admin-sock")
-        if os.path.exists(path):
-            query = f"?socket={quote(path)}" if folder != SYSTEM_RUN_DIR else ""
-            servers.append(Server(f"{name}:///{level}{query}", name))
-    if not servers:
+    candidates = [Server(_admin_socket(folder, name), name) for name in names]
+    found = tuple(server for server in candidates if os.path.exists(server.path))
+    if not found:
         raise AdminUnavailable(f"no admin socket of {' or '.join(names)} in {folder}")
-    return tuple(servers)
+    return found
+
+
+def _admin_socket(folder: str, daemon: str) -> str:
+    return os.path.join(folder, "libvirt-admin-sock" if daemon == "libvirtd" else f"{daemon}-admin-sock")
 
 
 def _user_runtime_dir(environ: Mapping[str, str]) -> str:
@@ -138,151 +138,151 @@ def _user_runtime_dir(environ: Mapping[str, str]) -> str:
     return environ.get("XDG_RUNTIME_DIR") or environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
 
 
-def read_limits(uri: str) -> Limits:
-    """Ask the daemon behind a connection URI (or an admin URI) for its limits; hangs with a frozen daemon.
+def read_limits(uri: str, timeout: float | None = None) -> Limits:
+    """Ask the daemon behind a connection URI (or an admin URI) for its limits.
 
-    Takes 0.7 ms, most of it to connect. In a process that has registered libvirt's event implementation somebody
-    must run its loop: only there is the socket of a closed connection given back.
+    Arguments:
+        uri: see `servers`.
+        timeout: seconds that a daemon may take for each step. A frozen one takes for ever, and each attempt given up
+            waits for it in its backlog: who asks again and again had better wait, too.
 
     Raises:
-        AdminUnavailable: library absent, no socket, refused, or a reply without what we need.
+        AdminUnavailable: no socket, refused, or a reply without what we need.
     """
     reasons = []
-    for server in admin_uri(uri):
+    for server in servers(uri):
         try:
-            return _library().limits(server)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(timeout)
+                connection.connect(server.path)
+                return ask(connection, server.name)
+        except OSError as error:
+            reasons.append(f"{server.path}: {error.strerror or error}")
         except AdminUnavailable as error:
-            reasons.append(f"{server.uri}: {error.reason}")
+            reasons.append(f"{server.path}: {error.reason}")
     raise AdminUnavailable("; ".join(reasons))
 
 
-class _Value(ctypes.Union):
-    """The value of a virTypedParameter."""
+def ask(connection: socket.socket, server: str) -> Limits:
+    """Ask a daemon's server for its limits over a fresh connection to the daemon's admin socket, and take leave.
 
-    _fields_ = [
-        ("i", ctypes.c_int),
-        ("ui", ctypes.c_uint),
-        ("l", ctypes.c_longlong),
-        ("ul", ctypes.c_ulonglong),
-        ("d", ctypes.c_double),
-        ("b", ctypes.c_char),
-        ("s", ctypes.c_char_p),
-    ]
-
-
-class _TypedParameter(ctypes.Structure):
-    """virTypedParameter: a name, the kind of value and the value."""
-
-    _fields_ = [("field", ctypes.c_char * 80), ("type", ctypes.c_int), ("value", _Value)]
-
-
-_INTEGERS = {1: "i", 2: "ui", 3: "l", 4: "ul"}
-"""The member of the union for each integer kind of virTypedParameterType; all we ask for are integers."""
-
-_Parameters = ctypes.POINTER(_TypedParameter)
-
-
-@functools.lru_cache(maxsize=1)
-def _library() -> _Library:
-    """Load the libraries once they are there; a failure is not remembered, they may be installed later."""
-    return _Library()
-
-
-class _Library:
-    """The C functions, with their types."""
-
-    def __init__(self) -> None:
-        try:
-            common = ctypes.CDLL("libvirt.so.0")
-            admin = ctypes.CDLL("libvirt-admin.so.0")
-        except OSError as error:
-            raise AdminUnavailable(f"the libvirt-admin library cannot be loaded: {error}") from error
-        pointer = ctypes.c_void_p
-        flags = ctypes.c_uint
-        query = [pointer, ctypes.POINTER(_Parameters), ctypes.POINTER(ctypes.c_int), flags]
-        self._error = _declare(common, "virGetLastErrorMessage", ctypes.c_char_p, [])
-        self._free_params = _declare(common, "virTypedParamsFree", None, [_Parameters, ctypes.c_int])
-        self._initialize = _declare(admin, "virAdmInitialize", ctypes.c_int, [])
-        self._open = _declare(admin, "virAdmConnectOpen", pointer, [ctypes.c_char_p, flags])
-        self._close = _declare(admin, "virAdmConnectClose", ctypes.c_int, [pointer])
-        self._lookup = _declare(admin, "virAdmConnectLookupServer", pointer, [pointer, ctypes.c_char_p, flags])
-        self._free_server = _declare(admin, "virAdmServerFree", ctypes.c_int, [pointer])
-        self._workers = _declare(admin, "virAdmServerGetThreadPoolParameters", ctypes.c_int, query)
-        self._clients = _declare(admin, "virAdmServerGetClientLimits", ctypes.c_int, query)
-        if "libvirt" not in sys.modules:
-            _silence(common)
-        if self._initialize() < 0:
-            raise self._unavailable()
-
-    def limits(self, server: Server) -> Limits:
-        """Ask one server; nothing stays open, whatever happens."""
-        connection = self._open(server.uri.encode("utf-8", "surrogateescape"), 0)
-        if not connection:
-            raise self._unavailable()
-        try:
-            handle = self._lookup(connection, server.name.encode(), 0)
-            if not handle:
-                raise self._unavailable()
-            try:
-                return _limits({**self._read(self._workers, handle), **self._read(self._clients, handle)})
-            finally:
-                self._free_server(handle)
-        finally:
-            self._close(connection)
-
-    def _read(self, function: Callable[..., int], handle: int) -> dict[str, int]:
-        """Call one of the functions that answer with a list of parameters, and give its integers."""
-        params = _Parameters()
-        count = ctypes.c_int(0)
-        if function(handle, ctypes.byref(params), ctypes.byref(count), 0) < 0:
-            raise self._unavailable()
-        try:
-            found = params[: count.value]
-            return {p.field.decode(): getattr(p.value, _INTEGERS[p.type]) for p in found if p.type in _INTEGERS}
-        finally:
-            self._free_params(params, count)
-
-    def _unavailable(self) -> AdminUnavailable:
-        """What libvirt says of the call that just failed on this thread."""
-        return AdminUnavailable(self._error().decode("utf-8", "replace"))
-
-
-def _declare(library: ctypes.CDLL, name: str, result: Any, arguments: list[Any]) -> Callable[..., Any]:
-    """A C function with its types made explicit: ctypes takes anything unsaid for an int, and cuts pointers."""
-    try:
-        function = library[name]
-    except AttributeError as error:
-        raise AdminUnavailable(f"this libvirt has no {name}") from error
-    function.restype = result
-    function.argtypes = arguments
-    return function
-
-
-def _silence(common: ctypes.CDLL) -> None:
-    """Keep libvirt from printing errors on stderr; a process that has libvirt-python registers its own handler.
-
-    The handler is a C function that does nothing with a NULL first argument: a Python one could be called by
-    a thread that comes back from a hung call when the interpreter is no more.
+    Raises:
+        AdminUnavailable: refused, or a reply without what we need.
+        OSError: the connection failed.
     """
-    set_error_func = _declare(common, "virSetErrorFunc", None, [ctypes.c_void_p, ctypes.c_void_p])
-    set_error_func(None, ctypes.cast(common.virTypedParamsFree, ctypes.c_void_p))
-
-
-def _limits(reply: Mapping[str, int]) -> Limits:
-    """Limits from libvirt's names."""
+    name = _xdr_string(server.encode())
     try:
+        _call(connection, _CONNECT_OPEN, _NO_FLAGS)
+        told = _parameters(_call(connection, _SERVER_GET_THREADPOOL_PARAMETERS, name + _NO_FLAGS))
+        told.update(_parameters(_call(connection, _SERVER_GET_CLIENT_LIMITS, name + _NO_FLAGS)))
+        # Who just hangs up earns a line in libvirtd's log.
+        _call(connection, _CONNECT_CLOSE, b"")
         return Limits(
-            min_workers=reply["minWorkers"],
-            max_workers=reply["maxWorkers"],
-            workers=reply["nWorkers"],
-            free_workers=reply["freeWorkers"],
-            priority_workers=reply["prioWorkers"],
-            job_queue_depth=reply["jobQueueDepth"],
-            max_clients=reply.get("nclients_max"),
-            clients=reply.get("nclients"),
+            min_workers=told["minWorkers"],
+            max_workers=told["maxWorkers"],
+            workers=told["nWorkers"],
+            free_workers=told["freeWorkers"],
+            priority_workers=told["prioWorkers"],
+            job_queue_depth=told["jobQueueDepth"],
+            max_clients=told["nclients_max"],
+            clients=told["nclients"],
         )
     except KeyError as error:
         raise AdminUnavailable(f"the reply lacks {error.args[0]}") from error
+    except struct.error as error:
+        raise AdminUnavailable("the reply cannot be understood") from error
+
+
+_PROGRAM = 0x06900690
+_VERSION = 1
+_CONNECT_OPEN = 1
+_CONNECT_CLOSE = 2
+_SERVER_GET_THREADPOOL_PARAMETERS = 6
+_SERVER_GET_CLIENT_LIMITS = 12
+
+_NO_FLAGS = struct.pack(">I", 0)
+
+_CALL = 0
+_REPLY = 1
+"""Kinds of message."""
+
+_OK = 0
+"""Status of a call, and of the reply to one that worked."""
+
+_HEADER = struct.Struct(">7I")
+"""Length of the message including this word, program, version, procedure, kind of message, serial number, status."""
+
+_LARGEST = 1 << 20
+"""Bytes of a message we are ready to take; libvirt's own limit is 16 MiB, the replies here have a few hundred."""
+
+_VALUES = {1: ">i", 2: ">I", 3: ">q", 4: ">Q", 5: ">d", 6: ">i"}
+"""How each kind of virTypedParameter is sent: int, unsigned, their long forms, double, boolean; 7 is a string."""
+
+
+def _call(connection: socket.socket, procedure: int, arguments: bytes) -> _Reply:
+    """Call one procedure and wait for what it returns."""
+    # One call at a time: the number of the procedure will do for a serial number.
+    header = (_PROGRAM, _VERSION, procedure, _CALL, procedure, _OK)
+    connection.sendall(_HEADER.pack(_HEADER.size + len(arguments), *header) + arguments)
+    while True:
+        size, program, _, _, kind, serial, status = _HEADER.unpack(_receive(connection, _HEADER.size))
+        if not _HEADER.size <= size <= _LARGEST:
+            raise AdminUnavailable("this is not libvirt's protocol")
+        reply = _Reply(_receive(connection, size - _HEADER.size))
+        if (program, kind, serial) != (_PROGRAM, _REPLY, procedure):
+            continue
+        if status == _OK:
+            return reply
+        _code, _domain, has_message = reply.number(">i"), reply.number(">i"), reply.number(">I")
+        raise AdminUnavailable(reply.string() if has_message else "refused without a reason")
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    """Exactly so many bytes."""
+    data = b""
+    while len(data) < size:
+        more = connection.recv(size - len(data))
+        if not more:
+            # What libvirtd does to a user it will not serve, too.
+            raise AdminUnavailable("the daemon closed the connection")
+        data += more
+    return data
+
+
+class _Reply:
+    """What a procedure returned, to be read in order; struct.error past its end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._position = 0
+
+    def number(self, form: str) -> int:
+        (value,) = struct.unpack_from(form, self._data, self._position)
+        self._position += struct.calcsize(form)
+        return int(value)
+
+    def string(self) -> str:
+        size = self.number(">I")
+        (text,) = struct.unpack_from(f"{size}s", self._data, self._position)
+        self._position += size + -size % 4
+        return str(text, "utf-8", "replace")
+
+
+def _xdr_string(text: bytes) -> bytes:
+    """Its length, its bytes, and zeros up to a multiple of four."""
+    return struct.pack(">I", len(text)) + text + bytes(-len(text) % 4)
+
+
+def _parameters(reply: _Reply) -> dict[str, int]:
+    """A list of virTypedParameter; those that are not numbers are left out."""
+    found = {}
+    for _ in range(reply.number(">I")):
+        field, kind = reply.string(), reply.number(">i")
+        if kind in _VALUES:
+            found[field] = reply.number(_VALUES[kind])
+        else:
+            reply.string()
+    return found
 
 
 class AdminPoller:
@@ -398,7 +398,7 @@ class AdminPoller:
 def main(arguments: list[str]) -> int:
     """Print the limits, one per line; 1 when they cannot be had."""
     try:
-        limits = read_limits(arguments[0] if arguments else "")
+        limits = read_limits(arguments[0] if arguments else "", timeout=10.0)
     except AdminUnavailable as error:
         print(error.reason, file=sys.stderr)
         return 1

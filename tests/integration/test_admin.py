@@ -1,0 +1,295 @@
+"""The admin interface of a real libvirtd, and /proc of real QEMUs."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import Guest, Lab, wait_for
+from virt2 import admin, procfs
+from virt2.admin import AdminPoller, AdminUnavailable, Limits
+
+pytestmark = pytest.mark.full
+
+SOON = 10.0
+"""Seconds for what takes milliseconds."""
+
+ROOT = Path(__file__).resolve().parents[2]
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+ADMIN_SOCKET = "/run/libvirt/libvirt-admin-sock"
+
+HOSTILE = ["driver", "..", "-uuid", "a,b=c,,", "new\nline", "tab\there", "<a&b>'\"", "ü✓)\n T 1 (", "n" * 240]
+
+
+@pytest.fixture
+def poller(lab: Lab) -> Iterator[AdminPoller]:
+    """A poller of the lab's libvirtd, which is woken at the end: a hung attempt must return then."""
+    poller = AdminPoller(lambda: admin.read_limits(lab.uri), max_age=1.0)
+    yield poller
+    if lab.libvirtd.poll() is None:
+        lab.kill_libvirtd(signal.SIGCONT)
+    poller.stop()
+    for thread in threading.enumerate():
+        if thread.name == "virt2/admin":
+            thread.join(SOON)
+            assert not thread.is_alive()
+
+
+def processes(lab: Lab) -> procfs.Processes:
+    """The lab's QEMUs by the pids its own processes see."""
+    return procfs.Processes(str(lab.inside("/run/libvirt/qemu")), str(lab.inside("/proc")))
+
+
+def daemon(lab: Lab) -> procfs.Daemon | None:
+    return procfs.daemon_pid(str(lab.inside("/run")), str(lab.inside("/proc")))
+
+
+def told_by_virt_admin(lab: Lab) -> Limits:
+    """The limits as libvirt's own tool prints them."""
+    text = lab.virt_admin("srv-threadpool-info", "libvirtd") + lab.virt_admin("srv-clients-info", "libvirtd")
+    told = {name: int(number) for name, number in re.findall(r"(\w+)\s*: (\d+)", text)}
+    return Limits(
+        told["minWorkers"],
+        told["maxWorkers"],
+        told["nWorkers"],
+        told["freeWorkers"],
+        told["prioWorkers"],
+        told["jobQueueDepth"],
+        told["nclients_max"],
+        told["nclients"],
+    )
+
+
+def test_the_limits_are_those_virt_admin_prints(lab: Lab) -> None:
+    connections = [lab.connect() for _ in range(3)]
+    try:
+        assert admin.read_limits(lab.uri) == told_by_virt_admin(lab)
+        assert admin.read_limits(lab.uri).clients == 3
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def test_the_limits_follow_what_is_set(lab: Lab) -> None:
+    assert admin.read_limits(lab.uri).max_workers == 20
+    lab.virt_admin("srv-threadpool-set", "libvirtd", "--min-workers", "2", "--max-workers", "6")
+    lab.virt_admin("srv-threadpool-set", "libvirtd", "--priority-workers", "3")
+    limits = admin.read_limits(lab.uri)
+    assert (limits.min_workers, limits.max_workers, limits.priority_workers) == (2, 6, 3)
+    assert limits == told_by_virt_admin(lab)
+
+
+def test_each_call_into_a_stopped_qemu_is_one_worker_less(lab: Lab) -> None:
+    guest = lab.guest(Guest("web"))
+    assert admin.read_limits(lab.uri).available == 20
+    guest.freeze()
+    try:
+        for held in range(1, 4):
+            lab.popen(["virsh", "qemu-monitor-command", "web", '{"execute":"query-status"}'])
+            wait_for(lambda: admin.read_limits(lab.uri).available == 20 - held, SOON, f"{held} held")  # noqa: B023
+    finally:
+        guest.thaw()
+    wait_for(lambda: admin.read_limits(lab.uri).available == 20, SOON, "all workers given back")
+
+
+def test_the_module_prints_them_from_inside_where_no_uri_is_needed(lab: Lab) -> None:
+    assert re.search(r"^max_workers +20$", lab.run([sys.executable, "-m", "virt2.admin"]), re.MULTILINE)
+
+
+def test_another_user_is_refused_in_words(lab: Lab) -> None:
+    output = lab.run([*NOBODY, sys.executable, "-m", "virt2.admin", "qemu:///system"], check=False)
+    assert output == f"{ADMIN_SOCKET}: Permission denied\n"
+
+
+def test_a_user_libvirtd_does_not_serve_is_refused_even_if_the_socket_lets_him_in(lab: Lab) -> None:
+    lab.inside(ADMIN_SOCKET).chmod(0o777)
+    output = lab.run([*NOBODY, sys.executable, "-m", "virt2.admin", "qemu:///system"], check=False)
+    assert output in (f"{ADMIN_SOCKET}: {words}\n" for words in ("the daemon closed the connection", "Broken pipe"))
+
+
+def test_an_unknown_server_and_every_candidate_are_named(lab: Lab) -> None:
+    """A daemon's stale socket does not end the search, and what each candidate said is told."""
+    folder = lab.inside("/run/libvirt")
+    (folder / "virtqemud-admin-sock").symlink_to("libvirt-admin-sock")
+    lab.kill_libvirtd()
+    with pytest.raises(AdminUnavailable) as caught:
+        admin.read_limits(lab.uri)
+    assert caught.value.reason.count("Connection refused") == 2
+    lab.start_libvirtd()
+    with pytest.raises(AdminUnavailable, match="No server named 'virtqemud'"):
+        admin.read_limits(f"virtqemud:///system?socket={folder}/libvirt-admin-sock")
+
+
+def test_a_socket_moved_away_is_told_and_found_again(lab: Lab, poller: AdminPoller) -> None:
+    socket = lab.inside(ADMIN_SOCKET)
+    socket.rename(socket.with_name("away"))
+    poller.poke()
+    assert poller.wait(SOON)
+    assert poller.limits() is None
+    assert poller.reason == f"no admin socket of libvirtd or virtqemud in {socket.parent}"
+    socket.with_name("away").rename(socket)
+    poller.poke()
+    assert poller.wait(SOON)
+    assert poller.limits() == told_by_virt_admin(lab)
+
+
+def test_a_frozen_libvirtd_is_unknown_until_it_wakes(lab: Lab, poller: AdminPoller) -> None:
+    poller.poke()
+    assert poller.wait(SOON)
+    assert poller.limits() == told_by_virt_admin(lab)
+    lab.kill_libvirtd(signal.SIGSTOP)
+    poller.poke()
+    wait_for(lambda: poller.limits() is None and poller.reason.startswith("no answer for"), SOON, "unknown")
+    poller.poke()
+    assert not poller.wait(0.2)
+    lab.kill_libvirtd(signal.SIGCONT)
+    assert poller.wait(SOON)
+    assert poller.limits() == told_by_virt_admin(lab)
+
+
+def test_a_libvirtd_killed_while_an_attempt_hangs_ends_the_attempt(lab: Lab, poller: AdminPoller) -> None:
+    lab.kill_libvirtd(signal.SIGSTOP)
+    poller.poke()
+    assert not poller.wait(0.2)
+    lab.kill_libvirtd(signal.SIGKILL)
+    assert poller.wait(SOON)
+    assert poller.limits() is None
+    assert poller.reason.startswith(str(lab.inside(ADMIN_SOCKET)))
+    lab.start_libvirtd()
+    poller.poke()
+    assert poller.wait(SOON)
+    assert poller.limits() == told_by_virt_admin(lab)
+
+
+LEAKS = """
+import os, sys
+from virt2 import admin
+
+def attempt(uri):
+    try:
+        admin.read_limits(uri)
+    except admin.AdminUnavailable as error:
+        return error.reason
+    return ""
+
+def held():
+    with open("/proc/self/statm") as file:
+        return len(os.listdir("/proc/self/fd")), int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+def hold(uri):
+    for _ in range(200):
+        attempt(uri)
+    before = held()
+    for _ in range(2000):
+        reason = attempt(uri)
+    after = held()
+    print(after[0] - before[0], (after[1] - before[1]) // 2000, reason.rpartition(":")[2].strip() or "answered")
+
+for uri in sys.argv[1:]:
+    hold(uri)
+"""
+"""Prints, for each URI, file descriptors left open by 2000 attempts, bytes left by each, and how the last one ended."""
+
+
+def test_two_thousand_attempts_leave_nothing_behind(lab: Lab) -> None:
+    """In a process of its own: nobody else's memory counts."""
+    uris = [
+        lab.uri,
+        f"virtqemud:///system?socket={lab.inside(ADMIN_SOCKET)}",
+        f"libvirtd:///system?socket={lab.inside('/run/none')}",
+    ]
+    command = [sys.executable, "-c", LEAKS, *uris]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    assert [line[2] for line in lines] == ["answered", "No server named 'virtqemud'", "No such file or directory"]
+    assert [line[0] for line in lines] == ["0", "0", "0"]
+    assert all(int(line[1]) < 20 for line in lines), "no object of Python's is as small as that"
+
+
+def test_asking_leaves_no_trace_in_the_log_of_libvirtd(lab: Lab) -> None:
+    log = lab.work_dir / "libvirtd.log"
+    before = log.read_bytes()
+    for _ in range(20):
+        admin.read_limits(lab.uri)
+    lab.restart_libvirtd()
+    assert b"reading data" not in log.read_bytes()[len(before) :]
+    with pytest.raises(AdminUnavailable):
+        admin.read_limits(f"virtqemud:///system?socket={lab.inside(ADMIN_SOCKET)}")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_stopped_qemu_is_seen_whatever_its_name(name: str, module_lab: Lab) -> None:
+    lab = module_lab
+    guest = lab.guest(Guest(name, disks=1, nics=0))
+    looks = processes(lab)
+    proc, run_dir = str(lab.inside("/proc")), str(lab.inside("/run/libvirt/qemu"))
+    pid = looks.pid(guest.uuid, name)
+    assert pid is not None
+    try:
+        assert procfs.guests(run_dir, proc) == [procfs.Guest(name, guest.uuid, pid)]
+        assert procfs.find_pid(name, "", run_dir, proc) == pid
+        assert (looks.stopped(guest.uuid, name), looks.problem()) == ("", "")
+        os.kill(lab.outer_pid(pid), signal.SIGSTOP)
+        wait_for(lambda: looks.stopped(guest.uuid, name) == "T", SOON, "seen as stopped")
+        assert processes(lab).stopped(guest.uuid, name) == "T"
+        os.kill(lab.outer_pid(pid), signal.SIGCONT)
+        wait_for(lambda: looks.stopped(guest.uuid, name) == "", SOON, "seen as going on")
+    finally:
+        os.kill(lab.outer_pid(pid), signal.SIGCONT)
+        guest.stop()
+    assert looks.pid(guest.uuid, name) is None
+    assert procfs.guests(run_dir, proc) == []
+
+
+def test_a_paused_guest_is_not_a_stopped_qemu(lab: Lab) -> None:
+    guest = lab.guest(Guest("web", paused=True))
+    assert processes(lab).pid(guest.uuid, "web") is not None
+    assert processes(lab).stopped(guest.uuid, "web") == ""
+
+
+def test_a_domain_started_anew_is_found_at_once(lab: Lab) -> None:
+    spec = Guest("web")
+    looks = processes(lab)
+    before = (lab.guest(spec), looks.pid(spec.uuid, "web"))
+    before[0].stop()
+    lab.guest(spec)
+    assert looks.pid(spec.uuid, "web") not in (before[1], None)
+
+
+def test_the_daemon_is_identified_and_a_restarted_one_is_another(lab: Lab) -> None:
+    before = daemon(lab)
+    assert before is not None
+    assert (before.name, lab.outer_pid(before.pid)) == ("libvirtd", lab.libvirtd_pid)
+    assert daemon(lab) == before
+    lab.kill_libvirtd()
+    assert daemon(lab) is None
+    lab.start_libvirtd()
+    assert daemon(lab) not in (before, None)
+
+
+OTHER_USER = """
+import sys
+from virt2 import procfs
+looks = procfs.Processes()
+print(repr(looks.stopped(sys.argv[1], "web")), looks.pid(sys.argv[1], "web") is not None, looks.problem())
+"""
+
+
+def test_another_user_sees_as_much_as_proc_shows(lab: Lab) -> None:
+    guest = lab.guest(Guest("web"))
+    guest.freeze()
+    try:
+        command = [*NOBODY, sys.executable, "-c", OTHER_USER, guest.uuid]
+        assert lab.run(command) == "'T' True \n"
+        lab.run(["mount", "-o", "remount,hidepid=2", "/proc"])
+        assert lab.run(command) == "'' False /proc hides the processes of other users\n"
+    finally:
+        guest.thaw()
