@@ -22,7 +22,7 @@ class DomainBusy(Error):
 
 
 class Unsupported(Error):
-    """This libvirt, driver or guest cannot answer this call; asking again will not help."""
+    """What was asked is unknown to this libvirt, driver or guest; asking again will not help."""
 
 
 class CallFailed(Error):

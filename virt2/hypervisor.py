@@ -328,7 +328,6 @@ class Connection:
         self._domains[uuid] = domain
 
 
-
 def client_version() -> str:
     """Version of the libvirt client library."""
     return _version(libvirt.getVersion())
@@ -342,7 +341,7 @@ def _is_alive(raw: Any) -> bool:
 
 
 def _version(number: int) -> str:
-    """libvirt's version numbers are major * 1000000 + minor * 1000 + release."""
+    """Spell out a version number of libvirt's: major * 1000000 + minor * 1000 + release."""
     return f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}"
 
 

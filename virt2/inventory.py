@@ -14,11 +14,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
+from virt2.budget import Budget
 from virt2.domain import Description, Domain
 from virt2.errors import Disconnected, DomainGone, Error
-from virt2.pool import Budget
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Link(NamedTuple):
 
 class _Entry(NamedTuple):
     domain: Domain
-    described: Optional[float]
+    described: float | None
     """When its description was asked for; None when that failed and is to be tried again."""
 
 
@@ -88,12 +88,12 @@ class Inventory:
         self._changed = threading.Condition()
         self._entries: dict[str, _Entry] = {}
         self._version = 0
-        self._listed_at: Optional[float] = None
-        self._attempt_since: Optional[float] = None
+        self._listed_at: float | None = None
+        self._attempt_since: float | None = None
         self._attempts = 0
         self._next_attempt = 0.0
         self._backoff = FIRST_RETRY
-        self._link: Optional[Link] = None
+        self._link: Link | None = None
         self._connection: Any = None
         self._stale: set[str] = set()
         self._said: set[tuple[str, str]] = set()
@@ -116,7 +116,7 @@ class Inventory:
         self._messages.put(_REQUEST)
 
     @property
-    def link(self) -> Optional[Link]:
+    def link(self) -> Link | None:
         """Whether libvirt can be reached; None before that is known."""
         return self._link
 
@@ -276,10 +276,12 @@ class Inventory:
     def _read_description(self, line: Any, describe: Describe) -> None:
         """Read one domain's XML; what cannot be had costs the description, not the domain."""
         connection, asked = self._connection, self._clock()
-        described: Optional[float] = asked
+        described: float | None = asked
         before = self._entries.get(line.uuid)
         try:
-            description = describe(connection.xml(line.uuid), lambda namespace: connection.metadata(line.uuid, namespace))
+            description = describe(
+                connection.xml(line.uuid), lambda namespace: connection.metadata(line.uuid, namespace)
+            )
         except DomainGone:
             return
         except Disconnected:
@@ -320,10 +322,9 @@ class Inventory:
             return
         self._link = Link(False, now, reason)
         log.error(
-            "libvirt cannot be reached at %s: %s; nothing of its domains is reported until it can, tried again every %.0f s",
+            "libvirt cannot be reached at %s: %s; its domains are not reported until it can, tried every %.0f s",
             self._hypervisor.uri or "its default URI",
             reason,
             self._retry,
         )
         self._on_link(self._link)
-

@@ -24,6 +24,7 @@ class Handler(logging.Handler):
         self.setFormatter(logging.Formatter("virt2: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Put one record out."""
         output = next((output for level, output in self._outputs if record.levelno >= level), None)
         if output is not None:
             for line in printable(self.format(record)):

@@ -6,7 +6,7 @@ Types and type instances are those of collectd's C plugin; a value libvirt does 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 KIB = 1024
 
@@ -18,7 +18,7 @@ class Metric(NamedTuple):
     """A name in types.db, such as ``disk_octets``."""
     type_instance: str
     """Which disk, interface, ...; empty where there is but one."""
-    values: tuple[Union[int, float], ...]
+    values: tuple[int | float, ...]
     """In the order of the type's data sources."""
 
 
@@ -72,5 +72,5 @@ def gauge(name: str, value: float) -> Metric:
 
 
 def _known(*metrics: Metric) -> list[Metric]:
-    """libvirt says -1 for a counter it does not know."""
+    """Leave out what libvirt does not know: it says -1."""
     return [metric for metric in metrics if -1 not in metric.values]

@@ -14,9 +14,10 @@ import logging
 import socket
 import threading
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Optional
+from typing import Any
 
 from virt2 import admin, config, domainxml, procfs, sizing, storage
+from virt2.budget import Budget
 from virt2.domain import Description
 from virt2.errors import BadSetting
 from virt2.hypervisor import Hypervisor
@@ -25,7 +26,7 @@ from virt2.log import Handler
 from virt2.metrics import Metric, gauge
 from virt2.naming import Identity, Names
 from virt2.partition import Explicit
-from virt2.pool import Budget, Pool
+from virt2.pool import Pool
 from virt2.reader import Reader
 from virt2.roster import Roster
 from virt2.sampling import Sampler
@@ -61,7 +62,7 @@ class Plugin:
         self._readers: dict[str, Reader] = {}
         self._pools: dict[str, Pool] = {}
         self._adjusting = threading.Lock()
-        self._plan: Optional[sizing.Plan] = None
+        self._plan: sizing.Plan | None = None
         self._failures: set[str] = set()
         _log_to(collectd)
 
@@ -196,7 +197,7 @@ class Plugin:
             log.info("budget of libvirtd workers now %d, was %d: %s", plan.budget, before.budget, plan.reason)
         if plan.turns and (before is None or not before.turns):
             log.warning(
-                "%d readers share %d of libvirtd's workers and take turns: a storage domain that hangs may delay others",
+                "%d readers share %d of libvirtd's workers and take turns: a storage domain that hangs delays others",
                 len(plan.shares),
                 plan.budget,
             )
@@ -267,16 +268,14 @@ class Sink:
         self._refused: set[str] = set()
 
     def dispatch(
-        self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Optional[Mapping[str, str]] = None
+        self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Mapping[str, str] | None = None
     ) -> None:
         """Dispatch metrics of one domain, taken at `when` (wall time; 0 for now)."""
         values = self._new_values(host=identity.host, plugin_instance=identity.plugin_instance, time=when)
         extra = {} if meta is None else {"meta": dict(meta)}
         for metric in metrics:
             try:
-                values.dispatch(
-                    type=metric.type, type_instance=metric.type_instance, values=metric.values, **extra
-                )
+                values.dispatch(type=metric.type, type_instance=metric.type_instance, values=metric.values, **extra)
             except (TypeError, RuntimeError, OverflowError, UnicodeError) as error:
                 self._refuse(metric, error)
 
@@ -288,15 +287,13 @@ class Sink:
 
 
 def _log_to(collectd: Any) -> None:
-    handler = Handler(
-        {logging.ERROR: collectd.error, logging.WARNING: collectd.warning, logging.INFO: collectd.info}
-    )
+    handler = Handler({logging.ERROR: collectd.error, logging.WARNING: collectd.warning, logging.INFO: collectd.info})
     log.handlers = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
 
 
-def _interval_in_force() -> Optional[float]:
+def _interval_in_force() -> float | None:
     """The interval of the LoadPlugin block or the global one; valid during config and init only.
 
     Not in collectd's Python API, but exported by the daemon. None where it is not.

@@ -1,15 +1,7 @@
-"""Bounded workers, and the one budget of libvirtd's workers that all of them share.
+"""Bounded workers: the threads of one reader, each with a connection of its own.
 
-Guarantees:
-
-* A job holds a *slot* of the budget from before its first call until its last call came back. A call that never
-  returns holds its slot for ever: libvirtd's worker is just as stuck, and another thread of ours would only take
-  one more.
-* A call cut off by a lost connection leaves its slot *charged*, for libvirtd's worker may still be in it.
-* At most one job of each kind runs for one domain, over all pools.
-* No lock is held while a job runs, a thread starts or a line is logged.
-
-Nothing here knows libvirt: a job is a callable that is given a connection.
+They share one budget of libvirtd's workers with all other pools (see `virt2.budget`). No lock is held while a job
+runs, a thread starts or a line is logged. Nothing here knows libvirt: a job is a callable that is given a connection.
 """
 
 from __future__ import annotations
@@ -19,22 +11,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Optional, Protocol
+from typing import Protocol
 
+from virt2.budget import SERVER, Budget, Charge, Job
 from virt2.errors import Disconnected, Error
 
 log = logging.getLogger(__name__)
 
-SERVER = "server"
-"""Kind of a job whose calls need libvirtd alone (class A)."""
-MONITOR = "monitor"
-"""Kind of a job whose calls need the QEMU monitor (class B)."""
-
 BUSY_WORKERS = 4
 """Workers of one pool that are working, not stalled: more do not make a read shorter (measured on 2 cores)."""
 STALLED_AFTER = 0.1
-"""Seconds in one call after which a worker is counted out and another stands in for it. Calls take 1 to 3 ms on a
-busy host; a false alarm costs one idle thread, waiting longer costs that much of every read that meets stuck domains."""
+"""Seconds in one call after which a worker is counted out and another stands in for it. Calls take 1 to 3 ms; a
+false alarm costs one idle thread, waiting longer costs that much of every read that meets stuck domains."""
 TICK = 0.03
 """Seconds between two looks for stalled workers while a read waits; small against STALLED_AFTER."""
 IDLE = 60.0
@@ -46,51 +34,11 @@ class Connection(Protocol):
     """What a pool needs of a connection: the rest is between it and the jobs."""
 
     @property
-    def alive(self) -> bool: ...
+    def alive(self) -> bool:
+        """Whether it still stands."""
 
-    def close(self) -> None: ...
-
-
-class Job:
-    """Calls made one after another for one domain.
-
-    Arguments:
-        uuid: the domain.
-        kind: `SERVER` or `MONITOR`.
-        work: called with the worker's connection and this job; says `doing` before each call.
-        answered: when the domain last answered a job of this kind (the pool's clock), None if it never did.
-        probe: it is made to find out whether a charged call is over; it may exceed the budget by one.
-    """
-
-    __slots__ = ("_clock", "answered", "kind", "not_before", "probe", "round", "since", "uuid", "what", "work")
-
-    def __init__(
-        self,
-        uuid: str,
-        kind: str,
-        work: Callable[[Any, Job], None],
-        answered: Optional[float] = None,
-        probe: bool = False,
-    ) -> None:
-        self.uuid = uuid
-        self.kind = kind
-        self.work = work
-        self.answered = answered
-        self.probe = probe
-        self.what = ""
-        self.since = 0.0
-        self.not_before = 0.0
-        self.round: Optional[Round] = None
-        self._clock: Callable[[], float] = time.monotonic
-
-    def __repr__(self) -> str:
-        return f"<Job {self.kind} {self.uuid} {self.what or 'queued'}>"
-
-    def doing(self, what: str) -> float:
-        """Note the call that is about to be made; returns the time on the pool's clock."""
-        self.what = what
-        self.since = self._clock()
-        return self.since
+    def close(self) -> None:
+        """Give it back; never raises."""
 
 
 class Again(Exception):
@@ -109,151 +57,10 @@ class Round:
         self.done = threading.Event()
         self.closed = False
         """Its read has gone on: what is not in a call by now will not be."""
-        self.lost: Optional[Disconnected] = None
+        self.lost: Disconnected | None = None
         """The first loss of a connection among its jobs."""
         if not pending:
             self.done.set()
-
-
-class Charge:
-    """A call that was cut off while libvirtd may still be working on it."""
-
-    __slots__ = ("daemon", "pool", "since", "what")
-
-    def __init__(self, pool: Pool, what: str, since: float, daemon: object) -> None:
-        self.pool = pool
-        self.what = what
-        self.since = since
-        self.daemon = daemon
-
-
-class Budget:
-    """How many of libvirtd's workers may be held at a time, and which calls hold them.
-
-    Arguments:
-        size: the number of slots.
-        daemon: identity of the libvirtd that runs now, None when unknown; it changes when libvirtd is restarted.
-    """
-
-    def __init__(self, size: int, daemon: Callable[[], object] = lambda: None) -> None:
-        self.lock = threading.Lock()
-        self.in_flight: dict[tuple[str, str], Job] = {}
-        """Read without the lock by anybody; written under it."""
-        self.charges: dict[tuple[str, str], Charge] = {}
-        self._size = size
-        self._others = 0
-        self._daemon = daemon
-        self._pools: list[Pool] = []
-        self._wanted = threading.Condition(self.lock)
-        self._refused = False
-
-    def __repr__(self) -> str:
-        return f"<Budget size={self._size} used={self.used} charged={len(self.charges)}>"
-
-    @property
-    def size(self) -> int:
-        return self._size
-
-    @property
-    def used(self) -> int:
-        """Slots held by calls in flight or charged for calls that were cut off."""
-        return len(self.in_flight) + len(self.charges) + self._others
-
-    @property
-    def for_monitor(self) -> int:
-        """Slots that class B calls may use: with a budget over 2, one is set aside for class A."""
-        return self._size - 1 if self._size > 2 else self._size
-
-    def resize(self, size: int) -> None:
-        """Set the number of slots; below what is held now it waits until calls come back."""
-        with self.lock:
-            self._size = size
-            self._wake()
-
-    def acquire(self, timeout: float) -> bool:
-        """Take a slot for a class A call that belongs to no pool; False when none was free in `timeout` seconds."""
-        with self.lock:
-            if not self._wanted.wait_for(self._free, timeout):
-                return False
-            self._others += 1
-            return True
-
-    def release(self) -> None:
-        """Give back a slot taken with `acquire`."""
-        with self.lock:
-            self._others -= 1
-            self._wake()
-
-    def running(self, uuid: str, kind: str) -> Optional[Job]:
-        """The job of that kind that is in a call for the domain now."""
-        return self.in_flight.get((uuid, kind))
-
-    def charged(self, uuid: str) -> Optional[Charge]:
-        """The oldest call of that domain that was cut off and may still occupy libvirtd."""
-        with self.lock:
-            found = [charge for (charged, _), charge in self.charges.items() if charged == uuid]
-        return min(found, key=lambda charge: charge.since, default=None)
-
-    def discharge(self, uuid: str) -> None:
-        """libvirtd is known to be done with everything that was cut off for this domain."""
-        with self.lock:
-            for key in [key for key in self.charges if key[0] == uuid]:
-                self._drop(key)
-            self._wake()
-
-    def review(self, active: Iterable[str]) -> None:
-        """Drop the charges of domains that are gone, and of a libvirtd that is gone."""
-        alive = set(active)
-        daemon = self._daemon()
-        with self.lock:
-            for key, charge in list(self.charges.items()):
-                if key[0] not in alive or charge.daemon != daemon:
-                    self._drop(key)
-            self._wake()
-
-    def identity(self) -> object:
-        """Which libvirtd runs now; what a charge is tied to."""
-        return self._daemon()
-
-    def register(self, pool: Pool) -> None:
-        with self.lock:
-            self._pools.append(pool)
-
-    def take(self, pool: Pool, job: Job) -> None:
-        """Caller holds the lock and has found the job admissible."""
-        self.in_flight[job.uuid, job.kind] = job
-        if job.kind is MONITOR:
-            pool.monitor_held += 1
-
-    def give_back(self, pool: Pool, job: Job, charge: Optional[Charge]) -> None:
-        """Caller holds the lock."""
-        key = (job.uuid, job.kind)
-        del self.in_flight[key]
-        if charge is not None and key not in self.charges:
-            self.charges[key] = charge
-        elif job.kind is MONITOR:
-            pool.monitor_held -= 1
-        self._wake()
-
-    def refuse(self) -> None:
-        """Caller holds the lock; somebody found no slot and wants to hear when there may be one."""
-        self._refused = True
-
-    def _free(self) -> bool:
-        self._refused = True
-        return self.used < self._size
-
-    def _drop(self, key: tuple[str, str]) -> None:
-        charge = self.charges.pop(key)
-        if key[1] is MONITOR:
-            charge.pool.monitor_held -= 1
-
-    def _wake(self) -> None:
-        if self._refused:
-            self._refused = False
-            self._wanted.notify_all()
-            for pool in self._pools:
-                pool.wanted.notify_all()
 
 
 class Worker:
@@ -265,8 +72,8 @@ class Worker:
         self.name = name
         self.daemon: object = None
         """The libvirtd at the other end of the connection."""
-        self.job: Optional[Job] = None
-        self.connection: Optional[Connection] = None
+        self.job: Job | None = None
+        self.connection: Connection | None = None
 
 
 class Pool:
@@ -291,7 +98,7 @@ class Pool:
         share: int = 1,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
-        spawn: Optional[Callable[[str, Callable[[], None]], None]] = None,
+        spawn: Callable[[str, Callable[[], None]], None] | None = None,
     ) -> None:
         self.name = name
         self.share = share
@@ -318,6 +125,7 @@ class Pool:
 
     @property
     def workers(self) -> int:
+        """Threads, idle ones too."""
         return len(self._workers)
 
     @property
@@ -347,7 +155,7 @@ class Pool:
         with self._budget.lock:
             for job in jobs:
                 job.round = this
-                job._clock = self._clock
+                job.clock = self._clock
                 (self._server if job.kind is SERVER else self._monitor).append(job)
         while not this.done.is_set():
             self.reinforce()
@@ -398,8 +206,8 @@ class Pool:
             job = self._next(worker)
             if job is None:
                 break
-            failure: Optional[Exception] = None
-            again: Optional[Again] = None
+            failure: Exception | None = None
+            again: Again | None = None
             try:
                 self._perform(worker, job)
             except Again as wish:
@@ -426,7 +234,7 @@ class Pool:
             job.doing("")
         job.work(worker.connection, job)
 
-    def _next(self, worker: Worker) -> Optional[Job]:
+    def _next(self, worker: Worker) -> Job | None:
         """Wait for a job this pool may run; None when the worker is to leave."""
         with self._budget.lock:
             while not self._stopping:
@@ -444,14 +252,14 @@ class Pool:
             self._workers.discard(worker)
             return None
 
-    def _admissible(self) -> tuple[Optional[Job], float]:
+    def _admissible(self) -> tuple[Job | None, float]:
         """The next job that may run now, else how long to wait for one. Caller holds the lock."""
         job = self._next_server()
         if job is not None:
             return job, 0.0
         return self._next_monitor()
 
-    def _next_server(self) -> Optional[Job]:
+    def _next_server(self) -> Job | None:
         """Class A takes any free slot."""
         while self._server:
             if self._budget.used >= self._budget.size + self._server[0].probe:
@@ -462,9 +270,11 @@ class Pool:
                 return job
         return None
 
-    def _next_monitor(self) -> tuple[Optional[Job], float]:
-        """Class B leaves the slot that is set aside for class A, and keeps to the pool's share. The last slot of a
-        share with stalled calls is for domains that answered since the first of those was made."""
+    def _next_monitor(self) -> tuple[Job | None, float]:
+        """Class B leaves the slot that is set aside for class A, and keeps to the pool's share.
+
+        The last slot of a share with stalled calls is for domains that answered since the first of those was made.
+        """
         budget = self._budget
         soonest = IDLE
         if not self._monitor:
@@ -493,7 +303,7 @@ class Pool:
             return False
         return True
 
-    def _settle(self, worker: Worker, job: Job, failure: Optional[Exception], again: Optional[Again]) -> None:
+    def _settle(self, worker: Worker, job: Job, failure: Exception | None, again: Again | None) -> None:
         charge = None
         if isinstance(failure, Disconnected) and job.what not in ("", "connect"):
             charge = Charge(self, job.what, job.since, worker.daemon)

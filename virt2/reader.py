@@ -10,14 +10,15 @@ import logging
 import queue
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Optional, Protocol
+from typing import Protocol
 
 from virt2 import metrics
+from virt2.budget import MONITOR, SERVER, Budget, Job
 from virt2.domain import Domain
 from virt2.inventory import Inventory
 from virt2.metrics import Metric
 from virt2.naming import Identity, Names, presentable
-from virt2.pool import MONITOR, SERVER, STALLED_AFTER, Budget, Job, Pool
+from virt2.pool import STALLED_AFTER, Pool
 from virt2.roster import Roster
 from virt2.sampling import Outcome, Record, Sample, Sampler, Trouble
 from virt2.stuck import Health, Ward
@@ -34,8 +35,9 @@ class Sink(Protocol):
     """Where metrics go: collectd."""
 
     def dispatch(
-        self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Optional[Mapping[str, str]] = None
-    ) -> None: ...
+        self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Mapping[str, str] | None = None
+    ) -> None:
+        """Give metrics taken at `when` (wall time) to collectd."""
 
 
 class Reader:
@@ -237,4 +239,3 @@ class Reader:
         if trouble not in self._said:
             self._said.add(trouble)
             log.warning("domain %s: %s", present[trouble.uuid], trouble.text)
-

@@ -9,12 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Optional
 
 from virt2.domain import Domain
 from virt2.inventory import Inventory
 from virt2.partition import MOST_AUTOMATIC, Explicit, Partition, automatic_count, partition
-
 
 APART = 0.25
 """Part of an interval that lies at least between the reads of one domain by two readers."""
@@ -30,7 +28,7 @@ class _Turn:
     def __init__(self, uuids: frozenset[str], began: float) -> None:
         self.uuids = uuids
         self.began = began
-        self.ended: Optional[float] = None
+        self.ended: float | None = None
 
 
 class Roster:
@@ -52,7 +50,7 @@ class Roster:
         inventory: Inventory,
         *,
         explicit: Sequence[Explicit] = (),
-        automatic: Optional[int] = None,
+        automatic: int | None = None,
         limit: Callable[[], int] = lambda: MOST_AUTOMATIC,
         partition_by: Collection[str] = ("tag", "storage"),
         interval: float = 10.0,
@@ -103,7 +101,9 @@ class Roster:
             self._turns[reader] = _Turn(uuids, now)
         return mine
 
-    def _left_behind(self, before: _Turn, groups: Mapping[str, Sequence[Domain]], known: Collection[str]) -> list[Domain]:
+    def _left_behind(
+        self, before: _Turn, groups: Mapping[str, Sequence[Domain]], known: Collection[str]
+    ) -> list[Domain]:
         """Domains of a reader's last turn that went to a reader which comes to them only after its next-but-one."""
         late = [
             name
@@ -128,9 +128,7 @@ class Roster:
                     self._automatic = automatic_count(domains, self._explicit, self._partition_by, self._limit())
                 elif version == self._seen:
                     return self._partition
-                self._partition = partition(
-                    domains, self._explicit, self._automatic or 1, self._partition_by, previous
-                )
+                self._partition = partition(domains, self._explicit, self._automatic or 1, self._partition_by, previous)
                 self._on_change([domain.uuid for domain in domains])
                 self._seen = version
         return self._partition

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Optional, Protocol, Union
+from typing import Any, NamedTuple, Protocol, Union
 
-from virt2 import metrics, pool
+from virt2 import metrics
+from virt2.budget import MONITOR, SERVER, Job
 from virt2.domain import Domain
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Error, Unsupported
-from virt2.pool import Again, Job
+from virt2.pool import Again
 from virt2.stuck import Health
 
 PAUSED = 3
@@ -56,7 +57,7 @@ class Outcome(NamedTuple):
     """Every call answered, if only with "no such thing"."""
     cause: str = ""
     """Why the monitor could not be used, in words; empty when it could, or was not tried."""
-    since: Optional[float] = None
+    since: float | None = None
     """Since when, where that is known."""
 
 
@@ -73,7 +74,8 @@ Record = Union[Sample, Outcome, Trouble]
 class Processes(Protocol):
     """What is seen of a domain's QEMU without asking anybody (see `virt2.procfs`)."""
 
-    def stopped(self, uuid: str, name: str) -> str: ...
+    def stopped(self, uuid: str, name: str) -> str:
+        """T or D where its main thread is stopped or in uninterruptible sleep, else empty."""
 
 
 class Sampler:
@@ -91,7 +93,7 @@ class Sampler:
         self,
         put: Callable[[Record], None],
         *,
-        processes: Optional[Processes] = None,
+        processes: Processes | None = None,
         pre_scan: bool = True,
         stuck_after: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
@@ -120,11 +122,11 @@ class Sampler:
                 self._ask_server(connection, job, domain, health)
             except (CallFailed, DomainBusy, DomainGone, Unsupported) as error:
                 self._report(job, error)
-                self._put(Outcome(domain.uuid, pool.SERVER, taken, answered=False))
+                self._put(Outcome(domain.uuid, SERVER, taken, answered=False))
             else:
-                self._put(Outcome(domain.uuid, pool.SERVER, taken, answered=True))
+                self._put(Outcome(domain.uuid, SERVER, taken, answered=True))
 
-        return Job(domain.uuid, pool.SERVER, work, probe=probe)
+        return Job(domain.uuid, SERVER, work, probe=probe)
 
     def monitor_job(self, domain: Domain, health: Health) -> Job:
         """The calls that need the QEMU monitor, once it looks free."""
@@ -136,7 +138,7 @@ class Sampler:
                 raise Again(WAIT_FOR_STATE)
             taken = self._clock()
             if health.incoming:
-                self._put(Outcome(domain.uuid, pool.MONITOR, taken, answered=True))
+                self._put(Outcome(domain.uuid, MONITOR, taken, answered=True))
                 return
             try:
                 obstacle = self._obstacle(connection, job, domain, last=not looks)
@@ -146,17 +148,17 @@ class Sampler:
                     taken = self._ask_monitor(connection, job, domain, health)
             except DomainBusy:
                 cause = f"{job.what}, by another client"
-                self._put(Outcome(domain.uuid, pool.MONITOR, taken, False, cause, job.since))
+                self._put(Outcome(domain.uuid, MONITOR, taken, False, cause, job.since))
             except (CallFailed, DomainGone, Unsupported) as error:
                 self._report(job, error)
-                self._put(Outcome(domain.uuid, pool.MONITOR, taken, answered=False))
+                self._put(Outcome(domain.uuid, MONITOR, taken, answered=False))
             else:
                 if obstacle is None:
-                    self._put(Outcome(domain.uuid, pool.MONITOR, taken, answered=True))
+                    self._put(Outcome(domain.uuid, MONITOR, taken, answered=True))
                 else:
                     self._put(obstacle._replace(taken=taken))
 
-        return Job(domain.uuid, pool.MONITOR, work, answered=health.answered)
+        return Job(domain.uuid, MONITOR, work, answered=health.answered)
 
     def _ask_server(self, connection: Any, job: Job, domain: Domain, health: Health) -> None:
         # Interfaces first: theirs is a priority call, which libvirtd answers even when its normal workers are taken.
@@ -202,7 +204,7 @@ class Sampler:
         if not isinstance(error, DomainGone):
             self._put(Trouble(job.uuid, f"{job.what}{device and ' ' + device}: {error}"))
 
-    def _obstacle(self, connection: Any, job: Job, domain: Domain, last: bool) -> Optional[Outcome]:
+    def _obstacle(self, connection: Any, job: Job, domain: Domain, last: bool) -> Outcome | None:
         """Why the monitor is not to be used now, if it is not.
 
         The process first: that costs nobody anything. Then libvirt's word on who is inside; a job (a migration, say)
@@ -213,7 +215,7 @@ class Sampler:
             letter = self._processes.stopped(domain.uuid, domain.name)
             if letter:
                 words = "process stopped" if letter == "T" else "process in uninterruptible sleep"
-                return Outcome(domain.uuid, pool.MONITOR, now, False, words)
+                return Outcome(domain.uuid, MONITOR, now, False, words)
         if not self._pre_scan:
             return None
         job.doing("controlInfo")
@@ -223,10 +225,8 @@ class Sampler:
         if control.state == CONTROL_JOB:
             if last and control.seconds < self._stuck_after:
                 return None
-            return Outcome(domain.uuid, pool.MONITOR, now, False, "job of another client")
+            return Outcome(domain.uuid, MONITOR, now, False, "job of another client")
         if control.state == CONTROL_OCCUPIED:
-            return Outcome(domain.uuid, pool.MONITOR, now, False, "by another client", now - control.seconds)
+            return Outcome(domain.uuid, MONITOR, now, False, "by another client", now - control.seconds)
         # Its "how long" is always 0, although the job is really held, as while a device removal waits.
-        return Outcome(domain.uuid, pool.MONITOR, now, False, "held by another client outside the monitor")
-
-
+        return Outcome(domain.uuid, MONITOR, now, False, "held by another client outside the monitor")

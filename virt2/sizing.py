@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple, Optional, Protocol
+from typing import NamedTuple, Protocol
 
 UNKNOWN_BUDGET = 4
 """Budget where libvirtd's limits are unknown: as many as make a read shorter, and few beside its default of 20."""
@@ -22,10 +22,12 @@ class Limits(Protocol):
     """What libvirtd says of its own normal workers."""
 
     @property
-    def max_workers(self) -> int: ...
+    def max_workers(self) -> int:
+        """How many it may start."""
 
     @property
-    def available(self) -> int: ...
+    def available(self) -> int:
+        """How many more calls it could take on now."""
 
 
 class Plan(NamedTuple):
@@ -43,7 +45,7 @@ class Plan(NamedTuple):
     """Why the budget is what it is, in words."""
 
 
-def plan(workers: Optional[int], limits: Optional[Limits], unknown: str, held: int, groups: Mapping[str, int]) -> Plan:
+def plan(workers: int | None, limits: Limits | None, unknown: str, held: int, groups: Mapping[str, int]) -> Plan:
     """Make a plan.
 
     Arguments:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Optional
 
 
 class Health:
@@ -13,16 +12,16 @@ class Health:
 
     def __init__(self, now: float) -> None:
         self.first_seen = now
-        self.answered: Optional[float] = None
+        self.answered: float | None = None
         """When it last answered all class B calls of a read (the time before the first of them)."""
-        self.complete: Optional[float] = None
+        self.complete: float | None = None
         """When the last read began in which all class A and B calls answered."""
-        self.blocked_since: Optional[float] = None
+        self.blocked_since: float | None = None
         self.cause = ""
         """Why its monitor is blocked, in words; empty when it is well."""
         self.newest: dict[tuple[str, str], float] = {}
         """When the newest sample of each call and device that went out was taken."""
-        self.incoming: Optional[bool] = None
+        self.incoming: bool | None = None
         """Whether it is still being received or built; None before it was first asked. Written by a worker."""
         self.unsupported: set[str] = set()
         """Disks this driver has no counters for: not asked again. Written by a worker."""
@@ -32,6 +31,7 @@ class Health:
 
     @property
     def blocked(self) -> bool:
+        """Whether its monitor could not be used when last it was to be."""
         return self.blocked_since is not None
 
     def block(self, cause: str, since: float) -> None:

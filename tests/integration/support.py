@@ -97,9 +97,11 @@ class Witness(threading.Thread):
             for guest, domain in domains:
                 self._note(guest.name, ["virt_cpu_total"], lambda domain=domain: [(domain.info()[4],)])
                 for disk in guest.disks:
-                    self._note(guest.name, [f"{kind}-{disk}" for kind in DISK_TYPES], lambda d=domain, t=disk: _disk(d, t))
+                    names = [f"{kind}-{disk}" for kind in DISK_TYPES]
+                    self._note(guest.name, names, lambda domain=domain, disk=disk: _disk(domain, disk))
                 for nic in guest.nics:
-                    self._note(guest.name, [f"{kind}-{nic}" for kind in NIC_TYPES], lambda d=domain, t=nic: _nic(d, t))
+                    names = [f"{kind}-{nic}" for kind in NIC_TYPES]
+                    self._note(guest.name, names, lambda domain=domain, nic=nic: _nic(domain, nic))
 
     def _note(self, host: str, names: list[str], ask) -> None:
         before = time.time()
@@ -108,8 +110,10 @@ class Witness(threading.Thread):
         for name, values in zip(names, replies):
             self._readings[host, name].append((before, after, values))
 
-    def bounds(self, host: str, name: str, when: float, took: float) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-        """What libvirt last said before a call made at `when`, and first said `took` seconds after; None at the ends."""
+    def bounds(
+        self, host: str, name: str, when: float, took: float
+    ) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """What libvirt said last before `when`, and first `took` seconds after it; None near the ends."""
         readings = self._readings[host, name]
         low = bisect.bisect_right(readings, when, key=lambda reading: reading[1]) - 1
         high = bisect.bisect_left(readings, when + took, key=lambda reading: reading[0])

@@ -76,8 +76,9 @@ def test_the_log_holds_one_line_that_says_what_is_on(lab, tmp_path):
         lines = [line for line in daemon.log.splitlines() if "virt2" in line]
     assert len(lines) == 1
     assert re.search(
-        r"\[info\] virt2: version [\d.]+, libvirt [\d.]+ at qemu:///system, 3 domains every 2 s, readers: 0 \(1 domains,"
-        r" \d+ workers\), 1 .*, 2 .*; budget 10 of libvirtd's workers: half of libvirtd's 20 workers$",
+        r"\[info\] virt2: version [\d.]+, libvirt [\d.]+ at qemu:///system, 3 domains every 2 s,"
+        r" readers: 0 \(1 domains, \d+ workers\), 1 .*, 2 .*;"
+        r" budget 10 of libvirtd's workers: half of libvirtd's 20 workers$",
         lines[0],
     )
 
@@ -178,7 +179,8 @@ def test_without_libvirtd_collectd_starts_and_heals_by_itself(lab, tmp_path):
     with collectd(lab, tmp_path / "collectd") as daemon:
         wait_for_reads(daemon, 3)
         lines = [line for line in daemon.log.splitlines() if "virt2" in line]
-        assert len(lines) == 1 and "libvirt cannot be reached at qemu:///system" in lines[0]
+        assert len(lines) == 1
+        assert "libvirt cannot be reached at qemu:///system" in lines[0]
         lab.start_libvirtd()
         up = time.time()
         wait_for(lambda: all(names_of(guest) <= set(of_host(daemon.series(), guest.name)) for guest in guests), SOON)
@@ -188,7 +190,7 @@ def test_without_libvirtd_collectd_starts_and_heals_by_itself(lab, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, host",
+    ("name", "host"),
     [
         ("two\nlines", "two_lines"),
         ("a\ttab", "a_tab"),
@@ -207,7 +209,8 @@ def test_a_hostile_name_costs_nothing(module_lab, tmp_path, name, host):
             wait_for_reads(daemon, 3)
             series = daemon.series()
             hosts = {there for there, plugin, _ in series if plugin == "virt2"}
-            assert len(hosts) == 2 and (host is None or host in hosts)
+            assert len(hosts) == 2
+            assert host is None or host in hosts
             for there in hosts:
                 own = of_host(series, there)
                 assert names_of(first) <= set(own) or names_of(second) <= set(own)
@@ -223,7 +226,7 @@ BOMB = "".join(f"<!ENTITY e{n} '{f'&e{n - 1};' * 10 if n else 'bang'}'>" for n i
 
 
 @pytest.mark.parametrize(
-    "metadata, doctype",
+    ("metadata", "doctype"),
     [
         (f"<x:a {NAMESPACE}>&mine;</x:a>", "<!DOCTYPE domain [<!ENTITY mine 'x'>]>"),
         (f"<x:a {NAMESPACE}>&e2;</x:a>", f"<!DOCTYPE domain [{BOMB}]>"),
@@ -278,6 +281,4 @@ def test_plugin_name_and_formats_reach_the_identifiers(lab, tmp_path):
     (guest,) = lab.guests([Guest("one")])
     settings = 'PluginName "virt"\nHostnameFormat "hostname"\nPluginInstanceFormat name uuid'
     with collectd(lab, tmp_path / "collectd", settings) as daemon:
-        wait_for(
-            lambda: names_of(guest) <= set(of_host(daemon.series(), "collectd", f"virt-one:{guest.uuid}")), SOON
-        )
+        wait_for(lambda: names_of(guest) <= set(of_host(daemon.series(), "collectd", f"virt-one:{guest.uuid}")), SOON)

@@ -1,0 +1,216 @@
+"""The budget of libvirtd's workers: which calls of ours hold one, over all readers.
+
+Guarantees:
+
+* A job holds a *slot* from before its first call until its last call came back. A call that never returns holds its
+  slot for ever: libvirtd's worker is just as stuck, and another thread of ours would only take one more.
+* A call cut off by a lost connection leaves its slot *charged*, for libvirtd's worker may still be in it.
+* At most one job of each kind runs for one domain.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+SERVER = "server"
+"""Kind of a job whose calls need libvirtd alone (class A)."""
+MONITOR = "monitor"
+"""Kind of a job whose calls need the QEMU monitor (class B)."""
+
+
+class Job:
+    """Calls made one after another for one domain.
+
+    Arguments:
+        uuid: the domain.
+        kind: `SERVER` or `MONITOR`.
+        work: called with the worker's connection and this job; says `doing` before each call.
+        answered: when the domain last answered a job of this kind (the pool's clock), None if it never did.
+        probe: it is made to find out whether a charged call is over; it may exceed the budget by one.
+    """
+
+    __slots__ = ("answered", "clock", "kind", "not_before", "probe", "round", "since", "uuid", "what", "work")
+
+    def __init__(
+        self,
+        uuid: str,
+        kind: str,
+        work: Callable[[Any, Job], None],
+        answered: float | None = None,
+        probe: bool = False,
+    ) -> None:
+        self.uuid = uuid
+        self.kind = kind
+        self.work = work
+        self.answered = answered
+        self.probe = probe
+        self.what = ""
+        self.since = 0.0
+        self.not_before = 0.0
+        self.round: Any = None
+        """The read it belongs to; the pool's."""
+        self.clock: Callable[[], float] = time.monotonic
+
+    def __repr__(self) -> str:
+        return f"<Job {self.kind} {self.uuid} {self.what or 'queued'}>"
+
+    def doing(self, what: str) -> float:
+        """Note the call that is about to be made; returns the time on the pool's clock."""
+        self.what = what
+        self.since = self.clock()
+        return self.since
+
+
+class Holder(Protocol):
+    """A pool, as far as the budget keeps its accounts."""
+
+    monitor_held: int
+    """Slots of class B calls, charged ones included. Under the budget's lock."""
+    wanted: threading.Condition
+    """Notified when a slot may be free again; over the budget's lock."""
+
+
+class Charge:
+    """A call that was cut off while libvirtd may still be working on it."""
+
+    __slots__ = ("daemon", "pool", "since", "what")
+
+    def __init__(self, pool: Holder, what: str, since: float, daemon: object) -> None:
+        self.pool = pool
+        self.what = what
+        self.since = since
+        self.daemon = daemon
+
+
+class Budget:
+    """How many of libvirtd's workers may be held at a time, and which calls hold them.
+
+    Arguments:
+        size: the number of slots.
+        daemon: identity of the libvirtd that runs now, None when unknown; it changes when libvirtd is restarted.
+    """
+
+    def __init__(self, size: int, daemon: Callable[[], object] = lambda: None) -> None:
+        self.lock = threading.Lock()
+        self.in_flight: dict[tuple[str, str], Job] = {}
+        """Read without the lock by anybody; written under it."""
+        self.charges: dict[tuple[str, str], Charge] = {}
+        self._size = size
+        self._others = 0
+        self._daemon = daemon
+        self._pools: list[Holder] = []
+        self._wanted = threading.Condition(self.lock)
+        self._refused = False
+
+    def __repr__(self) -> str:
+        return f"<Budget size={self._size} used={self.used} charged={len(self.charges)}>"
+
+    @property
+    def size(self) -> int:
+        """The number of slots."""
+        return self._size
+
+    @property
+    def used(self) -> int:
+        """Slots held by calls in flight or charged for calls that were cut off."""
+        return len(self.in_flight) + len(self.charges) + self._others
+
+    @property
+    def for_monitor(self) -> int:
+        """Slots that class B calls may use: with a budget over 2, one is set aside for class A."""
+        return self._size - 1 if self._size > 2 else self._size
+
+    def resize(self, size: int) -> None:
+        """Set the number of slots; below what is held now it waits until calls come back."""
+        with self.lock:
+            self._size = size
+            self._wake()
+
+    def acquire(self, timeout: float) -> bool:
+        """Take a slot for a class A call that belongs to no pool; False when none was free in `timeout` seconds."""
+        with self.lock:
+            if not self._wanted.wait_for(self._free, timeout):
+                return False
+            self._others += 1
+            return True
+
+    def release(self) -> None:
+        """Give back a slot taken with `acquire`."""
+        with self.lock:
+            self._others -= 1
+            self._wake()
+
+    def running(self, uuid: str, kind: str) -> Job | None:
+        """The job of that kind that is in a call for the domain now."""
+        return self.in_flight.get((uuid, kind))
+
+    def charged(self, uuid: str) -> Charge | None:
+        """The oldest call of that domain that was cut off and may still occupy libvirtd."""
+        with self.lock:
+            found = [charge for (charged, _), charge in self.charges.items() if charged == uuid]
+        return min(found, key=lambda charge: charge.since, default=None)
+
+    def discharge(self, uuid: str) -> None:
+        """Drop the charges of a domain whose calls libvirtd is known to be through with."""
+        with self.lock:
+            for key in [key for key in self.charges if key[0] == uuid]:
+                self._drop(key)
+            self._wake()
+
+    def review(self, active: Iterable[str]) -> None:
+        """Drop the charges of domains that are gone, and of a libvirtd that is gone."""
+        alive = set(active)
+        daemon = self._daemon()
+        with self.lock:
+            for key, charge in list(self.charges.items()):
+                if key[0] not in alive or charge.daemon != daemon:
+                    self._drop(key)
+            self._wake()
+
+    def identity(self) -> object:
+        """Which libvirtd runs now; what a charge is tied to."""
+        return self._daemon()
+
+    def register(self, pool: Holder) -> None:
+        """Have a pool told when a slot may be free again."""
+        with self.lock:
+            self._pools.append(pool)
+
+    def take(self, pool: Holder, job: Job) -> None:
+        """Caller holds the lock and has found the job admissible."""
+        self.in_flight[job.uuid, job.kind] = job
+        if job.kind is MONITOR:
+            pool.monitor_held += 1
+
+    def give_back(self, pool: Holder, job: Job, charge: Charge | None) -> None:
+        """Caller holds the lock."""
+        key = (job.uuid, job.kind)
+        del self.in_flight[key]
+        if charge is not None and key not in self.charges:
+            self.charges[key] = charge
+        elif job.kind is MONITOR:
+            pool.monitor_held -= 1
+        self._wake()
+
+    def refuse(self) -> None:
+        """Caller holds the lock; somebody found no slot and wants to hear when there may be one."""
+        self._refused = True
+
+    def _free(self) -> bool:
+        self._refused = True
+        return self.used < self._size
+
+    def _drop(self, key: tuple[str, str]) -> None:
+        charge = self.charges.pop(key)
+        if key[1] is MONITOR:
+            charge.pool.monitor_held -= 1
+
+    def _wake(self) -> None:
+        if self._refused:
+            self._refused = False
+            self._wanted.notify_all()
+            for pool in self._pools:
+                pool.wanted.notify_all()
