@@ -35,7 +35,9 @@ def folders():
 
 def test_without_domains_it_shows_six_guests_of_its_own_and_ends_by_itself():
     before = folders()
-    result = subprocess.run([RUN, "--lab", "--seconds", "7"], capture_output=True, text=True, timeout=SOON)
+    result = subprocess.run(
+        [RUN, "--lab", "--interval", "1", "--seconds", "5"], capture_output=True, text=True, timeout=SOON
+    )
     assert result.returncode == 0, result.stderr
     for name, tag in [("web-1", "web"), ("web-2", "web"), ("db-1", "db"), ("build", "batch")]:
         last = rows(result.stdout, name)[-1]
@@ -59,7 +61,7 @@ def test_on_a_host_with_domains_it_watches_those(lab):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_ends_it_and_everything_below_it(number):
-    with subprocess.Popen([RUN, "--lab"], stdout=subprocess.PIPE, text=True, bufsize=1) as run:
+    with subprocess.Popen([RUN, "--lab", "--interval", "1"], stdout=subprocess.PIPE, text=True, bufsize=1) as run:
         try:
             for line in run.stdout:
                 if line.startswith("| web-1"):
