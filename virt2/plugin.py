@@ -213,7 +213,6 @@ class Plugin:
         )
 
     def _read_limits(self) -> admin.Limits:
-        raise admin.AdminUnavailable("not yet")
         limits = admin.read_limits(self._settings.admin_connection or self._settings.connection)
         self._held = self._budget.used
         return limits
