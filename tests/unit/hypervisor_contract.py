@@ -1,0 +1,188 @@
+"""What virt2 takes for granted of a hypervisor: run against the fake, libvirt's test driver and a real QEMU.
+
+Each function is a test. A module that imports them gives the fixtures `hypervisor`, to connect to, and `subject`, one
+domain that is running there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.unit import fakes
+from virt2 import domainxml, storage
+from virt2.domain import Description
+from virt2.errors import Disconnected, DomainGone
+
+NOBODY = "11111111-2222-3333-4444-555555555555"
+
+
+class Subject(NamedTuple):
+    """A running domain, and what it is known to have."""
+
+    name: str
+    tag: str
+    disk: str
+    nic: str
+
+
+def connection_to(hypervisor: Any, subject: Subject) -> tuple[Any, str]:
+    connection = hypervisor.connect()
+    return connection, connection.find(subject.name).uuid
+
+
+def test_every_active_domain_is_listed_once(hypervisor, subject):
+    listed = hypervisor.connect().active()
+    assert [line.name for line in listed].count(subject.name) == 1
+    assert len({line.uuid for line in listed}) == len(listed)
+
+
+def test_a_line_of_the_list_has_uuid_name_and_a_positive_id(hypervisor, subject):
+    line = next(line for line in hypervisor.connect().active() if line.name == subject.name)
+    assert line._fields == fakes.Listed._fields
+    assert len(line.uuid) == 36
+    assert line.id > 0
+
+
+def test_a_look_up_by_name_gives_what_the_list_says(hypervisor, subject):
+    connection = hypervisor.connect()
+    assert connection.find(subject.name) in connection.active()
+
+
+def test_its_xml_is_one_that_virt2_can_describe(hypervisor, subject):
+    connection, uuid = connection_to(hypervisor, subject)
+    description = domainxml.describe(
+        connection.xml(uuid), namespace=fakes.TAG_NAMESPACE, element="tag", mounts=storage.Mounts.parse("")
+    )
+    assert not description.problems
+    assert description.tag == subject.tag
+    assert [disk.target for disk in description.disks] == [subject.disk]
+    assert [nic.target for nic in description.nics] == [subject.nic]
+
+
+def test_metadata_that_is_not_there_is_empty(hypervisor, subject):
+    connection, uuid = connection_to(hypervisor, subject)
+    assert connection.metadata(uuid, "http://example.org/nothing/of/the/kind") == ""
+
+
+def test_the_tag_alone_can_be_had_where_the_metadata_is_broken(hypervisor, subject):
+    connection, uuid = connection_to(hypervisor, subject)
+    fetched = []
+
+    def fetch() -> str:
+        fetched.append(connection.metadata(uuid, fakes.TAG_NAMESPACE))
+        return fetched[0]
+
+    broken = connection.xml(uuid).replace("</metadata>", "<p:undeclared>&nonsense;</p:undeclared></metadata>", 1)
+    description: Description = domainxml.describe(
+        broken, namespace=fakes.TAG_NAMESPACE, element="tag", mounts=storage.Mounts.parse(""), metadata=fetch
+    )
+    assert fetched
+    assert description.tag == subject.tag
+
+
+def test_info_has_the_fields_we_use_and_they_make_sense(hypervisor, subject):
+    connection, uuid = connection_to(hypervisor, subject)
+    info = connection.info(uuid)
+    assert info._fields == fakes.Info._fields
+    assert info.state == fakes.RUNNING
+    assert info.max_memory >= info.memory > 0
+    assert info.vcpus >= 1
+    assert info.cpu_time >= 0
+
+
+def test_state_comes_with_its_reason(hypervisor, subject):
+    connection, uuid = connection_to(hypervisor, subject)
+    state, reason = connection.state(uuid)
+    assert state == fakes.RUNNING
+    assert isinstance(reason, int)
+
+
+def test_nobody_is_in_the_monitor_of_a_domain_that_is_left_alone(hypervisor, subject):
+    connection, uuid = connection_to(hypervisor, subject)
+    control = connection.control(uuid)
+    assert control._fields == fakes.Control._fields
+    assert (control.state, control.seconds) == (fakes.OK, 0.0)
+
+
+def test_counters_of_a_disk(hypervisor, subject):
+    connection, uuid = connection_to(hypervisor, subject)
+    stats = connection.disk(uuid, subject.disk)
+    assert stats._fields == fakes.DiskStats._fields
+    assert all(isinstance(value, int) and value >= -1 for value in stats)
+
+
+def test_counters_of_an_interface(hypervisor, subject):
+    connection, uuid = connection_to(hypervisor, subject)
+    stats = connection.nic(uuid, subject.nic)
+    assert stats._fields == fakes.NicStats._fields
+    assert all(isinstance(value, int) and value >= -1 for value in stats)
+
+
+@pytest.mark.parametrize("call", ["disk", "nic"])
+def test_a_device_that_is_not_there_is_gone(hypervisor, subject, call):
+    connection, uuid = connection_to(hypervisor, subject)
+    with pytest.raises(DomainGone):
+        getattr(connection, call)(uuid, "missing9")
+    assert connection.alive
+
+
+@pytest.mark.parametrize("call", ["xml", "info", "state", "control"])
+def test_a_domain_that_is_not_there_is_gone(hypervisor, subject, call):
+    connection = hypervisor.connect()
+    with pytest.raises(DomainGone):
+        getattr(connection, call)(NOBODY)
+    assert connection.alive
+
+
+@pytest.mark.parametrize("call", ["disk", "nic", "metadata"])
+def test_a_part_of_a_domain_that_is_not_there_is_gone(hypervisor, subject, call):
+    with pytest.raises(DomainGone):
+        getattr(hypervisor.connect(), call)(NOBODY, "vda")
+
+
+def test_a_name_that_is_not_there_is_gone(hypervisor, subject):
+    with pytest.raises(DomainGone):
+        hypervisor.connect().find("nobody is called that")
+
+
+def test_a_version_reads_like_one(hypervisor, subject):
+    assert all(part.isdigit() for part in hypervisor.connect().version().split("."))
+
+
+def test_a_connection_lives_until_it_is_closed(hypervisor, subject):
+    connection = hypervisor.connect()
+    assert connection.alive
+    connection.close()
+    assert not connection.alive
+
+
+def test_closing_twice_is_nothing(hypervisor, subject):
+    connection = hypervisor.connect()
+    connection.close()
+    connection.close()
+    assert not connection.alive
+
+
+@pytest.mark.parametrize("call", ["active", "version"])
+def test_a_closed_connection_answers_nothing(hypervisor, subject, call):
+    connection = hypervisor.connect()
+    connection.close()
+    with pytest.raises(Disconnected):
+        getattr(connection, call)()
+
+
+@pytest.mark.parametrize("call", ["xml", "info", "state", "control"])
+def test_a_closed_connection_answers_nothing_of_a_domain_it_knew(hypervisor, subject, call):
+    connection, uuid = connection_to(hypervisor, subject)
+    getattr(connection, call)(uuid)
+    connection.close()
+    with pytest.raises(Disconnected):
+        getattr(connection, call)(uuid)
+
+
+def test_closing_one_connection_leaves_the_others(hypervisor, subject):
+    first, second = hypervisor.connect(), hypervisor.connect()
+    first.close()
+    assert second.active()
