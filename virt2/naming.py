@@ -70,11 +70,7 @@ class Names:
         wanted = Identity(self._join(self._host, domain), self._join(self._instance, domain))
         identity = Identity(presentable(wanted.host), presentable(wanted.plugin_instance))
         if identity in self._owners:
-            digits = domain.uuid.replace("-", "")[: _MARK - 1]
-            if self._host == ("hostname",):
-                identity = identity._replace(plugin_instance=_marked(identity.plugin_instance, digits))
-            else:
-                identity = identity._replace(host=_marked(identity.host, digits))
+            identity = self._apart(identity, domain.uuid)
         if identity != wanted:
             log.warning(
                 "domain %s: reported as host %s, plugin instance %s: the name it asks for is too long, taken, or holds"
@@ -83,6 +79,16 @@ class Names:
                 identity.host or "(this host)",
                 identity.plugin_instance or "(none)",
             )
+        return identity
+
+    def _apart(self, taken: Identity, uuid: str) -> Identity:
+        """Mark an identity that another domain has; by the UUID's first digits, unless these are taken as well."""
+        part = "plugin_instance" if self._host == ("hostname",) else "host"
+        digits, identity, attempts = uuid.replace("-", ""), taken, 0
+        while identity in self._owners:
+            identity = taken._replace(**{part: _marked(getattr(taken, part), digits[: _MARK - 1])})
+            attempts += 1
+            digits = _digest(f"{uuid} {attempts}")
         return identity
 
     def _join(self, parts: Sequence[str], domain: Domain) -> str:
@@ -102,8 +108,12 @@ def presentable(name: str) -> str:
     if safe and not safe.strip("."):
         safe = "_" * len(safe)
     if len(safe.encode()) > LONGEST:
-        safe = _marked(safe, hashlib.sha256(name.encode()).hexdigest()[: _MARK - 1])
+        safe = _marked(safe, _digest(name)[: _MARK - 1])
     return safe
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def _marked(name: str, digits: str) -> str:

@@ -1,0 +1,159 @@
+"""Identities: fit for collectd and its writers, stable, and never shared by two domains."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from virt2.domain import Domain
+from virt2.naming import LONGEST, Identity, Names, presentable
+
+UUID = "00000000-0000-4000-8000-00000000000"
+
+
+def domain(name: str, uuid: str = UUID + "1") -> Domain:
+    return Domain(uuid, name, 1)
+
+
+@pytest.fixture
+def names() -> Names:
+    return Names(("name",), (), "node1")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("web-1", "web-1", id="ordinary"),
+        pytest.param("a b\u00e9\u4e16", "a b\u00e9\u4e16", id="spaces and letters of the world"),
+        pytest.param("a\nb", "a_b", id="newline"),
+        pytest.param("a\tb", "a_b", id="tab"),
+        pytest.param("a\x1b[31mb", "a_[31mb", id="escape"),
+        pytest.param("a\x00b", "a_b", id="null"),
+        pytest.param("a\u2028b\u2029c\x85d", "a_b_c_d", id="line ends of Unicode"),
+        pytest.param("a\udc80b", "a_b", id="no Unicode at all"),
+        pytest.param(".", "_", id="this folder"),
+        pytest.param("..", "__", id="the folder above"),
+        pytest.param("...", "___", id="dots"),
+        pytest.param("..a", "..a", id="dots and more"),
+        pytest.param("", "", id="empty"),
+    ],
+)
+def test_presentable(name, expected):
+    assert presentable(name) == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("x" * 240, id="240 bytes"),
+        pytest.param("\u00e9" * 120, id="240 bytes in 120 characters"),
+        pytest.param("\U0001f600" * 60, id="240 bytes in 60 characters"),
+        pytest.param("x" * 128, id="one byte too many"),
+        pytest.param("\udc80" + "x" * 240, id="no Unicode, and long"),
+    ],
+)
+def test_a_long_name_is_cut_between_characters_and_marked(name):
+    shown = presentable(name)
+    assert len(shown.encode()) <= LONGEST
+    assert len(shown.encode()) > LONGEST - 4
+    assert shown[-9] == "~"
+    assert shown[:-9] == presentable(name[0]) + name[1 : len(shown) - 9]
+
+
+def test_names_at_the_limit_are_left_as_they_are():
+    assert presentable("x" * LONGEST) == "x" * LONGEST
+
+
+def test_different_long_names_stay_different():
+    assert presentable("x" * 200 + "a") != presentable("x" * 200 + "b")
+
+
+@given(st.text(st.characters(), max_size=300))
+def test_whatever_the_name_what_is_presented_is_fit_for_collectd(name):
+    shown = presentable(name)
+    assert len(shown.encode()) <= LONGEST
+    assert not {unicodedata.category(char) for char in shown} & {"Cc", "Cs", "Zl", "Zp"}
+    assert shown not in {".", ".."}
+    assert bool(shown) == bool(name)
+    assert presentable(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("host", "instance", "expected"),
+    [
+        pytest.param(("name",), (), Identity("web", ""), id="default"),
+        pytest.param(("uuid",), (), Identity(UUID + "1", ""), id="uuid"),
+        pytest.param(("hostname",), ("name",), Identity("", "web"), id="the host's own name is left to collectd"),
+        pytest.param(("hostname", "name"), (), Identity("node1:web", ""), id="joined"),
+        pytest.param(("name",), ("name", "uuid"), Identity("web", f"web:{UUID}1"), id="both"),
+    ],
+)
+def test_formats(host, instance, expected):
+    assert Names(host, instance, "node1").of(domain("web")) == expected
+
+
+@pytest.mark.parametrize("host", [("name",), ("hostname",)])
+def test_names_that_look_the_same_are_kept_apart_by_uuid(host, caplog):
+    names = Names(host, ("name",), "node1")
+    first = names.of(domain("a\nb", "11111111-0000-4000-8000-000000000001"))
+    second = names.of(domain("a\tb", "22222222-0000-4000-8000-000000000001"))
+    assert first == Identity("" if host == ("hostname",) else "a_b", "a_b")
+    assert "~22222222" in second.host + second.plugin_instance
+    assert first != second
+
+
+def test_even_where_the_uuids_begin_alike(names):
+    # As in a lab where somebody numbered them by hand.
+    alike = [names.of(domain(f"a{char}", UUID + str(number))) for number, char in enumerate("\n\t\r\x0b")]
+    assert len(set(alike)) == len(alike)
+
+
+def test_even_where_a_domain_is_called_what_another_was_given(names):
+    taken = names.of(domain("a_~00000000", UUID + "1"))
+    given_up = [names.of(domain("a\n", UUID + "2")), names.of(domain("a\t", UUID + "3"))]
+    assert len({taken, *given_up}) == 3
+
+
+def test_an_identity_stays_while_the_domain_is_active(names):
+    first = names.of(domain("a\nb", UUID + "1"))
+    second = names.of(domain("a\tb", UUID + "2"))
+    names.retain([UUID + "2"])
+    assert names.of(domain("a\tb", UUID + "2")) == second
+    assert names.of(domain("a\nb", UUID + "3")) == first
+
+
+def test_a_renamed_domain_has_its_new_name_and_frees_the_old(names):
+    assert names.of(domain("old", UUID + "1")).host == "old"
+    assert names.of(domain("new", UUID + "1")).host == "new"
+    assert names.of(domain("old", UUID + "2")).host == "old"
+
+
+def test_what_is_reported_under_another_name_is_said_once(names, caplog):
+    for _ in range(3):
+        names.of(domain("a\nb"))
+        names.of(domain("fine", UUID + "2"))
+    assert len(caplog.records) == 1
+    assert "a_b" in caplog.records[0].getMessage()
+
+
+HOSTILE = st.one_of(
+    st.text(st.sampled_from("a.~_0\n\t\x7f"), min_size=1, max_size=4),
+    st.text(st.characters(), min_size=1, max_size=300),
+    st.sampled_from(["x" * 200, "x" * 200 + "\n", "a_~00000000", "driver", ".."]),
+)
+UUIDS = st.tuples(st.integers(0, 2), st.integers(0, 5)).map("{0[0]:08x}-0000-4000-8000-{0[1]:012x}".format)
+HISTORIES = st.lists(st.dictionaries(UUIDS, HOSTILE, max_size=8), min_size=1, max_size=4)
+
+
+@given(HISTORIES, st.sampled_from([(("name",), ()), (("hostname",), ("name",)), (("uuid", "name"), ("name",))]))
+def test_through_all_of_a_hosts_history_no_two_domains_share_an_identity(history, formats):
+    names = Names(*formats, "node1")
+    for active in history:
+        names.retain(active)
+        identities = {uuid: names.of(domain(name, uuid)) for uuid, name in active.items()}
+        assert len(set(identities.values())) == len(active)
+        assert {uuid: names.of(domain(name, uuid)) for uuid, name in active.items()} == identities
+        assert all(len(part.encode()) <= LONGEST for identity in identities.values() for part in identity)
