@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable, Mapping
 
 LONGEST = 1000
@@ -21,20 +22,26 @@ class Handler(logging.Handler):
     def __init__(self, outputs: Mapping[int, Callable[[str], None]]) -> None:
         super().__init__()
         self._outputs = sorted(outputs.items(), reverse=True)
-        self.setFormatter(logging.Formatter("virt2: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Put one record out."""
         output = next((output for level, output in self._outputs if record.levelno >= level), None)
         if output is not None:
-            for line in printable(self.format(record)):
-                output(line)
+            output(printable(f"virt2: {record.getMessage()}"))
+            # Each line of a traceback is marked as ours: the text of an exception may hold line ends.
+            for line in _traceback(record):
+                output(printable(f"virt2: {line}"))
 
 
-def printable(text: str) -> list[str]:
-    """A message as lines that a log takes: a traceback keeps its lines, everything else is escaped and cut."""
-    lines = text.split("\n") if "\nTraceback " in text else [text]
-    return [_fit("".join(char if char.isprintable() else _escaped(char) for char in line)) for line in lines if line]
+def printable(text: str) -> str:
+    """A text as one line that a log takes: escaped and cut."""
+    return _fit("".join(char if char.isprintable() else _escaped(char) for char in text))
+
+
+def _traceback(record: logging.LogRecord) -> list[str]:
+    if record.exc_info is None or record.exc_info[0] is None:
+        return []
+    return "".join(traceback.format_exception(*record.exc_info)).splitlines()
 
 
 def _fit(line: str) -> str:
