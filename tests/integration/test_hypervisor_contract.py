@@ -1,0 +1,85 @@
+"""libvirt's own test driver, in this process, and a real QEMU keep the contract that the fake hypervisor is held to."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.lab import Guest
+from tests.unit.fakes import TAG_NAMESPACE
+from tests.unit.hypervisor_contract import *  # noqa: F403
+from tests.unit.hypervisor_contract import Subject
+from virt2.errors import Disconnected
+from virt2.hypervisor import Hypervisor, client_version
+
+NODE = f"""
+<node>
+  <domain type='test'>
+    <name>subject</name>
+    <uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>
+    <memory>1048576</memory>
+    <currentMemory>524288</currentMemory>
+    <vcpu>2</vcpu>
+    <os><type>hvm</type></os>
+    <metadata><map:tag xmlns:map='{TAG_NAMESPACE}'>blue</map:tag></metadata>
+    <devices>
+      <disk type='file' device='disk'>
+        <source file='/images/subject.img'/>
+        <target dev='vda' bus='virtio'/>
+      </disk>
+      <interface type='ethernet'>
+        <mac address='52:54:00:00:00:01'/>
+        <target dev='tap7'/>
+      </interface>
+    </devices>
+  </domain>
+</node>
+"""
+
+
+@pytest.fixture(scope="module")
+def qemu(module_lab) -> tuple[Hypervisor, Subject]:
+    guest = module_lab.guest(Guest("subject", tag="blue", disks=1, nics=1))
+    return Hypervisor(module_lab.uri), Subject("subject", "blue", guest.disks[0], guest.nics[0])
+
+
+@pytest.fixture(scope="module")
+def test_driver(tmp_path_factory) -> tuple[Hypervisor, Subject]:
+    """A host described by a file; unlike ``test:///default`` it is private to each connection."""
+    description = tmp_path_factory.mktemp("node") / "node.xml"
+    description.write_text(NODE)
+    return Hypervisor(f"test://{description}"), Subject("subject", "blue", "vda", "tap7")
+
+
+@pytest.fixture(params=["test_driver", pytest.param("qemu", marks=pytest.mark.full)])
+def host(request) -> tuple[Hypervisor, Subject]:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def hypervisor(host) -> Hypervisor:
+    return host[0]
+
+
+@pytest.fixture
+def subject(host) -> Subject:
+    return host[1]
+
+
+def test_the_default_host_of_the_test_driver_is_there():
+    connection = Hypervisor("test:///default").connect()
+    assert [line.name for line in connection.active()] == ["test"]
+
+
+def test_a_host_that_cannot_be_had_is_disconnected_with_libvirts_words(tmp_path, capfd):
+    with pytest.raises(Disconnected, match="XML"):
+        Hypervisor(f"test://{tmp_path}/nowhere.xml").connect()
+    # libvirt's own handler would have printed the error.
+    assert "libvirt" not in capfd.readouterr().err
+
+
+def test_without_an_event_loop_nothing_is_watched(hypervisor):
+    assert not hypervisor.connect().watch(lambda event: None)
+
+
+def test_the_client_library_has_a_version():
+    assert len(client_version().split(".")) == 3
