@@ -170,7 +170,7 @@ def test_a_libvirtd_killed_while_an_attempt_hangs_ends_the_attempt(lab: Lab, pol
 
 
 LEAKS = """
-import os, sys
+import gc, os, sys
 from virt2 import admin
 
 def attempt(uri):
@@ -181,22 +181,22 @@ def attempt(uri):
     return ""
 
 def held():
-    with open("/proc/self/statm") as file:
-        return len(os.listdir("/proc/self/fd")), int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    gc.collect()
+    return len(os.listdir("/proc/self/fd")), sys.getallocatedblocks()
 
 def hold(uri):
-    for _ in range(200):
+    for _ in range(10):
         attempt(uri)
     before = held()
     for _ in range(2000):
         reason = attempt(uri)
     after = held()
-    print(after[0] - before[0], (after[1] - before[1]) // 2000, reason.rpartition(":")[2].strip() or "answered")
+    print(after[0] - before[0], after[1] - before[1], reason.rpartition(":")[2].strip() or "answered")
 
 for uri in sys.argv[1:]:
     hold(uri)
 """
-"""Prints, for each URI, file descriptors left open by 2000 attempts, bytes left by each, and how the last one ended."""
+"""Prints, for each URI, file descriptors and blocks of memory left by 2000 attempts, and how the last one ended."""
 
 
 def test_two_thousand_attempts_leave_nothing_behind(lab: Lab) -> None:
@@ -211,7 +211,7 @@ def test_two_thousand_attempts_leave_nothing_behind(lab: Lab) -> None:
     lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
     assert [line[2] for line in lines] == ["answered", "No server named 'virtqemud'", "No such file or directory"]
     assert [line[0] for line in lines] == ["0", "0", "0"]
-    assert all(int(line[1]) < 20 for line in lines), "no object of Python's is as small as that"
+    assert all(int(line[1]) < 100 for line in lines), "one block by each would be 2000"
 
 
 def test_asking_leaves_no_trace_in_the_log_of_libvirtd(lab: Lab) -> None:
@@ -221,8 +221,6 @@ def test_asking_leaves_no_trace_in_the_log_of_libvirtd(lab: Lab) -> None:
         admin.read_limits(lab.uri)
     lab.restart_libvirtd()
     assert b"reading data" not in log.read_bytes()[len(before) :]
-    with pytest.raises(AdminUnavailable):
-        admin.read_limits(f"virtqemud:///system?socket={lab.inside(ADMIN_SOCKET)}")
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
+import socket
+import struct
+import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from virt2.admin import AdminPoller, AdminUnavailable, Limits, Server
 BOUND = 10.0
 """Seconds after which a test that waits for the poller's thread gives up; it never takes that long."""
 
-LIMITS = Limits(5, 20, 7, 4, 5, 0)
+LIMITS = Limits(5, 20, 7, 4, 5, 0, 5000, 12)
 
 
 class Clock:
@@ -82,13 +84,13 @@ def sockets(folder: Path, *names: str) -> str:
 
 
 def test_available_counts_workers_not_started_yet_as_free() -> None:
-    assert Limits(5, 20, 5, 5, 5, 0).available == 20
-    assert Limits(5, 20, 7, 4, 5, 0).available == 17
-    assert Limits(5, 20, 20, 0, 5, 9).available == 0
+    assert Limits(5, 20, 5, 5, 5, 0, 5000, 12).available == 20
+    assert Limits(5, 20, 7, 4, 5, 0, 5000, 12).available == 17
+    assert Limits(5, 20, 20, 0, 5, 9, 5000, 12).available == 0
 
 
 def test_available_is_negative_after_libvirtd_was_told_to_shrink_below_what_is_busy() -> None:
-    assert Limits(1, 4, 8, 0, 5, 0).available == -4
+    assert Limits(1, 4, 8, 0, 5, 0, 5000, 12).available == -4
 
 
 @pytest.mark.parametrize(
@@ -103,56 +105,66 @@ def test_available_is_negative_after_libvirtd_was_told_to_shrink_below_what_is_b
 def test_the_admin_socket_that_exists_tells_which_daemon_runs(
     uri: str, found: list[str], expected: list[str], tmp_path: Path
 ) -> None:
-    servers = admin.admin_uri(uri, run_dir=sockets(tmp_path, *found))
-    assert [server.name for server in servers] == expected
-    assert [server.uri.partition("?")[0] for server in servers] == [f"{name}:///system" for name in expected]
-
-
-def test_the_usual_folder_is_left_to_libvirt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(admin, "SYSTEM_RUN_DIR", sockets(tmp_path, "libvirt-admin-sock"))
-    assert admin.admin_uri("qemu:///system", run_dir=str(tmp_path)) == (Server("libvirtd:///system", "libvirtd"),)
+    servers = admin.servers(uri, run_dir=sockets(tmp_path, *found))
+    assert servers == tuple(Server(f"{tmp_path}/{path}", name) for path, name in zip(found, expected))
 
 
 @pytest.mark.parametrize(("driver", "daemon"), sorted(admin.DAEMONS.items()))
 def test_each_driver_has_its_own_split_daemon(driver: str, daemon: str, tmp_path: Path) -> None:
     run_dir = sockets(tmp_path, *(f"{name}-admin-sock" for name in admin.DAEMONS.values()))
-    assert [server.name for server in admin.admin_uri(f"{driver}:///system", run_dir)] == [daemon]
+    assert admin.servers(f"{driver}:///system", run_dir) == (Server(f"{run_dir}/{daemon}-admin-sock", daemon),)
 
 
 def test_the_admin_socket_is_next_to_the_socket_of_the_connection(tmp_path: Path) -> None:
     folder = tmp_path / "a b+c&d"
     folder.mkdir()
     sockets(folder, "libvirt-admin-sock")
-    asked = f"qemu+unix:///system?no_verify=1&socket={tmp_path}/a%20b+c%26d/libvirt-sock"
-    quoted = f"{tmp_path}/a%20b%2Bc%26d/libvirt-admin-sock"
-    assert admin.admin_uri(asked, run_dir="/nowhere") == (Server(f"libvirtd:///system?socket={quoted}", "libvirtd"),)
+    uri = f"qemu+unix:///system?no_verify=1&socket={tmp_path}/a%20b+c%26d/libvirt-sock"
+    assert admin.servers(uri, run_dir="/nowhere") == (Server(f"{folder}/libvirt-admin-sock", "libvirtd"),)
 
 
 def test_a_socket_of_the_split_daemon_asks_the_split_daemon_first(tmp_path: Path) -> None:
     sockets(tmp_path, "libvirt-admin-sock", "virtqemud-admin-sock")
-    servers = admin.admin_uri(f"qemu:///system?socket={tmp_path}/virtqemud-sock-ro")
+    servers = admin.servers(f"qemu:///system?socket={tmp_path}/virtqemud-sock-ro")
     assert [server.name for server in servers] == ["virtqemud", "libvirtd"]
 
 
 @pytest.mark.parametrize(
-    ("environ", "folder"),
-    [
-        ({"XDG_RUNTIME_DIR": "{}", "XDG_CACHE_HOME": "/other"}, "libvirt"),
-        ({"XDG_CACHE_HOME": "{}"}, "libvirt"),
-    ],
+    "environ",
+    [{"XDG_RUNTIME_DIR": "{}", "XDG_CACHE_HOME": "/other"}, {"XDG_CACHE_HOME": "{}"}],
     ids=["runtime", "cache"],
 )
-def test_the_session_daemon_is_the_users_own(environ: dict[str, str], folder: str, tmp_path: Path) -> None:
-    (tmp_path / folder).mkdir()
-    sockets(tmp_path / folder, "libvirt-admin-sock")
+@pytest.mark.parametrize("uri", ["qemu:///session", "libvirtd:///session"])
+def test_the_session_daemon_is_the_users_own(uri: str, environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "libvirt").mkdir()
+    sockets(tmp_path / "libvirt", "libvirt-admin-sock")
     environ = {key: value.format(tmp_path) for key, value in environ.items()}
-    expected = Server(f"libvirtd:///session?socket={tmp_path}/libvirt/libvirt-admin-sock", "libvirtd")
-    assert admin.admin_uri("qemu:///session", environ=environ) == (expected,)
+    expected = Server(f"{tmp_path}/libvirt/libvirt-admin-sock", "libvirtd")
+    assert admin.servers(uri, environ=environ) == (expected,)
 
 
-@pytest.mark.parametrize("uri", ["libvirtd:///system", "virtqemud:///session?socket=/x"])
-def test_an_admin_uri_answers_for_itself(uri: str) -> None:
-    assert admin.admin_uri(uri) == (Server(uri, uri.partition(":")[0]),)
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("libvirtd:///system", Server("/run/libvirt/libvirt-admin-sock", "libvirtd")),
+        ("virtqemud:///system", Server("/run/libvirt/virtqemud-admin-sock", "virtqemud")),
+        ("virtqemud:///system?socket=/some/where", Server("/some/where", "virtqemud")),
+    ],
+)
+def test_an_admin_uri_means_that_daemon_only(uri: str, expected: Server) -> None:
+    assert admin.servers(uri) == (expected,)
+
+
+@pytest.mark.parametrize(("user", "level"), [(0, "system"), (1000, "session")])
+def test_no_uri_means_libvirts_default_for_the_user(
+    user: int, level: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for folder in ("system", "session/libvirt"):
+        (tmp_path / folder).mkdir(parents=True)
+        sockets(tmp_path / folder, "libvirt-admin-sock")
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    (server,) = admin.servers("", str(tmp_path / "system"), {"XDG_RUNTIME_DIR": f"{tmp_path}/session"})
+    assert server.path.startswith(f"{tmp_path}/{level}/")
 
 
 @pytest.mark.parametrize(
@@ -161,6 +173,7 @@ def test_an_admin_uri_answers_for_itself(uri: str) -> None:
         ("qemu+ssh://root@host/system", "served over the network"),
         ("qemu+tls:///system", "served over the network"),
         ("qemu://host/system", "served over the network"),
+        ("libvirtd://host/system", "served over the network"),
         ("test:///default", "not served by a libvirt daemon"),
         ("test+unix:///default", "not served by a libvirt daemon"),
         ("esx:///x", "not served by a libvirt daemon"),
@@ -176,15 +189,176 @@ def test_a_connection_without_an_admin_interface_says_why(uri: str, words: str) 
     assert words in caught.value.reason
 
 
-def test_typed_parameters_are_laid_out_as_in_libvirts_header() -> None:
-    assert admin._TypedParameter.type.offset == 80
-    assert admin._TypedParameter.value.offset == 88
-    assert ctypes.sizeof(admin._TypedParameter) == 96
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder whose path leaves room for a socket's, which has 107 bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
-def test_a_reply_without_what_we_need_is_no_reply() -> None:
-    with pytest.raises(AdminUnavailable, match="lacks prioWorkers"):
-        admin._limits({"minWorkers": 1, "maxWorkers": 2, "nWorkers": 1, "freeWorkers": 1})
+def test_every_candidate_is_asked_and_what_each_said_is_told(short_path: Path) -> None:
+    """One is the socket of a daemon that is gone, the other of one that never answers."""
+    gone, silent = short_path / "libvirt-admin-sock", short_path / "virtqemud-admin-sock"
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as closed:
+        listener.bind(str(silent))
+        listener.listen()
+        closed.bind(str(gone))
+        with pytest.raises(AdminUnavailable) as caught:
+            admin.read_limits(f"qemu:///system?socket={short_path}/libvirt-sock", timeout=0.01)
+    assert caught.value.reason == f"{gone}: Connection refused; {silent}: timed out"
+
+
+def test_a_candidate_that_answers_will_do(short_path: Path) -> None:
+    (short_path / "libvirt-admin-sock").touch()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short_path / "virtqemud-admin-sock"))
+        listener.listen()
+
+        def serve() -> None:
+            with listener.accept()[0] as served:
+                served.sendall(b"".join(RECORDED))
+                # Until the end of file, so that nothing is cut off.
+                while served.recv(4096):
+                    pass
+
+        daemon = threading.Thread(target=serve)
+        daemon.start()
+        assert admin.read_limits(f"qemu:///system?socket={short_path}/libvirt-sock", BOUND).max_workers == 20
+        daemon.join(BOUND)
+
+
+def test_a_path_no_socket_can_have_is_told() -> None:
+    with pytest.raises(AdminUnavailable, match="AF_UNIX path too long"):
+        admin.read_limits(f"libvirtd:///system?socket=/{'x' * 200}")
+
+
+RECORDED = [
+    bytes.fromhex("0000001c 06900690 00000001 00000001 00000001 00000001 00000000"),
+    bytes.fromhex("000000b0 06900690 00000001 00000006 00000001 00000006 00000000 00000006")
+    + b"\0\0\0\x0aminWorkers\0\0\0\0\0\2\0\0\0\5\0\0\0\x0amaxWorkers\0\0\0\0\0\2\0\0\0\x14"
+    + b"\0\0\0\x08nWorkers\0\0\0\2\0\0\0\7\0\0\0\x0bfreeWorkers\0\0\0\0\2\0\0\0\4"
+    + b"\0\0\0\x0bprioWorkers\0\0\0\0\2\0\0\0\5\0\0\0\x0djobQueueDepth\0\0\0\0\0\0\2\0\0\0\0",
+    bytes.fromhex("00000088 06900690 00000001 0000000c 00000001 0000000c 00000000 00000004")
+    + b"\0\0\0\x0cnclients_max\0\0\0\2\0\0\x13\x88\0\0\0\x08nclients\0\0\0\2\0\0\0\x0c"
+    + b"\0\0\0\x13nclients_unauth_max\0\0\0\0\2\0\0\0\x14\0\0\0\x0fnclients_unauth\0\0\0\0\2\0\0\0\0",
+    bytes.fromhex("0000001c 06900690 00000001 00000002 00000001 00000002 00000000"),
+]
+"""What libvirtd 9.0 sent: to be opened, the workers, the clients, to be closed; three of the numbers were changed."""
+
+NO_SUCH_SERVER = (
+    bytes.fromhex("000000a8 06900690 00000001 00000006 00000001 00000006 00000001 0000005f 00000007 00000001 00000028")
+    + b"Server not found: No server named 'nope'\0\0\0\2\0\0\0\0\0\0\0\1\0\0\0\x14Server not found: %s"
+    + b"\0\0\0\1\0\0\0\x16No server named 'nope'\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0"
+)
+"""What libvirtd 9.0 answered when asked for the workers of a server it has not."""
+
+SENT = [
+    bytes.fromhex("00000020 06900690 00000001 00000001 00000000 00000001 00000000 00000000"),
+    bytes.fromhex("0000002c 06900690 00000001 00000006 00000000 00000006 00000000 00000008") + b"libvirtd\0\0\0\0",
+    bytes.fromhex("0000002c 06900690 00000001 0000000c 00000000 0000000c 00000000 00000008") + b"libvirtd\0\0\0\0",
+    bytes.fromhex("0000001c 06900690 00000001 00000002 00000000 00000002 00000000"),
+]
+"""The calls that were answered so."""
+
+
+def message(serial: int, payload: bytes, status: int = 0, program: int = 0x06900690, kind: int = 1) -> bytes:
+    return struct.pack(">7I", 28 + len(payload), program, 1, serial, kind, serial, status) + payload
+
+
+class Daemon:
+    """The other end of a connection: has said everything before it is asked."""
+
+    def __init__(self, *messages: bytes) -> None:
+        self.client, self._end = socket.socketpair()
+        self._end.sendall(b"".join(messages))
+        self._end.shutdown(socket.SHUT_WR)
+
+    def ask(self, server: str = "libvirtd") -> Limits:
+        with self.client, self._end:
+            return admin.ask(self.client, server)
+
+    def ask_and_hear(self) -> bytes:
+        with self.client, self._end:
+            admin.ask(self.client, "libvirtd")
+            return self._end.recv(4096)
+
+
+def test_the_limits_are_read_from_a_recorded_reply() -> None:
+    assert Daemon(*RECORDED).ask() == Limits(5, 20, 7, 4, 5, 0, 5000, 12)
+
+
+def test_the_calls_are_those_libvirtd_understood_and_end_with_leave_taken() -> None:
+    assert Daemon(*RECORDED).ask_and_hear() == b"".join(SENT)
+
+
+def test_a_reply_that_comes_in_pieces_is_put_together() -> None:
+    class Dribble(socket.socket):
+        def recv(self, size: int, flags: int = 0) -> bytes:
+            return super().recv(min(size, 3), flags)
+
+    daemon = Daemon(*RECORDED)
+    daemon.client = Dribble(fileno=daemon.client.detach())
+    assert daemon.ask() == LIMITS
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(message(6, b"", program=0x6B656570), id="keepalive"),
+        pytest.param(message(6, b"xxxx", kind=2), id="event"),
+        pytest.param(message(1, b"xxxx"), id="late reply"),
+    ],
+)
+def test_a_message_that_is_not_the_reply_is_passed_over(other: bytes) -> None:
+    assert Daemon(RECORDED[0], other, *RECORDED[1:]).ask() == LIMITS
+
+
+@pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        pytest.param([RECORDED[0], NO_SUCH_SERVER], "Server not found: No server named 'nope'", id="unknown server"),
+        pytest.param([message(1, bytes(12), status=1)], "refused without a reason", id="no reason"),
+        pytest.param([], "the daemon closed the connection", id="closed at once"),
+        pytest.param([RECORDED[0], RECORDED[1][:50]], "the daemon closed the connection", id="closed amid a reply"),
+        pytest.param([b"\0\0\0\x1b" + bytes(40)], "this is not libvirt's protocol", id="too small"),
+        pytest.param([b"HTTP/1.1 400 Bad Request\r\n\r\n"], "this is not libvirt's protocol", id="too large"),
+        pytest.param([RECORDED[0], message(6, b"")], "the reply cannot be understood", id="empty"),
+        pytest.param(
+            [RECORDED[0], message(6, struct.pack(">2I", 1, 4000))], "the reply cannot be understood", id="cut string"
+        ),
+        pytest.param(
+            [RECORDED[0], message(6, struct.pack(">I", 2**32 - 1))], "the reply cannot be understood", id="cut list"
+        ),
+        pytest.param(
+            [RECORDED[0], message(6, bytes(4)), *RECORDED[2:]], "the reply lacks minWorkers", id="no parameters"
+        ),
+    ],
+)
+def test_what_is_no_answer_is_told(messages: list[bytes], words: str) -> None:
+    with pytest.raises(AdminUnavailable) as caught:
+        Daemon(*messages).ask("nope")
+    assert caught.value.reason == words
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "expected"),
+    [
+        pytest.param(1, struct.pack(">i", -1), {"x": -1}, id="int"),
+        pytest.param(2, struct.pack(">I", 2**31), {"x": 2**31}, id="unsigned"),
+        pytest.param(3, struct.pack(">q", -(2**40)), {"x": -(2**40)}, id="long"),
+        pytest.param(4, struct.pack(">Q", 2**63), {"x": 2**63}, id="unsigned long"),
+        pytest.param(5, struct.pack(">d", 2.0), {"x": 2}, id="double"),
+        pytest.param(6, struct.pack(">i", 1), {"x": 1}, id="boolean"),
+        pytest.param(7, b"\0\0\0\5hello\0\0\0", {}, id="string"),
+    ],
+)
+def test_parameters_of_any_kind_may_come_first(kind: int, sent: bytes, expected: dict[str, int]) -> None:
+    payload = struct.pack(">I4s4si", 2, b"\0\0\0\1", b"x", kind) + sent + struct.pack(">I4sii", 1, b"y", 1, 5)
+    assert admin._parameters(admin._Reply(payload)) == {**expected, "y": 5}
+
+
+def test_a_name_is_filled_up_to_a_multiple_of_four() -> None:
+    assert [len(admin._xdr_string(b"x" * size)) for size in range(6)] == [4, 8, 8, 8, 8, 12]
 
 
 def test_nothing_is_known_and_no_thread_runs_before_the_first_poke(poller: AdminPoller, read: Read) -> None:
@@ -350,10 +524,10 @@ def test_repr_shows_what_it_is_doing(poller: AdminPoller, read: Read) -> None:
 
 
 def test_main_prints_one_limit_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    answer: Callable[[str], Limits] = lambda uri: Limits(1, 2, 1, 1, 5, 0)  # noqa: E731
-    monkeypatch.setattr(admin, "read_limits", answer)
+    monkeypatch.setattr(admin, "read_limits", lambda uri, timeout: LIMITS)
     assert admin.main([]) == 0
-    assert "max_workers      2\n" in capsys.readouterr().out
+    printed = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert printed == {**{name: str(value) for name, value in LIMITS._asdict().items()}, "available": "17"}
 
 
 def test_main_says_why_there_is_nothing_to_print(capsys: pytest.CaptureFixture[str]) -> None:
