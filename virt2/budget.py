@@ -32,7 +32,19 @@ class Job:
         probe: it is made to find out whether a charged call is over; it may exceed the budget by one.
     """
 
-    __slots__ = ("answered", "clock", "kind", "not_before", "probe", "round", "since", "uuid", "what", "work")
+    __slots__ = (
+        "answered",
+        "clock",
+        "heard",
+        "kind",
+        "not_before",
+        "probe",
+        "round",
+        "since",
+        "uuid",
+        "what",
+        "work",
+    )
 
     def __init__(
         self,
@@ -50,12 +62,18 @@ class Job:
         self.what = ""
         self.since = 0.0
         self.not_before = 0.0
+        self.heard = 0.0
+        """When a priority call of this job was answered: the domain's lock is free then, and libvirtd answers."""
         self.round: Any = None
         """The read it belongs to; the pool's."""
         self.clock: Callable[[], float] = time.monotonic
 
     def __repr__(self) -> str:
         return f"<Job {self.kind} {self.uuid} {self.what or 'queued'}>"
+
+    def hear(self) -> None:
+        """Note that a priority call was answered."""
+        self.heard = self.clock()
 
     def doing(self, what: str) -> float:
         """Note the call that is about to be made; returns the time on the pool's clock."""
@@ -100,6 +118,7 @@ class Budget:
         self.charges: dict[tuple[str, str], Charge] = {}
         self._size = size
         self._others = 0
+        self._answered_at = 0.0
         self._daemon = daemon
         self._pools: list[Holder] = []
         self._wanted = threading.Condition(self.lock)
@@ -117,6 +136,11 @@ class Budget:
     def used(self) -> int:
         """Slots held by calls in flight or charged for calls that were cut off."""
         return len(self.in_flight) + len(self.charges) + self._others
+
+    @property
+    def answered_at(self) -> float:
+        """When libvirtd last answered a priority call of a job, the pools' clock."""
+        return max([self._answered_at, *(job.heard for job in tuple(self.in_flight.values()))])
 
     @property
     def for_monitor(self) -> int:
@@ -146,6 +170,17 @@ class Budget:
     def running(self, uuid: str, kind: str) -> Job | None:
         """The job of that kind that is in a call for the domain now."""
         return self.in_flight.get((uuid, kind))
+
+    def out_of_workers(self, overdue: float) -> bool:
+        """Whether libvirtd has no normal worker for us.
+
+        So it is where a call that is no priority call has been in flight for longer than `overdue` seconds, although
+        a priority call for the same domain was answered just before.
+        """
+        return any(
+            job.kind is SERVER and job.heard and job.clock() - job.since > overdue
+            for job in tuple(self.in_flight.values())
+        )
 
     def charged(self, uuid: str) -> Charge | None:
         """The oldest call of that domain that was cut off and may still occupy libvirtd."""
@@ -189,6 +224,7 @@ class Budget:
         """Caller holds the lock."""
         key = (job.uuid, job.kind)
         del self.in_flight[key]
+        self._answered_at = max(self._answered_at, job.heard)
         if charge is not None and key not in self.charges:
             self.charges[key] = charge
         elif job.kind is MONITOR:

@@ -130,6 +130,15 @@ class Inventory:
         since = self._attempt_since
         return 0.0 if since is None else self._clock() - since
 
+    @property
+    def silent(self) -> bool:
+        """Whether an attempt hangs and nothing else was answered since it began: libvirtd itself seems to hang.
+
+        Where only one domain's lock is held, the list hangs too, but the calls for other domains are answered.
+        """
+        hung = self.hung_for()
+        return hung > HUNG_AFTER and self._budget.answered_at < self._clock() - hung
+
     def domains(self) -> tuple[int, list[Domain]]:
         """The last good list, and a number that changes with it."""
         with self._changed:
@@ -158,6 +167,14 @@ class Inventory:
             self._messages.put(_REQUEST)
             self._changed.wait_for(lambda: self._attempts != seen, timeout)
             return self._listed_at is not None and self._up() and self._clock() - self._listed_at <= max_age
+
+    def knows(self, uuid: str) -> bool:
+        """Whether a domain is in the list."""
+        return uuid in self._entries
+
+    def adopt(self, connection: Any, line: Any) -> None:
+        """Take in a domain that was found without a list; reads its description over the given connection."""
+        self._read_description(connection, line, self._describer())
 
     def tell(self, event: Any) -> None:
         """Take an event (see `virt2.hypervisor.Event`); called on libvirt's thread, only enqueues."""
@@ -236,6 +253,7 @@ class Inventory:
             connection.close()
             raise
         self._connection = connection
+        self._found()
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -245,7 +263,6 @@ class Inventory:
     def _list(self) -> None:
         asked = self._clock()
         listed = self._connection.active()
-        self._found()
         self._budget.review(line.uuid for line in listed)
         stale, self._stale = self._stale, set()
         new = []
@@ -261,7 +278,7 @@ class Inventory:
         if new:
             describe = self._describer()
             for line in new:
-                self._read_description(line, describe)
+                self._read_description(self._connection, line, describe)
         with self._changed:
             self._listed_at = asked
 
@@ -273,10 +290,9 @@ class Inventory:
             return False
         return self._refresh <= 0 or now - entry.described < self._refresh
 
-    def _read_description(self, line: Any, describe: Describe) -> None:
+    def _read_description(self, connection: Any, line: Any, describe: Describe) -> None:
         """Read one domain's XML; what cannot be had costs the description, not the domain."""
-        connection, asked = self._connection, self._clock()
-        described: float | None = asked
+        described: float | None = self._clock()
         before = self._entries.get(line.uuid)
         try:
             description = describe(

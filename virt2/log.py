@@ -33,9 +33,9 @@ class Handler(logging.Handler):
                 output(printable(f"virt2: {line}"))
 
 
-def printable(text: str) -> str:
-    """A text as one line that a log takes: escaped and cut."""
-    return _fit("".join(char if char.isprintable() else _escaped(char) for char in text))
+def printable(text: str, longest: int = LONGEST) -> str:
+    """A text as one line that a log takes: escaped, and cut to `longest` bytes."""
+    return _fit("".join(char if char.isprintable() else _escaped(char) for char in text), longest)
 
 
 def _traceback(record: logging.LogRecord) -> list[str]:
@@ -44,9 +44,9 @@ def _traceback(record: logging.LogRecord) -> list[str]:
     return "".join(traceback.format_exception(*record.exc_info)).splitlines()
 
 
-def _fit(line: str) -> str:
+def _fit(line: str, longest: int) -> str:
     encoded = line.encode(errors="backslashreplace")
-    return line if len(encoded) <= LONGEST else encoded[:LONGEST].decode(errors="ignore") + "…"
+    return line if len(encoded) <= longest else encoded[:longest].decode(errors="ignore") + "…"
 
 
 def _escaped(char: str) -> str:

@@ -8,28 +8,32 @@ and less often), but for `configure` where StrictConfig asks for it.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import logging
+import queue
 import socket
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from virt2 import admin, config, domainxml, procfs, sizing, storage
+from virt2.alarms import FAILURE, OKAY, WARNING, Alarms, Conditions
 from virt2.budget import Budget
 from virt2.domain import Description
 from virt2.errors import BadSetting
 from virt2.hypervisor import Hypervisor
-from virt2.inventory import Describe, Inventory
-from virt2.log import Handler
+from virt2.inventory import Describe, Inventory, Link
+from virt2.log import Handler, printable
 from virt2.metrics import Metric, gauge
 from virt2.naming import Identity, Names
 from virt2.partition import Explicit
-from virt2.pool import Pool
+from virt2.pool import STALLED_AFTER, Pool
 from virt2.reader import Reader
 from virt2.roster import Roster
 from virt2.sampling import Sampler
+from virt2.scout import Scout
 from virt2.settings import Settings
 from virt2.stuck import Ward
 from virt2.version import VERSION
@@ -40,6 +44,8 @@ DEFAULT_INTERVAL = 10.0
 """Seconds: collectd's own default, where the one in force cannot be learnt."""
 _CDTIME_SECOND = 2**30
 """collectd counts time in units of 2^-30 s."""
+LONGEST_NOTIFICATION = 250
+"""Bytes; collectd cuts at 255, in the middle of a character where it happens to be one."""
 LIMITS_AGE = 3
 """Intervals for which libvirtd's word on its workers holds: one reading may fail without a change of plan."""
 
@@ -94,6 +100,7 @@ class Plugin:
             if name == "0":
                 self._report_limits()
             self._adjust()
+            self._sink.send_notifications()
         except Exception as error:
             if repr(error) not in self._failures:
                 self._failures.add(repr(error))
@@ -104,7 +111,7 @@ class Plugin:
         if self._readers:
             self._inventory.stop()
             self._limits.stop()
-            for pool in self._pools.values():
+            for pool in (*self._pools.values(), self._scouts):
                 pool.stop()
 
     def _build(self, settings: Settings) -> None:
@@ -120,7 +127,10 @@ class Plugin:
             self._describer,
             retry=self._interval,
             refresh=settings.refresh_interval,
+            on_link=self._on_link,
         )
+        self._scouts = Pool("scout", self._budget, self._hypervisor.connect, silent=self._silent)
+        self._scout = Scout(self._inventory, self._budget, self._scouts, procfs.guests)
         self._processes = procfs.Processes() if settings.host_pre_scan else None
         self._ward = Ward()
         self._names = Names(settings.hostname_format, settings.plugin_instance_format, _own_hostname())
@@ -139,12 +149,14 @@ class Plugin:
             on_change=self._retain,
         )
         self._sink = Sink(self._collectd, settings.plugin_name, self._interval)
+        self._alarms = Alarms(settings.stuck_after, self._sink.notify)
+        self._conditions = Conditions()
 
     def _register_readers(self) -> None:
         """Register a read callback for every reader that has none yet."""
         for name in self._roster.readers():
             if name not in self._readers:
-                self._pools[name] = Pool(name, self._budget, self._hypervisor.connect)
+                self._pools[name] = Pool(name, self._budget, self._hypervisor.connect, silent=self._silent)
                 self._readers[name] = self._reader(name, self._pools[name])
                 callback = functools.partial(self.read, name)
                 self._collectd.register_read(callback, self._interval, name=f"virt2/{name}")
@@ -153,6 +165,7 @@ class Plugin:
         return Reader(
             name,
             inventory=self._inventory,
+            scout=self._scout,
             roster=self._roster,
             budget=self._budget,
             pool=pool,
@@ -162,8 +175,11 @@ class Plugin:
                 Sampler,
                 processes=self._processes,
                 pre_scan=self._settings.pre_scan,
+                out_of_workers=self._out_of_workers,
                 stuck_after=self._settings.stuck_after,
             ),
+            alarms=self._alarms,
+            silent=self._silent,
             sink=self._sink,
             timeout=self._settings.timeout_for(self._interval),
         )
@@ -177,8 +193,41 @@ class Plugin:
             self._limits.poke()
             self._register_readers()
             self._apply(self._make_plan(self._roster.sizes()))
+            self._watch_libvirtd()
         finally:
             self._adjusting.release()
+
+    def _silent(self) -> bool:
+        """Whether libvirtd seems to answer nobody."""
+        age = self._limits.age
+        return self._inventory.silent and (age is None or age > self._inventory.hung_for())
+
+    def _out_of_workers(self) -> bool:
+        return self._budget.out_of_workers(STALLED_AFTER)
+
+    def _watch_libvirtd(self) -> None:
+        silent, hung = self._silent(), self._inventory.hung_for()
+        overdue = hung > self._settings.stuck_after
+        self._conditions.update(
+            overdue and silent, f"libvirtd has not answered for {hung:.0f} s", "libvirtd answers again"
+        )
+        self._conditions.update(
+            overdue and not silent,
+            f"libvirt's list of domains hangs for {hung:.0f} s, for a domain's lock is held: the last one is used",
+            "libvirt's list of domains is back",
+        )
+        self._conditions.update(
+            self._out_of_workers(),
+            "libvirtd has no worker left for us: only what needs none (interfaces) is reported until it has",
+            "libvirtd has workers again",
+        )
+
+    def _on_link(self, link: Link) -> None:
+        """Told by the inventory's thread; sent by the next read."""
+        if link.up:
+            self._sink.notify(OKAY, "libvirt is back", Identity("", "libvirtd"))
+        else:
+            self._sink.notify(FAILURE, f"libvirt cannot be reached: {link.reason}", Identity("", "libvirtd"))
 
     def _make_plan(self, sizes: Mapping[str, int]) -> sizing.Plan:
         return sizing.plan(self._settings.workers, self._limits.limits(), self._limits.reason, self._held, sizes)
@@ -249,6 +298,7 @@ class Plugin:
     def _retain(self, uuids: Collection[str]) -> None:
         self._names.retain(uuids)
         self._ward.retain(uuids)
+        self._alarms.retain(uuids)
         if self._processes is not None:
             self._processes.keep(uuids)
 
@@ -264,7 +314,38 @@ class Sink:
 
     def __init__(self, collectd: Any, plugin: str, interval: float) -> None:
         self._new_values = functools.partial(collectd.Values, plugin=plugin, interval=interval)
+        self._new_notification = functools.partial(collectd.Notification, plugin=plugin)
+        self._severities = {
+            OKAY: collectd.NOTIF_OKAY,
+            WARNING: collectd.NOTIF_WARNING,
+            FAILURE: collectd.NOTIF_FAILURE,
+        }
+        self._notifications: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._refused: set[str] = set()
+
+    def notify(self, severity: str, message: str, identity: Identity) -> None:
+        """Have a notification sent by the next read: whoever takes it may block, and only reads may be blocked."""
+        self._notifications.put(
+            self._new_notification(
+                type="duration",
+                type_instance="monitor_blocked",
+                host=identity.host,
+                plugin_instance=identity.plugin_instance,
+                severity=self._severities[severity],
+                message=printable(message, LONGEST_NOTIFICATION),
+            )
+        )
+
+    def send_notifications(self) -> None:
+        """Send what was put in by `notify`."""
+        while True:
+            try:
+                notification = self._notifications.get_nowait()
+            except queue.Empty:
+                return
+            # collectd raises where nobody takes notifications: nothing is lost by that.
+            with contextlib.suppress(RuntimeError):
+                notification.dispatch()
 
     def dispatch(
         self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Mapping[str, str] | None = None

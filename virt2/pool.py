@@ -86,6 +86,7 @@ class Pool:
         share: how many class B calls of this pool may be in flight at a time.
         clock: monotonic seconds.
         wait: waits on an event for so many seconds and says whether it is set.
+        silent: whether libvirtd seems to answer nobody: then no worker stands in for a stalled one.
         spawn: starts a named daemon thread.
     """
 
@@ -98,6 +99,7 @@ class Pool:
         share: int = 1,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
+        silent: Callable[[], bool] = lambda: False,
         spawn: Callable[[str, Callable[[], None]], None] | None = None,
     ) -> None:
         self.name = name
@@ -109,6 +111,7 @@ class Pool:
         self._connect = connect
         self._clock = clock
         self._wait = wait
+        self._silent = silent
         self._spawn = spawn or _start_thread
         self._server: deque[Job] = deque()
         self._monitor: deque[Job] = deque()
@@ -167,9 +170,10 @@ class Pool:
 
     def reinforce(self) -> None:
         """Have as many working threads as the queue can use and the budget admits."""
+        silent = self._silent()
         with self._budget.lock:
             queued = len(self._server) + len(self._monitor)
-            working = self.busy - self.stalled
+            working = self.busy - (0 if silent else self.stalled)
             missing = min(BUSY_WORKERS, queued) - working
             if missing <= 0 or self._stopping:
                 return

@@ -13,14 +13,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from virt2 import metrics
+from virt2.alarms import Alarms
 from virt2.budget import MONITOR, SERVER, Budget, Job
 from virt2.domain import Domain
-from virt2.inventory import Inventory
+from virt2.inventory import HUNG_AFTER, Inventory
 from virt2.metrics import Metric
 from virt2.naming import Identity, Names, presentable
 from virt2.pool import STALLED_AFTER, Pool
 from virt2.roster import Roster
 from virt2.sampling import Outcome, Record, Sample, Sampler, Trouble
+from virt2.scout import Scout
 from virt2.stuck import Health, Ward
 
 log = logging.getLogger(__name__)
@@ -46,12 +48,15 @@ class Reader:
     Arguments:
         name: the reader's, as configured or ``0``, ``1``, ...
         inventory: the active domains.
+        scout: finds domains while their list hangs.
         roster: says which of them are this reader's.
         budget: knows which calls are in flight, over all readers.
         pool: this reader's workers.
         ward: the health of all domains.
         names: the identity of all domains.
         sampler: given where records go, makes what makes the jobs.
+        alarms: says when a domain gets stuck, and when it is well again.
+        silent: whether libvirtd seems to answer nobody: then no domain is blamed for it.
         sink: where metrics go.
         timeout: seconds a read may take.
         clock, wall: monotonic seconds, and the time of day.
@@ -62,12 +67,15 @@ class Reader:
         name: str,
         *,
         inventory: Inventory,
+        scout: Scout,
         roster: Roster,
         budget: Budget,
         pool: Pool,
         ward: Ward,
         names: Names,
         sampler: Callable[[Callable[[Record], None]], Sampler],
+        alarms: Alarms,
+        silent: Callable[[], bool] = lambda: False,
         sink: Sink,
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
@@ -75,6 +83,7 @@ class Reader:
     ) -> None:
         self.name = name
         self._inventory = inventory
+        self._scout = scout
         self._roster = roster
         self._budget = budget
         self._pool = pool
@@ -82,6 +91,8 @@ class Reader:
         self._names = names
         self._records: queue.SimpleQueue[Record] = queue.SimpleQueue()
         self._sampler = sampler(self._records.put)
+        self._alarms = alarms
+        self._silent = silent
         self._sink = sink
         self._timeout = timeout
         self._clock = clock
@@ -94,7 +105,7 @@ class Reader:
     def read(self) -> None:
         """Ask every domain of the group, dispatch what is known by the deadline. Never blocks beyond it."""
         began = self._clock()
-        self._wait_for_list()
+        self._wait_for_list(began)
         domains = self._roster.begin(self.name)
         try:
             healths = {domain.uuid: self._ward.of(domain.uuid, began) for domain in domains}
@@ -108,9 +119,11 @@ class Reader:
         finally:
             self._roster.end(self.name)
 
-    def _wait_for_list(self) -> None:
+    def _wait_for_list(self, began: float) -> None:
         patience = LIST_PATIENCE if self._inventory.listed else FIRST_LIST * self._timeout
         self._inventory.refresh(max_age=self._timeout, timeout=min(patience, self._timeout))
+        if self._inventory.hung_for() > HUNG_AFTER:
+            self._scout.look(began + self._timeout / 2)
 
     def _ask(self, domains: Sequence[Domain], healths: Mapping[str, Health], deadline: float) -> int:
         """Run the jobs of this read; returns how many domains there was no slot for."""
@@ -180,18 +193,19 @@ class Reader:
         began: float,
     ) -> None:
         """Say of each domain whether it is well, or what it is blocked by and since when."""
-        now = self._clock()
+        now, silent = self._clock(), self._silent()
         for domain in domains:
             uuid, health = domain.uuid, healths[domain.uuid]
             server, monitor = outcomes.get((uuid, SERVER)), outcomes.get((uuid, MONITOR))
             if monitor is not None and not monitor.answered and monitor.cause:
                 health.block(monitor.cause, monitor.taken if monitor.since is None else monitor.since)
-            elif monitor is None:
+            elif monitor is None and not silent:
                 self._judge_by_calls(uuid, health, now)
             well = monitor.answered if monitor is not None else not domain.description.disks
             if server is not None and server.answered and well:
                 health.complete = began
                 health.clear()
+            self._alarms.review(domain, self._names.of(domain), health)
 
     def _judge_by_calls(self, uuid: str, health: Health, now: float) -> None:
         """A domain whose monitor was not asked in this read, or has not answered: by what is in flight for it."""
@@ -199,8 +213,8 @@ class Reader:
         charge = self._budget.charged(uuid)
         if monitor is not None and now - monitor.since > STALLED_AFTER:
             health.block(monitor.what, monitor.since)
-        elif server is not None and now - server.since > STALLED_AFTER:
-            health.block(f"{server.what}: lock held, or libvirtd out of workers", server.since)
+        elif server is not None and not server.heard and now - server.since > STALLED_AFTER:
+            health.block("lock held", server.since)
         elif charge is not None:
             health.block(f"{charge.what}, cut off with its connection", charge.since)
 

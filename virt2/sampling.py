@@ -85,6 +85,7 @@ class Sampler:
         put: takes the records; called from worker threads.
         processes: looked at before a monitor is used; None to do without.
         pre_scan: whether libvirt's control info is looked at before a monitor is used.
+        out_of_workers: whether libvirtd answers priority calls only.
         stuck_after: seconds for which a job of somebody else is thought to end soon.
         clock, wall: monotonic seconds, and the time of day that samples carry.
     """
@@ -95,6 +96,7 @@ class Sampler:
         *,
         processes: Processes | None = None,
         pre_scan: bool = True,
+        out_of_workers: Callable[[], bool] = lambda: False,
         stuck_after: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -102,6 +104,7 @@ class Sampler:
         self._put = put
         self._processes = processes
         self._pre_scan = pre_scan
+        self._out_of_workers = out_of_workers
         self._stuck_after = stuck_after
         self._clock = clock
         self._wall = wall
@@ -119,12 +122,13 @@ class Sampler:
             try:
                 if probe and connection.control(domain.uuid).state == CONTROL_OK:
                     done_with(domain.uuid)
-                self._ask_server(connection, job, domain, health)
+                    job.hear()
+                complete = self._ask_server(connection, job, domain, health)
             except (CallFailed, DomainBusy, DomainGone, Unsupported) as error:
                 self._report(job, error)
                 self._put(Outcome(domain.uuid, SERVER, taken, answered=False))
             else:
-                self._put(Outcome(domain.uuid, SERVER, taken, answered=True))
+                self._put(Outcome(domain.uuid, SERVER, taken, answered=complete))
 
         return Job(domain.uuid, SERVER, work, probe=probe)
 
@@ -134,9 +138,12 @@ class Sampler:
         looks = list(LOOKS if not health.blocked else ())
 
         def work(connection: Any, job: Job) -> None:
+            taken = self._clock()
+            if self._out_of_workers():
+                self._put(Outcome(domain.uuid, MONITOR, taken, answered=False))
+                return
             if health.incoming is None:
                 raise Again(WAIT_FOR_STATE)
-            taken = self._clock()
             if health.incoming:
                 self._put(Outcome(domain.uuid, MONITOR, taken, answered=True))
                 return
@@ -160,10 +167,16 @@ class Sampler:
 
         return Job(domain.uuid, MONITOR, work, answered=health.answered)
 
-    def _ask_server(self, connection: Any, job: Job, domain: Domain, health: Health) -> None:
-        # Interfaces first: theirs is a priority call, which libvirtd answers even when its normal workers are taken.
+    def _ask_server(self, connection: Any, job: Job, domain: Domain, health: Health) -> bool:
+        """Interfaces, then the domain itself; False where libvirtd has no worker for the latter.
+
+        Interfaces first, for theirs are priority calls, which libvirtd answers even when its normal workers are taken.
+        """
         for nic in domain.description.nics:
             self._ask(connection.nic, job, domain.uuid, metrics.NIC, nic.target, health)
+            job.hear()
+        if self._out_of_workers():
+            return False
         taken, wall = job.doing(metrics.INFO), self._wall()
         info = connection.info(domain.uuid)
         self._put(Sample(domain.uuid, metrics.INFO, "", taken, wall, info))
@@ -171,7 +184,9 @@ class Sampler:
         if info.state == PAUSED:
             job.doing("state")
             incoming = connection.state(domain.uuid)[1] in INCOMING_REASONS
+        job.hear()
         health.incoming = incoming
+        return True
 
     def _ask_monitor(self, connection: Any, job: Job, domain: Domain, health: Health) -> float:
         taken = self._clock()

@@ -1,0 +1,99 @@
+"""Telling an operator that a domain is stuck, once when it begins and once when it is over."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from typing import NamedTuple, Protocol
+
+from virt2.domain import Domain
+from virt2.naming import Identity
+from virt2.stuck import Health
+
+log = logging.getLogger(__name__)
+
+APART = 60.0
+"""Seconds at least between the beginnings of two alarms for one domain: one that flaps is not reported each time."""
+
+OKAY, WARNING, FAILURE = "okay", "warning", "failure"
+
+
+class Notify(Protocol):
+    """Gives a notification to collectd."""
+
+    def __call__(self, severity: str, message: str, identity: Identity) -> None:
+        """`severity` is OKAY, WARNING or FAILURE."""
+
+
+class Conditions:
+    """What is wrong with libvirtd as a whole, each thing said once when it begins and once when it is over."""
+
+    def __init__(self) -> None:
+        self._begun: set[str] = set()
+
+    def update(self, wrong: bool, begin: str, end: str) -> None:
+        """Say `begin` where something has become wrong, `end` where it is right again; `end` names it."""
+        if wrong and end not in self._begun:
+            self._begun.add(end)
+            log.warning("%s", begin)
+        elif not wrong and end in self._begun:
+            self._begun.remove(end)
+            log.info("%s", end)
+
+
+class _Raised(NamedTuple):
+    domain: Domain
+    identity: Identity
+    since: float
+
+
+class Alarms:
+    """One alarm per stuck domain.
+
+    Arguments:
+        stuck_after: seconds for which a monitor may be blocked before it is said.
+        notify: gives a notification to collectd.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, stuck_after: float, notify: Notify, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stuck_after = stuck_after
+        self._notify = notify
+        self._clock = clock
+        self._raised: dict[str, _Raised] = {}
+        self._last: dict[str, float] = {}
+
+    def review(self, domain: Domain, identity: Identity, health: Health) -> None:
+        """Raise or clear the alarm of a domain; called by its reader after each read."""
+        now = self._clock()
+        if health.blocked_since is None:
+            raised = self._raised.pop(domain.uuid, None)
+            if raised is not None:
+                self._clear(raised, f"monitor answers again after {now - raised.since:.0f} s")
+        elif domain.uuid not in self._raised and health.blocked_for(now) >= self._stuck_after:
+            last = self._last.get(domain.uuid)
+            if last is None or now - last >= APART:
+                self._last[domain.uuid] = now
+                self._raised[domain.uuid] = _Raised(domain, identity, health.blocked_since)
+                storage = ", ".join(domain.description.storage) or "unknown"
+                text = (
+                    f"domain {domain.name}: monitor blocked for {health.blocked_for(now):.0f} s ({health.cause}),"
+                    f" storage domain {storage}"
+                )
+                log.warning("%s", text)
+                self._notify(WARNING, text, identity)
+
+    def retain(self, uuids: Collection[str]) -> None:
+        """Clear the alarms of all other domains: they are gone."""
+        for uuid in self._raised.keys() - set(uuids):
+            raised = self._raised.pop(uuid, None)
+            if raised is not None:
+                self._clear(raised, "gone; its monitor was blocked to the last")
+        for uuid in self._last.keys() - set(uuids):
+            self._last.pop(uuid, None)
+
+    def _clear(self, raised: _Raised, text: str) -> None:
+        text = f"domain {raised.domain.name}: {text}"
+        log.info("%s", text)
+        self._notify(OKAY, text, raised.identity)
