@@ -3,7 +3,7 @@
 This speaks libvirt's wire protocol itself, about 100 lines, instead of loading the libvirt-admin library: that
 registers libvirt's object types a second time, and a process that has opened both kinds of connection crashes,
 whichever came first (seen with 9.0; libvirt-python does not bind it either). Protocol, numbers of procedures and names
-of parameters are those of libvirt's ``virnetprotocol.x`` and ``admin_protocol.x``, version 1, unchanged since 2.0.0.
+of parameters are those of libvirt's ``virnetprotocol.x`` and ``admin_protocol.x``, version 1.
 
 The poller asks again and again on a thread of its own: the admin interface answers when every worker of libvirtd is
 busy, but hangs with a libvirtd that is frozen. ``python3 -m virt2.admin [URI]`` prints the limits.
@@ -32,7 +32,6 @@ SYSTEM_RUN_DIR = "/run/libvirt"
 DAEMONS = {"qemu": "virtqemud", "lxc": "virtlxcd", "xen": "virtxend", "vz": "virtvzd", "ch": "virtchd"}
 """Drivers that live in a daemon, and the daemon that has the driver to itself where libvirt is split into several.
 Other drivers (``test``, ``esx``, ...) run inside the client: nobody's workers are used."""
-
 
 SLOW = 1.0
 """Seconds after which an attempt itself is the reason for not knowing: it takes under 1 ms when all is well."""
@@ -191,6 +190,9 @@ def ask(connection: socket.socket, server: str) -> Limits:
         raise AdminUnavailable(f"the reply lacks {error.args[0]}") from error
     except struct.error as error:
         raise AdminUnavailable("the reply cannot be understood") from error
+    except ConnectionError as error:
+        # One of three ways to notice, depending on who was faster.
+        raise AdminUnavailable(_CLOSED) from error
 
 
 _PROGRAM = 0x06900690
@@ -214,6 +216,9 @@ _HEADER = struct.Struct(">7I")
 
 _LARGEST = 1 << 20
 """Bytes of a message we are ready to take; libvirt's own limit is 16 MiB, the replies here have a few hundred."""
+
+_CLOSED = "the daemon closed the connection"
+"""When it ended, and what it does to a user it will not serve."""
 
 _VALUES = {1: ">i", 2: ">I", 3: ">q", 4: ">Q", 5: ">d", 6: ">i"}
 """How each kind of virTypedParameter is sent: int, unsigned, their long forms, double, boolean; 7 is a string."""
@@ -243,8 +248,7 @@ def _receive(connection: socket.socket, size: int) -> bytes:
     while len(data) < size:
         more = connection.recv(size - len(data))
         if not more:
-            # What libvirtd does to a user it will not serve, too.
-            raise AdminUnavailable("the daemon closed the connection")
+            raise AdminUnavailable(_CLOSED)
         data += more
     return data
 

@@ -340,6 +340,14 @@ def test_what_is_no_answer_is_told(messages: list[bytes], words: str) -> None:
     assert caught.value.reason == words
 
 
+def test_a_connection_broken_while_we_speak_is_closed_by_the_daemon() -> None:
+    client, end = socket.socketpair()
+    end.close()
+    with client, pytest.raises(AdminUnavailable) as caught:
+        admin.ask(client, "libvirtd")
+    assert caught.value.reason == "the daemon closed the connection"
+
+
 @pytest.mark.parametrize(
     ("kind", "sent", "expected"),
     [
