@@ -5,7 +5,7 @@ import math
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from virt2.config import INSTANCE_OPTIONS, OPTIONS, Instance, Match, Problem, Settings, parse, stopping
@@ -212,6 +212,7 @@ def test_a_bad_value_is_an_error_and_leaves_the_default(key, values, said):
         ((), "Interval without a value is"),
         (("a", 5.0), "Interval 'a' 5 is"),
         (("x" * 3000,), f"Interval '{'x' * 80}'... is"),
+        (("x",) * 6, "Interval 'x' 'x' 'x' 'x' 'x' 'x' is"),
         (("x",) * 9, "Interval 'x' 'x' 'x' 'x' 'x' 'x' ... is"),
     ],
     ids=lambda part: ascii(part)[:40],
@@ -493,17 +494,19 @@ VALUE = st.one_of(
 )
 KEY = st.one_of(st.sampled_from([opt.key for opt in (*OPTIONS, *INSTANCE_OPTIONS)]), VALUE)
 VALUES = st.one_of(st.lists(VALUE, max_size=3).map(tuple), st.lists(VALUE, max_size=3), VALUE)
-NODE = st.recursive(
-    st.builds(Node, KEY, VALUES, st.just(())),
-    lambda nodes: st.builds(Node, KEY, VALUES, st.one_of(st.lists(nodes, max_size=4), VALUE)) | VALUE,
-    max_leaves=10,
+PLAIN = st.builds(Node, KEY, VALUES, st.just(()))
+INSTANCE = st.builds(instance, st.one_of(st.sampled_from("ab"), VALUE)) | st.builds(
+    instance, st.sampled_from("ab"), PLAIN, st.builds(Node, st.just("Tag"), VALUES, st.just(()))
 )
+BLOCK = st.one_of(PLAIN, INSTANCE, st.builds(Node, KEY, VALUES, st.lists(PLAIN, max_size=3) | VALUE), VALUE)
+MODULE = st.lists(BLOCK, min_size=3, max_size=10).map(lambda nodes: module(*nodes))
 
 
-@given(st.lists(NODE, max_size=4))
+@settings(max_examples=500)
+@given(st.lists(MODULE | BLOCK, min_size=1, max_size=4))
 def test_parse_never_raises(blocks):
-    settings, problems = parse(blocks)
-    hash(settings)
+    chosen, problems = parse(blocks)
+    hash(chosen)
     assert len({problem.text for problem in problems}) == len(problems)
     for problem in problems:
         assert problem.severity in ("error", "warning")
@@ -511,7 +514,7 @@ def test_parse_never_raises(blocks):
         problem.text.encode()
 
 
-@given(st.lists(st.builds(Node, KEY, VALUES, st.just(())), max_size=6))
+@given(st.lists(PLAIN | INSTANCE, max_size=6))
 def test_how_options_are_spread_over_blocks_does_not_matter(nodes):
     assert parse([module(*nodes)]) == parse([module(node) for node in nodes])
 

@@ -114,6 +114,18 @@ def test_a_class_has_the_members_the_c_library_says(name):
     assert ours(pattern, characters) == posix(pattern, characters)
 
 
+@pytest.mark.parametrize("escape", [f"\\{letter}" for letter in "wWsSbB<>`'"])
+def test_an_escape_means_what_the_c_library_says(escape):
+    values = [before + "ab" + after for before in ("", " ", "_", "-") for after in ("", "\t", "9", "-")]
+    for pattern in (f"a{escape}", f"{escape}a", f"^{escape}[ab]", f"b{escape}", f"{escape}b", f"{escape}$"):
+        assert ours(pattern, values) == posix(pattern, values), pattern
+
+
+@pytest.mark.parametrize("pattern", ["[a-\\]", "[%--]", "[--/]", "[a-", "[a", "[ab]-c", "[[:digit:]-]", "[a-[.b.]]"])
+def test_a_set_with_a_dash_means_what_the_c_library_says(pattern):
+    assert agree(pattern, CHARACTERS)
+
+
 def agree(pattern, values):
     """Tell whether we say what the C library says, or refuse."""
     answer = ours(pattern, values)
