@@ -7,6 +7,7 @@ that to its processes as the root of the hierarchy. What a dead lab leaves behin
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -89,3 +90,8 @@ def _remove(tree: Path) -> None:
         except FileNotFoundError:
             # Another lab's sweep was here first.
             continue
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            # It has processes: a live lab of another pid namespace, whose pids we cannot know.
+            return
