@@ -94,13 +94,15 @@ class Holder(Protocol):
 class Charge:
     """A call that was cut off while libvirtd may still be working on it."""
 
-    __slots__ = ("daemon", "pool", "since", "what")
+    __slots__ = ("began", "daemon", "pool", "since", "what")
 
-    def __init__(self, pool: Holder, what: str, since: float, daemon: object) -> None:
+    def __init__(self, pool: Holder, what: str, since: float, daemon: object, began: float) -> None:
         self.pool = pool
         self.what = what
         self.since = since
         self.daemon = daemon
+        self.began = began
+        """When the read began in which the call was made."""
 
 
 class Budget:

@@ -138,11 +138,10 @@ class Plugin:
             Explicit(instance.name, tuple(match.matches for match in instance.tags))
             for instance in settings.explicit_instances
         ]
-        automatic = settings.instances or (1 if explicit else None)
         self._roster = Roster(
             self._inventory,
             explicit=explicit,
-            automatic=automatic,
+            automatic=settings.instances,
             limit=lambda: self._make_plan({}).budget,
             partition_by=settings.partition_by,
             interval=self._interval,

@@ -52,8 +52,9 @@ class Again(Exception):
 class Round:
     """The jobs of one read, and an event for when all of them are done."""
 
-    def __init__(self, pending: int) -> None:
+    def __init__(self, pending: int, began: float) -> None:
         self.pending = pending
+        self.began = began
         self.done = threading.Event()
         self.closed = False
         """Its read has gone on: what is not in a call by now will not be."""
@@ -154,7 +155,7 @@ class Pool:
         Returns the round, and the jobs that were never begun or were waiting to be tried again.
         """
         jobs = list(jobs)
-        this = Round(len(jobs))
+        this = Round(len(jobs), self._clock())
         with self._budget.lock:
             for job in jobs:
                 job.round = this
@@ -277,7 +278,8 @@ class Pool:
     def _next_monitor(self) -> tuple[Job | None, float]:
         """Class B leaves the slot that is set aside for class A, and keeps to the pool's share.
 
-        The last slot of a share with stalled calls is for domains that answered since the first of those was made.
+        The last slot of a share with stuck calls is for domains that answered in the read in which the first of
+        those was made, or since.
         """
         budget = self._budget
         soonest = IDLE
@@ -287,13 +289,13 @@ class Pool:
             budget.refuse()
             return None, soonest
         now = self._clock()
-        first_stalled = None
+        first_stuck = None
         if self.share > 1 and self.monitor_held == self.share - 1:
-            first_stalled = min(self._stalled_since(now), default=None)
+            first_stuck = min(self._stuck_reads(now), default=None)
         for job in tuple(self._monitor):
             if job.not_before > now:
                 soonest = min(soonest, job.not_before - now)
-            elif first_stalled is None or (job.answered is not None and job.answered > first_stalled):
+            elif first_stuck is None or (job.answered is not None and job.answered >= first_stuck):
                 self._monitor.remove(job)
                 if self._startable(job):
                     return job, 0.0
@@ -310,7 +312,7 @@ class Pool:
     def _settle(self, worker: Worker, job: Job, failure: Exception | None, again: Again | None) -> None:
         charge = None
         if isinstance(failure, Disconnected) and job.what not in ("", "connect"):
-            charge = Charge(self, job.what, job.since, worker.daemon)
+            charge = Charge(self, job.what, job.since, worker.daemon, self._began(job))
         with self._budget.lock:
             worker.job = None
             self._budget.give_back(self, job, charge)
@@ -327,6 +329,16 @@ class Pool:
             job.round.pending -= 1
             if not job.round.pending:
                 job.round.done.set()
+
+    def _stuck_reads(self, now: float) -> list[float]:
+        """When the reads began in which calls were made that are stalled, or were cut off and may still be."""
+        jobs = [worker.job for worker in self._workers]
+        stalled = [self._began(job) for job in jobs if job is not None and now - job.since > STALLED_AFTER]
+        return stalled + [charge.began for charge in self._budget.charges.values() if charge.pool is self]
+
+    def _began(self, job: Job) -> float:
+        """When the read began that a job belongs to."""
+        return job.since if job.round is None else job.round.began
 
     def _stalled_since(self, now: float) -> list[float]:
         """When the call in flight of each stalled worker was made."""

@@ -135,7 +135,8 @@ class Lab:
         return self.libvirtd.pid
 
     def start_libvirtd(self) -> None:
-        """Start libvirtd and wait until it answers; guests that run are found again."""
+        """Start libvirtd and wait until it answers; running guests are listed then, but some calls on them, such as
+        those that read cgroups, fail for a few milliseconds more."""
         self._libvirtd = self.popen(["libvirtd"], log=self.work_dir / "libvirtd.log")
         wait_for(self._libvirtd_answers, UP_TIMEOUT, "libvirtd answers")
 

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
+from virt2.budget import Budget
 from virt2.errors import Disconnected, DomainGone, Error
-from virt2.pool import Budget, Pool
+from virt2.pool import Pool
 
 BOUND = 10.0
 """Seconds after which a call that nobody released fails its test; it never takes that long."""

@@ -132,6 +132,9 @@ def test_ovirts_metadata_names_the_storage_domain_where_the_path_does_not() -> N
         ("/dev/sdb", "/dev/sdb"),
         ("/dev/dm-7", "/dev/dm-7"),
         ("/dev/disk/by-id/wwn-0x5000", "/dev/disk/by-id/wwn-0x5000"),
+        ("/dev/disk/by-id/ata-Maker_Model-Serial", "/dev/disk/by-id/ata-Maker_Model-Serial"),
+        ("/dev/disk/by-label/dm-name-vg-lv", "/dev/disk/by-label/dm-name-vg-lv"),
+        ("/dev/zvol/tank", "/dev/zvol/tank"),
         ("/dev/disk/by-id", "/dev/disk/by-id"),
         ("/dev/md/raid", "/dev/md/raid"),
         ("/dev/drbd/by-res/r0/0", "/dev/drbd/by-res/r0/0"),
@@ -146,6 +149,18 @@ def test_ovirts_metadata_names_the_storage_domain_where_the_path_does_not() -> N
 @pytest.mark.parametrize("kind", ["file", "block"])
 def test_a_device_belongs_to_its_target_or_volume_group(path: str, expected: str, kind: str) -> None:
     assert of_path(path, kind) == expected
+
+
+@pytest.mark.parametrize(
+    "directory",
+    [
+        *("block", "bsg", "bus", "char", "cpu", "dm", "loop", "mapper", "md"),
+        *("net", "nvme", "rbd", "snd", "vfio", "vx", "zvol"),
+    ],
+)
+def test_a_directory_of_devices_is_no_volume_group(directory: str) -> None:
+    path = f"/dev/{directory}/a"
+    assert of_path(path) == path
 
 
 def test_a_device_elsewhere_is_its_own_storage_domain() -> None:
@@ -169,6 +184,7 @@ def test_a_device_elsewhere_is_its_own_storage_domain() -> None:
         ("protocol='https' name='iso/a.iso'><host name='web' port='443'/>", "https://web"),
         ("protocol='ssh' name='/a.img'><host name='far'/>", "ssh://far"),
         ("protocol='sheepdog' name='a'>", "sheepdog:a"),
+        ("protocol='nbd' name='a'><host transport='unix'/>", "nbd:a"),
         (">", ""),
     ],
 )
@@ -215,6 +231,26 @@ def test_nothing_is_touched_to_tell_the_storage(monkeypatch: pytest.MonkeyPatch)
     assert of_path("/dev/vg/lv", "block") == "vg"
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("9p", "ceph", "cifs", "fuse", "fuse.sshfs", "glusterfs", "gpfs", "lustre", "beegfs"),
+        *("nfs", "nfs4", "orangefs", "smb3", "smbfs", "afs"),
+    ],
+)
+def test_a_remote_file_system_is_known_by_its_far_end(kind: str) -> None:
+    assert Mounts.parse(f"1 2 0:1 / /a rw - {kind} far:/end rw").of("/a/b") == "far:/end"
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "fuseblk", "overlay", "nfsd", "tmpfs"])
+def test_a_local_file_system_is_known_by_its_mount_point(kind: str) -> None:
+    assert Mounts.parse(f"1 2 0:1 / /a rw - {kind} far:/end rw").of("/a/b") == "/a"
+
+
+def test_a_mount_table_says_how_much_it_knows() -> None:
+    assert repr(MOUNTS) == "<Mounts points=14>"
+
+
 def test_a_mount_table_with_nothing_usable_knows_the_root() -> None:
     assert Mounts.parse("").of("/a/b") == "/"
     assert Mounts.parse("no mountinfo\n\n1 2 3\n1 2 0:1 / /a rw -\n").of("/a/b") == "/"
@@ -252,13 +288,13 @@ def test_without_a_mount_table_all_files_count_as_on_one_storage_domain(tmp_path
 
 def test_a_long_name_is_cut_and_stays_apart_from_others_with_the_same_start() -> None:
     one, two = (storage.infer(disk(f"<source pool='{'p' * 300}{end}'/>", "volume"), "", MOUNTS) for end in "ab")
-    assert len(one) == len(two) == storage.LONGEST
+    assert len(one) == len(two) == 255
     assert one != two
     assert one.startswith("ppp")
 
 
 def test_a_name_of_just_the_length_allowed_is_left_alone() -> None:
-    pool = "p" * storage.LONGEST
+    pool = "p" * 255
     assert storage.infer(disk(f"<source pool='{pool}'/>", "volume"), "", MOUNTS) == pool
 
 
