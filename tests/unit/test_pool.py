@@ -1,0 +1,726 @@
+"""Workers, slots and the budget: what the module's docstring guarantees, looked at from inside the calls."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.fakes import BOUND, Clock, Stage
+from virt2 import pool as pool_module
+from virt2.budget import MONITOR, SERVER, Budget, Job
+from virt2.errors import Disconnected
+from virt2.pool import BUSY_WORKERS, STALLED_AFTER, Again, Pool
+
+READ = 1.0
+"""Seconds a read may take."""
+
+
+class Wire:
+    """A connection."""
+
+    def __init__(self) -> None:
+        self.alive = True
+        self.closed = threading.Event()
+
+    def close(self) -> None:
+        self.alive = False
+        self.closed.set()
+
+
+class Bench:
+    """Pools over one budget, and jobs whose calls can be stuck; no real time passes."""
+
+    def __init__(self, size: int, daemon: object = None) -> None:
+        self.stage = Stage()
+        self.clock = Clock(self.stage)
+        self.daemon = daemon
+        self.budget = Budget(size, lambda: self.daemon)
+        self.pools: list[Pool] = []
+        self.wires: list[Wire] = []
+        self.stuck: set[str] = set()
+        self.calls: list[str] = []
+        """Domains, in the order of the calls made for them."""
+        self.violations: list[str] = []
+        self.most_used = 0
+        self.most_monitor = 0
+        self._lock = threading.Lock()
+        self.inside: list[tuple[str, str]] = []
+
+    def pool(
+        self, name: str = "0", share: int = 1, wait: Callable[[threading.Event, float], bool] | None = None
+    ) -> Pool:
+        pool = Pool(name, self.budget, self.connect, share=share, clock=self.clock, wait=wait or self.clock.wait)
+        self.clock.watch(self.budget, pool)
+        self.pools.append(pool)
+        return pool
+
+    def connect(self) -> Wire:
+        self.stage.hold(lambda: "connect" in self.stuck)
+        wire = Wire()
+        self.wires.append(wire)
+        return wire
+
+    def job(
+        self, uuid: str, kind: str = MONITOR, *, answered: float | None = None, probe: bool = False, again: float = 0.0
+    ) -> Job:
+        wishes = [again] if again else []
+
+        def work(connection: Wire, job: Job) -> None:
+            job.doing("blockStats")
+            with self._lock:
+                self.calls.append(uuid)
+                self.inside.append((uuid, kind))
+                self._look()
+            try:
+                self.stage.hold(lambda: uuid in self.stuck and connection.alive)
+            finally:
+                with self._lock:
+                    self.inside.remove((uuid, kind))
+            if not connection.alive:
+                raise Disconnected("connection reset")
+            if wishes:
+                raise Again(wishes.pop())
+
+        return Job(uuid, kind, work, answered=answered, probe=probe)
+
+    def jobs(self, uuids: str, kind: str = MONITOR) -> list[Job]:
+        return [self.job(uuid, kind) for uuid in uuids.split()]
+
+    def _look(self) -> None:
+        """From inside a call: is every promise kept at this moment?"""
+        self.most_used = max(self.most_used, self.budget.used)
+        monitor = sum(kind == MONITOR for _, kind in self.inside)
+        self.most_monitor = max(self.most_monitor, monitor)
+        if len(self.inside) > self.budget.used:
+            self.violations.append(f"{len(self.inside)} calls with {self.budget.used} slots")
+        if len(set(self.inside)) != len(self.inside):
+            self.violations.append(f"two calls at once for a domain: {self.inside}")
+
+    def run(self, pool: Pool, jobs: list[Job], seconds: float = READ) -> list[str]:
+        """Run jobs; returns the domains of those that were not begun."""
+        _, left = pool.run(jobs, self.clock() + seconds)
+        return [job.uuid for job in left]
+
+    def release(self, *uuids: str) -> None:
+        """Let stuck calls answer; all of them when none is named."""
+        self.stuck -= set(uuids or self.stuck)
+        self.stage.review()
+        self.clock.settle()
+
+    def cut(self) -> None:
+        """Lose all connections."""
+        for wire in self.wires:
+            wire.alive = False
+        self.stage.review()
+        self.clock.settle()
+
+    def end(self) -> None:
+        self.stuck.clear()
+        self.stage.review()
+        for pool in self.pools:
+            pool.stop()
+
+
+@pytest.fixture
+def bench() -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def make(size: int, daemon: object = None) -> Bench:
+        made.append(Bench(size, daemon))
+        return made[-1]
+
+    yield make
+    for bench in made:
+        bench.end()
+        assert not bench.violations
+
+
+def test_all_jobs_are_done_and_every_slot_is_given_back(bench):
+    b = bench(4)
+    pool = b.pool(share=3)
+    assert b.run(pool, [*b.jobs("a b c d e f", SERVER), *b.jobs("a b c d e f")]) == []
+    assert sorted(b.calls) == sorted("abcdef" * 2)
+    assert (b.budget.used, pool.monitor_held, pool.busy) == (0, 0, 0)
+
+
+def test_a_read_without_jobs_is_over_at_once(bench):
+    b = bench(4)
+    before = b.clock()
+    assert b.run(b.pool(), []) == []
+    assert b.clock() == before
+
+
+def test_class_a_goes_first(bench):
+    b = bench(1)
+    assert b.run(b.pool(), [*b.jobs("a b"), *b.jobs("c d", SERVER)]) == []
+    assert b.calls == ["c", "d", "a", "b"]
+
+
+def test_a_slot_is_held_until_the_call_comes_back_not_until_the_read_is_over(bench):
+    b = bench(4)
+    pool = b.pool(share=3)
+    b.stuck = {"s"}
+    began = b.clock()
+    assert b.run(pool, b.jobs("s a b")) == []
+    assert b.clock() >= began + READ
+    assert (b.budget.used, pool.monitor_held, pool.stalled, pool.busy) == (1, 1, 1, 1)
+    assert b.budget.running("s", MONITOR).what == "blockStats"
+    b.release()
+    assert (b.budget.used, pool.monitor_held, pool.stalled, pool.busy) == (0, 0, 0, 0)
+    assert b.budget.running("s", MONITOR) is None
+
+
+def test_who_is_stuck_for_how_long_is_told_by_the_clock(bench):
+    b = bench(4)
+    pool = b.pool(share=3)
+    b.stuck = {"s"}
+    b.run(pool, b.jobs("s"))
+    assert (pool.stuck(0.5), pool.stuck(2.0)) == (1, 0)
+    b.clock.now += 1.5
+    assert pool.stuck(2.0) == 1
+
+
+def test_a_read_with_nothing_stuck_makes_no_more_workers_than_make_it_shorter(bench):
+    b = bench(20)
+    pool = b.pool(share=19)
+    b.run(pool, [b.job(f"domain {number}") for number in range(100)])
+    assert pool.workers <= BUSY_WORKERS
+    assert len(b.wires) <= pool.workers
+
+
+def test_others_stand_in_for_stalled_workers_within_the_same_read(bench):
+    b = bench(10)
+    pool = b.pool(share=9)
+    b.stuck = {"s", "t", "u", "v", "w"}
+    began = b.clock()
+    _, left = pool.run([*b.jobs("s t u v w"), *b.jobs("a b c d e f")], began + READ)
+    assert left == []
+    assert set("abcdef") <= set(b.calls)
+    assert pool.stalled == 5
+    assert pool.workers <= 5 + BUSY_WORKERS
+
+
+def test_a_worker_is_counted_out_only_after_longer_than_calls_take(bench):
+    b = bench(10)
+    pool = b.pool(share=9)
+    b.stuck = set("stuv")
+    b.run(pool, b.jobs("s t u v a"), STALLED_AFTER * 0.9)
+    assert "a" not in b.calls
+    assert (pool.stalled, pool.workers) == (0, BUSY_WORKERS)
+
+
+def test_connecting_may_be_stuck_like_any_call(bench):
+    b = bench(4)
+    b.stuck = {"connect"}
+    pool = b.pool(share=2)
+    b.run(pool, b.jobs("a"))
+    assert b.budget.running("a", MONITOR).what == "connect"
+    assert (b.budget.used, pool.stalled) == (1, 1)
+    b.release()
+    assert b.budget.used == 0
+
+
+def test_however_many_are_stuck_the_budget_is_not_exceeded(bench):
+    b = bench(5)
+    pool = b.pool(share=4)
+    b.stuck = {f"s{number}" for number in range(20)}
+    for _ in range(3):
+        names = [f"s{number}" for number in range(20)]
+        idle = [name for name in names if b.budget.running(name, MONITOR) is None]
+        b.run(pool, [*b.jobs(" ".join(idle)), *[b.job(name, SERVER) for name in idle]])
+    assert b.most_used == b.budget.used == 5
+    assert b.most_monitor <= 4
+
+
+def test_class_b_leaves_a_slot_to_class_a(bench):
+    b = bench(3)
+    pool = b.pool(share=10)
+    b.stuck = {"s", "t", "u"}
+    assert b.run(pool, b.jobs("s t u")) == ["u"]
+    b.stuck.discard("u")
+    assert b.run(pool, [*b.jobs("a b", SERVER), *b.jobs("c")]) == ["c"]
+    assert b.calls == ["s", "t", "a", "b"]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_small_budget_sets_nothing_aside(bench, size):
+    b = bench(size)
+    pool = b.pool(share=10)
+    b.stuck = {"s", "t", "u"}
+    b.run(pool, b.jobs("s t u"))
+    assert len(b.calls) == size
+    assert b.run(pool, b.jobs("a", SERVER)) == ["a"]
+
+
+def test_a_pool_keeps_to_its_share(bench):
+    b = bench(10)
+    pool = b.pool(share=2)
+    b.stuck = {"s", "t", "u"}
+    b.run(pool, b.jobs("s t u"))
+    assert (pool.monitor_held, b.calls) == (2, ["s", "t"])
+    assert b.run(pool, b.jobs("a", SERVER)) == []
+
+
+class TestLastSlot:
+    """The last slot of a share with stalled calls is for domains known to answer."""
+
+    def test_domains_that_answered_since_the_first_call_got_stuck_may_use_it(self, bench):
+        b = bench(10)
+        pool = b.pool(share=2)
+        b.stuck = {"s"}
+        b.run(pool, b.jobs("s"))
+        b.clock.now += 9
+        since = b.budget.running("s", MONITOR).since
+        unknown, before, after = (
+            b.job("unknown"),
+            b.job("before", answered=since - 60.0),
+            b.job("after", answered=since + 0.5),
+        )
+        assert b.run(pool, [unknown, before, after]) == ["unknown", "before"]
+        assert b.calls == ["s", "after"]
+
+    def test_those_that_answered_in_the_same_read_before_it_may_too(self, bench):
+        # Else a single stuck domain would cost every domain asked before it all of its disks, for good.
+        b = bench(10)
+        pool = b.pool(share=2)
+        b.stuck = {"s"}
+        answered: dict[str, float] = {}
+
+        def work(connection: Wire, job: Job) -> None:
+            answered["a"] = job.doing("blockStats")
+            b.clock.now += 0.01
+
+        def stick(connection: Wire, job: Job) -> None:
+            if not answered:
+                raise Again(0.01)
+            job.doing("blockStats")
+            b.stage.hold(lambda: "s" in b.stuck)
+
+        b.run(pool, [Job("s", MONITOR, stick), Job("a", MONITOR, work)])
+        b.clock.now += 9
+        assert answered["a"] < b.budget.running("s", MONITOR).since
+        assert b.run(pool, [b.job("a", answered=answered["a"])]) == []
+
+    def test_anybody_may_while_nothing_is_stalled(self, bench):
+        b = bench(10)
+        assert b.run(b.pool(share=2), b.jobs("a b c d")) == []
+
+    def test_anybody_may_once_the_stuck_call_came_back(self, bench):
+        b = bench(10)
+        pool = b.pool(share=2)
+        b.stuck = {"s"}
+        b.run(pool, b.jobs("s"))
+        assert b.run(pool, b.jobs("a")) == ["a"]
+        b.release()
+        assert b.run(pool, b.jobs("a s")) == []
+
+    def test_a_call_that_was_cut_off_counts_like_one_in_flight(self, bench):
+        b = bench(10, daemon=1)
+        pool = b.pool(share=2)
+        b.stuck = {"s", "t"}
+        b.run(pool, b.jobs("s"))
+        b.cut()
+        assert b.run(pool, [b.job("t"), b.job("a", answered=b.clock())]) == ["t"]
+        assert b.calls == ["s", "a"]
+
+    def test_other_slots_of_the_share_are_for_anybody(self, bench):
+        b = bench(10)
+        pool = b.pool(share=3)
+        b.stuck = {"s"}
+        b.run(pool, b.jobs("s"))
+        assert b.run(pool, b.jobs("a b c")) == []
+
+
+class TestCharges:
+    """A call cut off with its connection leaves its slot charged, for libvirtd may still be in it."""
+
+    @pytest.fixture
+    def cut(self, bench) -> tuple[Bench, Pool]:
+        b = bench(4, daemon=1)
+        pool = b.pool(share=3)
+        b.stuck = {"s"}
+        b.run(pool, b.jobs("s a"))
+        b.cut()
+        return b, pool
+
+    def test_the_slot_stays_charged(self, cut):
+        b, pool = cut
+        charge = b.budget.charged("s")
+        assert (charge.what, charge.daemon) == ("blockStats", 1)
+        assert b.budget.running("s", MONITOR) is None
+        assert (b.budget.used, pool.monitor_held, pool.busy) == (1, 1, 0)
+        assert b.budget.charged("a") is None
+
+    def test_it_is_given_back_when_libvirtd_is_known_to_be_done(self, cut):
+        b, pool = cut
+        b.budget.discharge("a")
+        assert b.budget.used == 1
+        b.budget.discharge("s")
+        assert (b.budget.used, pool.monitor_held, b.budget.charged("s")) == (0, 0, None)
+
+    def test_it_is_kept_while_the_domain_and_libvirtd_are_the_same(self, cut):
+        b, _ = cut
+        b.budget.review(["s", "a"])
+        assert b.budget.used == 1
+
+    def test_it_is_given_back_with_the_domain(self, cut):
+        b, pool = cut
+        b.budget.review(["a"])
+        assert (b.budget.used, pool.monitor_held) == (0, 0)
+
+    def test_it_is_given_back_when_libvirtd_was_restarted(self, cut):
+        b, pool = cut
+        b.daemon = 2
+        b.budget.review(["s", "a"])
+        assert (b.budget.used, pool.monitor_held) == (0, 0)
+
+    def test_it_is_tied_to_the_libvirtd_its_connection_went_to(self, bench):
+        b = bench(4, daemon=1)
+        pool = b.pool(share=3)
+        b.stuck = {"s"}
+        b.run(pool, b.jobs("s"))
+        # The cut is noticed only when the next libvirtd is there.
+        b.daemon = 2
+        b.cut()
+        b.budget.review(["s"])
+        assert b.budget.used == 0
+
+    def test_a_second_cut_for_the_same_domain_is_not_charged_twice(self, cut):
+        b, pool = cut
+        b.run(pool, b.jobs("s"))
+        b.cut()
+        assert (b.budget.used, pool.monitor_held) == (1, 1)
+        b.budget.discharge("s")
+        assert (b.budget.used, pool.monitor_held) == (0, 0)
+
+    def test_the_oldest_call_is_the_one_told(self, cut):
+        b, pool = cut
+        b.run(pool, b.jobs("s", SERVER))
+        b.cut()
+        assert b.budget.used == 2
+        assert b.budget.charged("s") is b.budget.charges["s", MONITOR]
+        b.budget.discharge("s")
+        assert (b.budget.used, pool.monitor_held) == (0, 0)
+
+    def test_the_read_hears_that_the_connection_was_lost(self, bench):
+        b = bench(4)
+
+        def lose(connection: Wire, job: Job) -> None:
+            job.doing("info")
+            raise Disconnected("reset")
+
+        this, left = b.pool().run([Job("a", SERVER, lose)], b.clock() + READ)
+        assert (str(this.lost), left) == ("reset", [])
+        assert b.budget.used == 1
+
+    def test_a_call_that_was_never_made_is_not_charged(self, bench):
+        b = bench(4)
+
+        def lose(connection: Wire, job: Job) -> None:
+            raise Disconnected("reset")
+
+        b.run(b.pool(), [Job("a", SERVER, lose)])
+        assert b.budget.used == 0
+
+    def test_a_connection_that_could_not_be_made_is_not_charged(self, bench):
+        b = bench(4)
+
+        def refuse() -> Wire:
+            raise Disconnected("no such file")
+
+        pool = Pool("0", b.budget, refuse, clock=b.clock, wait=b.clock.wait)
+        b.clock.watch(b.budget, pool)
+        b.pools.append(pool)
+        this, left = pool.run(b.jobs("a b c"), b.clock() + READ)
+        assert (str(this.lost), left, b.calls) == ("no such file", [], [])
+        assert b.budget.used == 0
+
+    def test_a_probe_may_exceed_the_budget_by_one(self, bench):
+        b = bench(1, daemon=1)
+        pool = b.pool(share=1)
+        b.stuck = {"s"}
+        b.run(pool, b.jobs("s"))
+        b.cut()
+        assert b.run(pool, b.jobs("s", SERVER)) == ["s"]
+        b.stuck = {"p", "q"}
+        left = b.run(pool, [b.job("p", SERVER, probe=True), b.job("q", SERVER, probe=True)])
+        assert (left, b.calls, b.budget.used) == (["q"], ["s", "p"], 2)
+
+
+def test_a_lost_connection_is_replaced(bench):
+    b = bench(1)
+    pool = b.pool()
+    b.run(pool, b.jobs("a"))
+    b.wires[0].alive = False
+    b.run(pool, b.jobs("b"))
+    assert len(b.wires) == 2
+    assert b.wires[0].closed.is_set()
+    b.run(pool, b.jobs("c"))
+    assert len(b.wires) == 2
+
+
+def test_a_job_that_wants_to_be_run_again_is_last_and_not_too_early(bench):
+    b = bench(1)
+    began = b.clock()
+    assert b.run(b.pool(), [b.job("a", again=0.2), *b.jobs("b c")]) == []
+    assert b.calls == ["a", "b", "c", "a"]
+    assert began + 0.2 <= b.clock() < began + 0.3
+
+
+def test_a_job_that_waits_to_be_run_again_holds_no_slot(bench):
+    b = bench(1)
+    pool = b.pool()
+    assert b.run(pool, [b.job("a", again=READ * 2)]) == ["a"]
+    assert (b.budget.used, pool.monitor_held, b.calls) == (0, 0, ["a"])
+    b.clock.now += READ * 3
+    b.run(pool, b.jobs("b"))
+    assert b.calls == ["a", "b"]
+
+
+def test_a_job_that_wants_to_be_run_again_after_its_read_is_not(bench):
+    b = bench(2)
+    pool = b.pool()
+    b.stuck = {"a"}
+    b.run(pool, [b.job("a", again=0.01)])
+    b.release()
+    b.run(pool, b.jobs("b"))
+    assert b.calls == ["a", "b"]
+
+
+def test_what_was_not_begun_by_the_deadline_never_will_be(bench):
+    b = bench(1)
+    pool = b.pool()
+    b.stuck = {"s"}
+    assert b.run(pool, b.jobs("s a b")) == ["a", "b"]
+    b.release()
+    assert b.calls == ["s"]
+    assert b.budget.used == 0
+
+
+def test_a_smaller_budget_waits_until_calls_come_back(bench):
+    b = bench(4)
+    pool = b.pool(share=3)
+    b.stuck = {"s", "t", "u"}
+    b.run(pool, b.jobs("s t u"))
+    b.budget.resize(2)
+    assert b.budget.used == 3
+    assert b.run(pool, b.jobs("a", SERVER)) == ["a"]
+    b.release("s", "t")
+    assert b.run(pool, b.jobs("a", SERVER)) == []
+
+
+def test_a_larger_budget_is_used_by_a_read_under_way(bench):
+    b = bench(1)
+    b.stuck = {"s"}
+    grown = []
+
+    def grow_and_wait(event: threading.Event, seconds: float) -> bool:
+        b.clock.settle()
+        if not grown:
+            grown.append(b.calls.copy())
+            b.budget.resize(2)
+        return b.clock.wait(event, seconds)
+
+    pool = b.pool(share=2, wait=grow_and_wait)
+    b.run(pool, [*b.jobs("s"), *b.jobs("a", SERVER)][::1])
+    assert sorted(b.calls) == ["a", "s"]
+
+
+def test_two_pools_share_one_budget_and_take_turns(bench):
+    b = bench(1)
+    first = b.pool("1")
+    b.stuck = {"s"}
+    b.run(first, b.jobs("s"))
+    released = []
+
+    def release_and_wait(event: threading.Event, seconds: float) -> bool:
+        b.clock.settle()
+        if not released:
+            released.append(b.calls.copy())
+            b.stuck.clear()
+            b.stage.review()
+        return b.clock.wait(event, seconds)
+
+    second = b.pool("2", wait=release_and_wait)
+    assert b.run(second, b.jobs("a b")) == []
+    assert released == [["s"]]
+    assert b.most_used == 1
+
+
+def test_a_pool_that_is_stuck_through_leaves_others_their_share(bench):
+    b = bench(5)
+    first, second = b.pool("1", share=2), b.pool("2", share=2)
+    b.stuck = {"s", "t", "u"}
+    b.run(first, b.jobs("s t u"))
+    assert b.run(second, [*b.jobs("a b c"), *b.jobs("a b c", SERVER)]) == []
+
+
+def test_a_domain_in_a_call_of_another_pool_is_not_asked_twice(bench):
+    b = bench(10)
+    first, second = b.pool("1", share=4), b.pool("2", share=4)
+    b.stuck = {"s"}
+    b.run(first, b.jobs("s"))
+    began = b.clock()
+    assert b.run(second, b.jobs("s a")) == []
+    assert b.clock() == began
+    assert b.calls == ["s", "a"]
+
+
+def test_the_two_kinds_of_one_domain_may_be_in_flight_together(bench):
+    b = bench(10)
+    pool = b.pool(share=4)
+    b.stuck = {"s"}
+    b.run(pool, [*b.jobs("s"), *b.jobs("s", SERVER)])
+    assert b.calls == ["s", "s"]
+    assert b.budget.running("s", MONITOR) is not b.budget.running("s", SERVER)
+
+
+def test_an_unexpected_failure_is_said_once_and_costs_only_its_job(bench, caplog):
+    b = bench(2)
+    pool = b.pool(share=2)
+
+    def explode(connection: Wire, job: Job) -> None:
+        job.doing("info")
+        raise ZeroDivisionError
+
+    for _ in range(2):
+        assert b.run(pool, [Job("bad", SERVER, explode), *b.jobs("a")]) == []
+    assert b.calls == ["a", "a"]
+    assert b.budget.used == 0
+    assert [record.getMessage() for record in caplog.records] == [
+        "unexpected failure in info for domain bad, said once"
+    ]
+    assert caplog.records[0].exc_info is not None
+
+
+def test_stop_lets_idle_workers_leave_and_busy_ones_when_their_call_is_back(bench):
+    b = bench(4)
+    pool = b.pool(share=3)
+    b.run(pool, b.jobs("a b c"))
+    b.stuck = {"s"}
+    b.run(pool, b.jobs("s"))
+    pool.stop()
+    b.clock.settle()
+    assert (pool.workers, pool.busy) == (1, 1)
+    b.release()
+    assert pool.workers == 0
+    assert all(wire.closed.wait(BOUND) for wire in b.wires)
+
+
+def test_a_stopped_pool_starts_nothing(bench):
+    b = bench(4)
+    pool = b.pool()
+    pool.stop()
+    assert b.run(pool, b.jobs("a")) == ["a"]
+    assert (pool.workers, b.calls) == (0, [])
+
+
+def test_an_idle_worker_leaves_and_gives_its_connection_back(bench, monkeypatch):
+    b = bench(4)
+    pool = b.pool(share=3)
+    monkeypatch.setattr(pool_module, "IDLE", 0.01)
+    b.run(pool, b.jobs("a"))
+    assert b.wires[0].closed.wait(BOUND)
+    assert pool.workers == 0
+    b.run(pool, b.jobs("b"))
+    assert b.calls == ["a", "b"]
+
+
+def test_steady_work_keeps_its_connections(bench):
+    b = bench(4)
+    pool = b.pool(share=3)
+    for _ in range(20):
+        b.run(pool, [b.job(f"domain {number}") for number in range(10)])
+        b.clock.now += 10
+    assert len(b.wires) <= BUSY_WORKERS
+
+
+def test_threads_are_named_after_pool_and_number_in_15_characters(bench):
+    b = bench(4)
+    names: list[str] = []
+
+    def spawn(name: str, body: Callable[[], None]) -> None:
+        names.append(name)
+        threading.Thread(target=body, daemon=True).start()
+
+    pool = Pool("a-very-long-name", b.budget, b.connect, clock=b.clock, wait=b.clock.wait, spawn=spawn)
+    b.clock.watch(b.budget, pool)
+    b.pools.append(pool)
+    b.run(pool, b.jobs("a"))
+    assert names == ["virt2/a-ver/1"]
+
+
+def test_a_slot_for_a_call_that_belongs_to_no_pool(bench):
+    b = bench(1)
+    assert b.budget.acquire(0)
+    assert not b.budget.acquire(0)
+    assert b.run(b.pool(), b.jobs("a")) == ["a"]
+    b.budget.release()
+    assert b.budget.acquire(0)
+    b.budget.release()
+    assert b.budget.used == 0
+
+
+def test_its_state_can_be_read_off(bench):
+    b = bench(4)
+    pool = b.pool(share=2)
+    b.stuck = {"s"}
+    b.run(pool, b.jobs("s"))
+    assert repr(pool) == "<Pool 0 share=2 busy=1 stalled=1 queued=0>"
+    assert repr(b.budget) == "<Budget size=4 used=1 charged=0>"
+    assert repr(b.budget.running("s", MONITOR)) == "<Job monitor s blockStats>"
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("run"), st.integers(0, 2), st.sets(st.integers(0, 9), max_size=8)),
+        st.tuples(st.just("stick"), st.integers(0, 9)),
+        st.tuples(st.just("release"), st.integers(0, 9)),
+        st.tuples(st.just("cut")),
+        st.tuples(st.just("resize"), st.integers(1, 8)),
+        st.tuples(st.just("restart")),
+    ),
+    max_size=12,
+)
+
+
+@given(st.integers(1, 8), STEPS)
+@settings(max_examples=40, deadline=None)
+def test_whatever_happens_no_slot_is_lost_and_none_is_used_twice(size, steps):
+    b = Bench(size, daemon=0)
+    pools = [b.pool(str(number), share=number + 1) for number in range(3)]
+    try:
+        largest = size
+        for step, *arguments in steps:
+            if step == "run":
+                pool, numbers = pools[arguments[0]], arguments[1]
+                largest = max(b.budget.size, b.budget.used)
+                b.most_used = 0
+                b.run(pool, [b.job(str(number), kind) for number in numbers for kind in (SERVER, MONITOR)], 0.2)
+                assert b.most_used <= largest
+            elif step == "stick":
+                b.stuck.add(str(arguments[0]))
+            elif step == "release":
+                b.release(str(arguments[0]))
+            elif step == "cut":
+                b.cut()
+            elif step == "resize":
+                b.budget.resize(arguments[0])
+            else:
+                b.daemon = int(str(b.daemon)) + 1
+                b.cut()
+                b.budget.review(map(str, range(10)))
+                assert not b.budget.charges
+            assert b.budget.used == len(b.inside) + len(b.budget.charges)
+            assert not b.violations
+        b.release()
+        b.budget.review([])
+        assert b.budget.used == 0
+        assert [pool.monitor_held for pool in pools] == [0, 0, 0]
+    finally:
+        b.end()
+        b.clock.settle()
