@@ -1,0 +1,360 @@
+"""What is asked of a domain, and what keeps its monitor from being asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.fakes import (
+    ERROR,
+    JOB,
+    OCCUPIED,
+    OK,
+    PAUSED,
+    Clock,
+    Control,
+    DiskStats,
+    FakeDomain,
+    FakeHypervisor,
+    NicStats,
+)
+from virt2.budget import MONITOR, SERVER, Job
+from virt2.domain import Description, Disk, Domain, Nic
+from virt2.errors import CallFailed, Disconnected, DomainBusy, Unsupported
+from virt2.pool import Again
+from virt2.sampling import LOOKS, WAIT_FOR_STATE, Outcome, Record, Sample, Sampler, Trouble
+from virt2.stuck import Health
+
+STUCK_AFTER = 2.0
+
+
+class Processes:
+    """What /proc would say."""
+
+    def __init__(self) -> None:
+        self.letter = ""
+
+    def stopped(self, uuid: str, name: str) -> str:
+        return self.letter
+
+
+class Bench:
+    """One domain of two disks and two interfaces, whose jobs are run on the test's own thread."""
+
+    def __init__(self, **options: Any) -> None:
+        self.hypervisor = FakeHypervisor()
+        self.fake: FakeDomain = self.hypervisor.add("web", disks=("vda", "vdb"), nics=("vnet0", "vnet1"))
+        self.clock = Clock(self.hypervisor.stage)
+        self.records: list[Record] = []
+        self.health = Health(self.clock())
+        self.health.incoming = False
+        self.done_with: list[str] = []
+        self.processes = Processes()
+        self.domain = Domain(
+            self.fake.uuid,
+            "web",
+            1,
+            Description(
+                disks=tuple(Disk(target, "", "") for target in self.fake.disks),
+                nics=tuple(Nic(target, "") for target in self.fake.nics),
+            ),
+        )
+        self.sampler = Sampler(
+            self.records.append,
+            **{
+                "processes": self.processes,
+                "stuck_after": STUCK_AFTER,
+                "clock": self.clock,
+                "wall": self.clock.wall,
+                **options,
+            },
+        )
+        self.hypervisor.on_call = self._tick
+        self.connection = self.hypervisor.connect()
+        self.hypervisor.calls.clear()
+
+    def _tick(self, call: str, name: str, device: str) -> None:
+        """Each call takes a second."""
+        self.clock.now += 1.0
+
+    def server(self, probe: bool = False) -> None:
+        self._run(self.sampler.server_job(self.domain, self.health, probe, self.done_with.append))
+
+    def monitor(self) -> None:
+        self._run(self.sampler.monitor_job(self.domain, self.health))
+
+    def monitor_to_the_last_look(self) -> list[float]:
+        """Run the monitor job as often as it asks for; returns the pauses it asked for."""
+        job = self.sampler.monitor_job(self.domain, self.health)
+        pauses = []
+        while True:
+            try:
+                self._run(job)
+            except Again as wish:
+                pauses.append(wish.delay)
+            else:
+                return pauses
+
+    def _run(self, job: Job) -> None:
+        job.clock = self.clock
+        job.work(self.connection, job)
+
+    @property
+    def outcome(self) -> Outcome:
+        (outcome,) = [record for record in self.records if isinstance(record, Outcome)]
+        return outcome
+
+    @property
+    def samples(self) -> list[Sample]:
+        return [record for record in self.records if isinstance(record, Sample)]
+
+    @property
+    def troubles(self) -> list[str]:
+        return [record.text for record in self.records if isinstance(record, Trouble)]
+
+    @property
+    def asked(self) -> list[tuple[str, str]]:
+        return [(call, device) for call, _, device in self.hypervisor.calls]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_the_server_job_asks_for_interfaces_and_info_and_nothing_else(bench):
+    bench.server()
+    assert bench.asked == [("interfaceStats", "vnet0"), ("interfaceStats", "vnet1"), ("info", "")]
+    assert bench.outcome.answered
+
+
+def test_the_monitor_job_looks_who_is_inside_once_and_asks_for_each_disk(bench):
+    bench.monitor()
+    assert bench.asked == [("controlInfo", ""), ("blockStats", "vda"), ("blockStats", "vdb")]
+    assert bench.outcome.answered
+
+
+def test_every_sample_carries_the_time_before_its_call(bench):
+    began = bench.clock()
+    bench.server()
+    assert [(sample.call, sample.taken) for sample in bench.samples] == [
+        ("interfaceStats", began),
+        ("interfaceStats", began + 1),
+        ("info", began + 2),
+    ]
+    assert all(sample.time - sample.taken == 1.7e9 for sample in bench.samples)
+
+
+def test_the_monitor_answered_at_the_time_before_its_first_disk(bench):
+    began = bench.clock()
+    bench.monitor()
+    assert bench.outcome.taken == began + 1
+
+
+def test_replies_are_handed_on_as_they_are(bench):
+    bench.fake.disk_stats = DiskStats(9, 8, 7, 6, 5)
+    bench.fake.nic_stats = NicStats(1, 2, 3, 4, 5, 6, 7, 8)
+    bench.server()
+    bench.monitor()
+    replies = {(sample.call, sample.device): sample.reply for sample in bench.samples}
+    assert replies["blockStats", "vdb"] == bench.fake.disk_stats
+    assert replies["interfaceStats", "vnet1"] == bench.fake.nic_stats
+    assert replies["info", ""] == bench.fake.info
+
+
+@pytest.mark.parametrize(
+    ("control", "cause"),
+    [
+        pytest.param(Control(OCCUPIED, 0, 5.0), "by another client", id="occupied"),
+        pytest.param(Control(JOB, 0, STUCK_AFTER), "job of another client", id="an old job"),
+        pytest.param(Control(ERROR, 0, 0.0), "held by another client outside the monitor", id="error"),
+    ],
+)
+def test_a_monitor_somebody_else_is_in_is_looked_at_again_and_then_left_alone(bench, control, cause):
+    bench.fake.control = control
+    assert bench.monitor_to_the_last_look() == list(LOOKS)
+    assert bench.hypervisor.count("controlInfo") == len(LOOKS) + 1
+    assert bench.hypervisor.count("blockStats") == 0
+    assert (bench.outcome.answered, bench.outcome.cause) == (False, cause)
+
+
+def test_since_when_it_is_occupied_is_libvirts_word(bench):
+    bench.fake.control = Control(OCCUPIED, 0, 5.0)
+    bench.health.block("by another client", 0.0)
+    began = bench.clock()
+    bench.monitor()
+    assert bench.outcome.since == began - 5.0
+
+
+def test_how_long_a_monitor_in_error_is_held_libvirt_does_not_know(bench):
+    bench.fake.control = Control(ERROR, 0, 0.0)
+    bench.health.block("held", 0.0)
+    bench.monitor()
+    assert bench.outcome.since is None
+
+
+def test_a_monitor_that_gets_free_between_two_looks_is_asked(bench):
+    bench.fake.control = Control(OCCUPIED, 0, 0.1)
+    job = bench.sampler.monitor_job(bench.domain, bench.health)
+    with pytest.raises(Again):
+        bench._run(job)
+    bench.fake.control = Control(OK, 0, 0.0)
+    bench._run(job)
+    assert bench.outcome.answered
+    assert bench.hypervisor.count("blockStats") == 2
+
+
+def test_a_young_job_is_let_pass_at_the_last_look_only(bench):
+    bench.fake.control = Control(JOB, 0, STUCK_AFTER - 0.1)
+    assert bench.monitor_to_the_last_look() == list(LOOKS)
+    assert bench.outcome.answered
+    assert bench.hypervisor.count("blockStats") == 2
+
+
+def test_a_domain_known_to_be_blocked_gets_one_look(bench):
+    bench.fake.control = Control(OCCUPIED, 0, 5.0)
+    bench.health.block("by another client", 0.0)
+    assert bench.monitor_to_the_last_look() == []
+    assert bench.hypervisor.count("controlInfo") == 1
+
+
+@pytest.mark.parametrize(("letter", "cause"), [("T", "process stopped"), ("D", "process in uninterruptible sleep")])
+def test_a_process_that_will_not_answer_is_seen_before_anybody_is_asked(bench, letter, cause):
+    bench.processes.letter = letter
+    bench.health.block("earlier", 0.0)
+    bench.monitor()
+    assert bench.asked == []
+    assert (bench.outcome.answered, bench.outcome.cause) == (False, cause)
+
+
+def test_without_the_scan_of_processes_libvirt_is_asked_at_once():
+    bench = Bench(processes=None)
+    bench.monitor()
+    assert bench.asked[0] == ("controlInfo", "")
+
+
+def test_without_the_scan_of_monitors_disks_are_asked_at_once():
+    bench = Bench(pre_scan=False)
+    bench.fake.control = Control(OCCUPIED, 0, 5.0)
+    bench.monitor()
+    assert bench.asked == [("blockStats", "vda"), ("blockStats", "vdb")]
+
+
+def test_the_monitor_waits_until_the_state_is_known(bench):
+    bench.health.incoming = None
+    with pytest.raises(Again) as wish:
+        bench.monitor()
+    assert wish.value.delay == WAIT_FOR_STATE
+    assert bench.asked == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "incoming"),
+    [
+        pytest.param(1, False, id="by its user"),
+        pytest.param(5, False, id="by an I/O error"),
+        pytest.param(2, True, id="for a migration"),
+        pytest.param(11, True, id="while it is being started"),
+    ],
+)
+def test_a_paused_domain_is_asked_why(bench, reason, incoming):
+    bench.fake.info = bench.fake.info._replace(state=PAUSED)
+    bench.fake.reason = reason
+    bench.health.incoming = None
+    bench.server()
+    assert bench.asked[-1] == ("state", "")
+    assert bench.health.incoming is incoming
+    bench.records.clear()
+    bench.monitor()
+    assert bench.hypervisor.count("blockStats") == (0 if incoming else 2)
+    assert bench.outcome.answered
+
+
+def test_a_running_domain_is_incoming_no_more(bench):
+    bench.health.incoming = True
+    bench.server()
+    assert bench.health.incoming is False
+    assert bench.hypervisor.count("state") == 0
+
+
+@pytest.mark.parametrize(("kind", "device"), [(SERVER, "vnet0"), (MONITOR, "vda")])
+def test_a_device_that_is_gone_is_no_failure(bench, kind, device):
+    (bench.fake.nics if kind == SERVER else bench.fake.disks).remove(device)
+    bench.server() if kind == SERVER else bench.monitor()
+    assert bench.outcome.answered
+    assert device not in {sample.device for sample in bench.samples}
+    assert bench.troubles == []
+
+
+def test_a_device_without_counters_is_said_once_and_not_asked_again(bench):
+    bench.fake.failures["blockStats vda"] = Unsupported("no counters here")
+    bench.monitor()
+    bench.records.clear()
+    bench.hypervisor.calls.clear()
+    bench.monitor()
+    assert bench.asked == [("controlInfo", ""), ("blockStats", "vdb")]
+    assert bench.outcome.answered
+    assert bench.troubles == []
+
+
+def test_what_a_device_cannot_is_told_in_libvirts_words(bench):
+    bench.fake.failures["blockStats vda"] = Unsupported("no counters here")
+    bench.monitor()
+    assert bench.troubles == ["blockStats vda: no counters here"]
+
+
+def test_one_device_that_fails_leaves_the_others(bench):
+    bench.fake.failures["interfaceStats vnet0"] = CallFailed("internal error", 1)
+    bench.server()
+    assert [(sample.call, sample.device) for sample in bench.samples] == [("interfaceStats", "vnet1"), ("info", "")]
+    assert bench.troubles == ["interfaceStats vnet0: internal error"]
+
+
+def test_a_domain_that_is_gone_is_no_trouble_and_no_answer(bench):
+    bench.hypervisor.remove("web")
+    bench.server()
+    assert (bench.outcome.answered, bench.troubles, bench.samples) == (False, [], [])
+
+
+def test_libvirt_giving_up_on_a_monitor_is_another_client_inside(bench):
+    bench.fake.failures["blockStats"] = DomainBusy("cannot acquire state change lock")
+    bench.monitor()
+    assert (bench.outcome.answered, bench.outcome.cause) == (False, "blockStats, by another client")
+    assert bench.troubles == []
+
+
+def test_a_lost_connection_is_the_pools(bench):
+    bench.hypervisor.cut()
+    with pytest.raises(Disconnected):
+        bench.server()
+    with pytest.raises(Disconnected):
+        bench.monitor()
+    assert bench.records == []
+
+
+@pytest.mark.parametrize(("state", "done"), [(OK, True), (OCCUPIED, False), (JOB, False), (ERROR, False)])
+def test_a_probe_asks_first_whether_libvirtd_is_done(bench, state, done):
+    bench.fake.control = Control(state, 0, 0.0)
+    bench.server(probe=True)
+    assert bench.asked[0] == ("controlInfo", "")
+    assert bench.done_with == ([bench.fake.uuid] if done else [])
+    assert bench.outcome.answered
+
+
+def test_with_libvirtd_out_of_workers_only_priority_calls_are_made():
+    bench = Bench(out_of_workers=lambda: True)
+    bench.server()
+    assert bench.asked == [("interfaceStats", "vnet0"), ("interfaceStats", "vnet1")]
+    assert not bench.outcome.answered
+    bench.records.clear()
+    bench.hypervisor.calls.clear()
+    bench.monitor()
+    assert bench.asked == []
+    assert (bench.outcome.answered, bench.outcome.cause) == (False, "")
+
+
+def test_the_monitor_job_says_when_the_domain_answered_last(bench):
+    bench.health.answered = 5.0
+    job = bench.sampler.monitor_job(bench.domain, bench.health)
+    assert (job.kind, job.answered, job.probe) == (MONITOR, 5.0, False)

@@ -1,0 +1,55 @@
+"""What is remembered of a domain's health."""
+
+from __future__ import annotations
+
+import pytest
+
+from virt2.stuck import Health, Ward
+
+
+@pytest.fixture
+def health() -> Health:
+    return Health(100.0)
+
+
+def test_a_domain_just_seen_is_well_and_as_old_as_that(health):
+    assert not health.blocked
+    assert health.blocked_for(200.0) == 0.0
+    assert health.age(103.0) == 3.0
+
+
+def test_a_complete_sample_sets_its_age(health):
+    health.complete = 110.0
+    assert health.age(112.5) == 2.5
+
+
+def test_age_and_block_are_never_negative(health):
+    health.block("blockStats", 100.0)
+    assert (health.age(99.0), health.blocked_for(99.0)) == (0.0, 0.0)
+
+
+def test_of_several_beginnings_the_earliest_counts_and_of_causes_the_latest(health):
+    health.block("by another client", 105.0)
+    health.block("process stopped", 108.0)
+    assert (health.blocked_for(110.0), health.cause) == (5.0, "process stopped")
+    health.block("blockStats", 102.0)
+    assert (health.blocked_for(110.0), health.cause) == (8.0, "blockStats")
+
+
+def test_an_answer_clears_it(health):
+    health.block("blockStats", 0.0)
+    assert health.blocked
+    health.clear()
+    assert (health.blocked, health.cause, health.blocked_for(200.0)) == (False, "", 0.0)
+    health.block("blockStats", 150.0)
+    assert health.blocked_for(151.0) == 1.0
+
+
+def test_the_health_of_a_domain_stays_whoever_asks_until_it_is_gone():
+    ward = Ward()
+    first = ward.of("a", 1.0)
+    ward.of("b", 1.0)
+    assert ward.of("a", 2.0) is first
+    ward.retain(["a"])
+    assert ward.of("a", 3.0) is first
+    assert ward.of("b", 3.0).first_seen == 3.0
