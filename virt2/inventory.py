@@ -196,8 +196,10 @@ class Inventory:
                 self._lost(str(error))
             except Error as error:
                 self._say("", f"the list of domains could not be read: {error}")
-            except Exception:
-                log.exception("unexpected failure while the list of domains was read")
+            except Exception as error:
+                if ("", repr(error)) not in self._said:
+                    self._said.add(("", repr(error)))
+                    log.exception("unexpected failure while the list of domains was read, said once")
             with self._changed:
                 self._attempt_since = None
                 self._attempts += 1
@@ -264,7 +266,7 @@ class Inventory:
         asked = self._clock()
         listed = self._connection.active()
         self._budget.review(line.uuid for line in listed)
-        stale, self._stale = self._stale, set()
+        stale = set(self._stale)
         new = []
         with self._changed:
             known = {line.uuid for line in listed}
@@ -279,6 +281,8 @@ class Inventory:
             describe = self._describer()
             for line in new:
                 self._read_description(self._connection, line, describe)
+        # Only now: where the connection is lost on the way, all of them are still to be read.
+        self._stale -= stale
         with self._changed:
             self._listed_at = asked
 
@@ -301,7 +305,6 @@ class Inventory:
         except DomainGone:
             return
         except Disconnected:
-            self._stale.add(line.uuid)
             raise
         except Error as error:
             described = None

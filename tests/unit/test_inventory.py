@@ -1,0 +1,472 @@
+"""The list of domains: kept current, read no more often than needed, and standing while libvirt does not answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.unit.fakes import BOUND, TAG_NAMESPACE, Clock, FakeHypervisor
+from virt2 import domainxml, storage
+from virt2.budget import MONITOR, Budget, Charge
+from virt2.domain import Description
+from virt2.errors import CallFailed, Disconnected, DomainGone
+from virt2.inventory import HUNG_AFTER, Describe, Inventory, Link
+from virt2.pool import Pool
+
+REFRESH = 60.0
+RETRY = 10.0
+
+
+def describer() -> Describe:
+    mounts = storage.Mounts.parse("")
+
+    def describe(xml: str, fetch: Callable[[str], str]) -> Description:
+        return domainxml.describe(
+            xml, namespace=TAG_NAMESPACE, element="tag", mounts=mounts, metadata=lambda: fetch(TAG_NAMESPACE)
+        )
+
+    return describe
+
+
+class Bench:
+    """An inventory with its thread, on a clock that the test moves."""
+
+    def __init__(self, hypervisor: FakeHypervisor, **options: object) -> None:
+        self.hypervisor = hypervisor
+        self.clock = Clock(hypervisor.stage)
+        self.budget = Budget(4, lambda: hypervisor.daemon)
+        self.links: list[Link] = []
+        self.describer: Callable[[], Describe] = describer
+        self.inventory = Inventory(
+            hypervisor,
+            self.budget,
+            lambda: self.describer(),
+            **{
+                "retry": RETRY,
+                "refresh": REFRESH,
+                "on_link": self.links.append,
+                "clock": self.clock,
+                **options,
+            },
+        )
+
+    def start(self) -> None:
+        self.inventory.start()
+
+    def attempt(self) -> bool:
+        """Have one attempt made and wait until it is over."""
+        self.clock.now += 0.001
+        return self.inventory.refresh(max_age=0.0, timeout=BOUND) or self.inventory.listed
+
+    def await_attempts(self, count: int) -> None:
+        changed = self.inventory._changed
+        with changed:
+            assert changed.wait_for(lambda: self.inventory._attempts >= count, BOUND)
+
+    def wake(self) -> None:
+        """Have the thread look at the clock."""
+        self.inventory.tell(None)
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(domain.name for domain in self.inventory.domains()[1])
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {domain.name: domain.description.tag for domain in self.inventory.domains()[1]}
+
+
+@pytest.fixture
+def hypervisor() -> FakeHypervisor:
+    hypervisor = FakeHypervisor()
+    hypervisor.add("db", tag="blue", disks=("vda", "vdb"))
+    hypervisor.add("web")
+    return hypervisor
+
+
+@pytest.fixture
+def bench(hypervisor) -> Iterator[Bench]:
+    bench = Bench(hypervisor)
+    yield bench
+    bench.inventory.stop()
+    bench.hypervisor.cut()
+
+
+@pytest.fixture
+def listed(bench) -> Bench:
+    """A bench on which the first list has been read."""
+    bench.start()
+    assert bench.attempt()
+    bench.hypervisor.calls.clear()
+    return bench
+
+
+def test_the_first_list_comes_with_descriptions(listed):
+    assert listed.names == ["db", "web"]
+    assert listed.tags == {"db": "blue", "web": ""}
+    database = next(domain for domain in listed.inventory.domains()[1] if domain.name == "db")
+    assert [disk.target for disk in database.description.disks] == ["vda", "vdb"]
+    assert listed.inventory.libvirt_version == "9.0.0"
+    assert listed.inventory.link.up
+
+
+def test_before_it_there_is_nothing(bench):
+    assert not bench.inventory.listed
+    assert bench.inventory.link is None
+    assert bench.inventory.domains() == (0, [])
+    assert bench.inventory.hung_for() == 0.0
+
+
+def test_what_is_known_is_not_read_again(listed):
+    version = listed.inventory.version
+    for _ in range(5):
+        listed.clock.now += 10
+        assert listed.attempt()
+    assert listed.hypervisor.calls == [("active", "", "")] * 5
+    assert listed.inventory.version == version
+
+
+def test_a_young_list_is_not_asked_for_again(listed):
+    assert listed.inventory.refresh(max_age=1.0, timeout=BOUND)
+    assert listed.hypervisor.calls == []
+
+
+def test_a_new_domain_costs_one_description(listed):
+    version = listed.inventory.version
+    listed.hypervisor.add("new")
+    listed.attempt()
+    assert listed.names == ["db", "new", "web"]
+    assert listed.hypervisor.count("xml") == listed.hypervisor.count("xml", "new") == 1
+    assert listed.inventory.version != version
+
+
+def test_a_domain_that_is_gone_is_dropped(listed):
+    version = listed.inventory.version
+    listed.hypervisor.remove("db")
+    listed.attempt()
+    assert listed.names == ["web"]
+    assert listed.inventory.version != version
+    assert listed.hypervisor.count("xml") == 0
+
+
+def test_a_domain_started_anew_is_described_anew(listed):
+    listed.hypervisor.domains["web"].tag = "green"
+    listed.hypervisor.restart("web")
+    listed.attempt()
+    assert listed.tags["web"] == "green"
+    assert listed.hypervisor.count("xml") == 1
+
+
+def test_a_renamed_domain_is_described_anew(listed):
+    domain = listed.hypervisor.domains.pop("web")
+    domain.name = "www"
+    listed.hypervisor.domains["www"] = domain
+    listed.attempt()
+    assert listed.names == ["db", "www"]
+    assert listed.hypervisor.count("xml") == 1
+
+
+def test_a_description_is_read_again_when_it_is_old(listed):
+    listed.clock.now += REFRESH
+    listed.attempt()
+    assert listed.hypervisor.count("xml") == 2
+
+
+def test_reading_the_same_again_changes_nothing(listed):
+    version = listed.inventory.version
+    listed.clock.now += REFRESH
+    listed.attempt()
+    assert listed.inventory.version == version
+
+
+def test_descriptions_never_get_old_where_that_is_asked_for(hypervisor):
+    bench = Bench(hypervisor, refresh=0.0)
+    bench.start()
+    bench.attempt()
+    bench.clock.now += 1e6
+    bench.attempt()
+    assert hypervisor.count("xml") == 2
+    bench.inventory.stop()
+
+
+def test_an_event_has_the_domain_described_anew_at_once(listed):
+    listed.hypervisor.domains["web"].tag = "green"
+    listed.clock.now += 1.0
+    attempts = listed.inventory._attempts
+    listed.hypervisor.tell("changed", listed.hypervisor.domains["web"].uuid)
+    listed.await_attempts(attempts + 1)
+    assert listed.tags["web"] == "green"
+    assert listed.hypervisor.count("xml") == listed.hypervisor.count("xml", "web") == 1
+
+
+def test_events_that_come_together_cost_one_list(listed):
+    entered, proceed = threading.Event(), threading.Event()
+
+    def hold(call: str, name: str, device: str) -> None:
+        entered.set()
+        assert proceed.wait(BOUND)
+
+    listed.hypervisor.on_call = hold
+    attempts = listed.inventory._attempts
+    listed.clock.now += 1.0
+    listed.hypervisor.tell("changed", listed.hypervisor.domains["web"].uuid)
+    assert entered.wait(BOUND)
+    for _ in range(100):
+        listed.hypervisor.tell("lifecycle", listed.hypervisor.domains["db"].uuid)
+    proceed.set()
+    listed.await_attempts(attempts + 1)
+    listed.attempt()
+    assert listed.hypervisor.count("active") == 2
+    assert listed.hypervisor.count("xml", "db") == 1
+
+
+def test_a_domain_that_goes_between_list_and_description_is_no_trouble(bench, caplog):
+    def vanish(call: str, name: str, device: str) -> None:
+        if (call, name) == ("xml", "web"):
+            bench.hypervisor.remove("web")
+
+    bench.hypervisor.on_call = vanish
+    bench.start()
+    bench.attempt()
+    assert bench.names == ["db"]
+    assert bench.inventory.listed
+    assert caplog.records == []
+
+
+def test_what_cannot_be_described_is_there_all_the_same_said_once_and_tried_again(bench, caplog):
+    bench.hypervisor.domains["web"].failures["xml"] = CallFailed("internal error", 1)
+    bench.start()
+    for _ in range(3):
+        bench.attempt()
+    assert bench.names == ["db", "web"]
+    assert bench.hypervisor.count("xml", "web") == 3
+    assert [record.getMessage() for record in caplog.records] == [
+        "domain web: its description could not be read: internal error"
+    ]
+    del bench.hypervisor.domains["web"].failures["xml"]
+    bench.hypervisor.domains["web"].tag = "green"
+    bench.attempt()
+    assert bench.tags["web"] == "green"
+
+
+def test_a_description_that_fails_later_leaves_the_former_one(listed):
+    listed.hypervisor.domains["db"].failures["xml"] = CallFailed("internal error", 1)
+    listed.clock.now += REFRESH
+    listed.attempt()
+    assert listed.tags["db"] == "blue"
+
+
+def test_metadata_that_cannot_be_parsed_is_said_once_and_costs_a_call_for_the_tag(bench, caplog):
+    broken = bench.hypervisor.domains["db"]
+    broken.broken_metadata = "<p:undeclared>&nonsense;</p:undeclared>"
+    broken.failures["metadata"] = CallFailed("no", 1)
+    bench.start()
+    for _ in range(3):
+        bench.attempt()
+        bench.clock.now += REFRESH
+    assert len(caplog.records) == 1
+    assert "domain db: metadata cannot be parsed" in caplog.records[0].getMessage()
+    del broken.failures["metadata"]
+    bench.attempt()
+    assert bench.tags["db"] == "blue"
+
+
+class TestHanging:
+    """While the list hangs the last one stands, and nobody waits for it."""
+
+    def test_the_last_good_list_stands(self, listed):
+        with listed.hypervisor.stuck("db", lock=True):
+            listed.clock.now += 1.0
+            listed.wake()
+            listed.hypervisor.stage.await_blocked(1)
+            assert listed.names == ["db", "web"]
+
+    def test_who_asks_waits_only_while_it_may_still_come(self, listed):
+        with listed.hypervisor.stuck("db", lock=True):
+            listed.clock.now += 1.0
+            listed.wake()
+            listed.hypervisor.stage.await_blocked(1)
+            listed.clock.now += HUNG_AFTER + 0.1
+            # With this timeout a test that did wait would fail.
+            assert not listed.inventory.refresh(max_age=0.0, timeout=BOUND * 100)
+            assert listed.inventory.hung_for() == pytest.approx(HUNG_AFTER + 0.1)
+
+    def test_it_costs_one_thread_one_call_and_one_slot(self, listed):
+        with listed.hypervisor.stuck("db", lock=True):
+            listed.wake()
+            listed.hypervisor.stage.await_blocked(1)
+            listed.clock.now += 5.0
+            for _ in range(10):
+                listed.inventory.refresh(max_age=0.0, timeout=0.0)
+            assert listed.hypervisor.count("active") == 1
+            assert listed.budget.used == 1
+        listed.await_attempts(2)
+        assert listed.budget.used == 0
+
+    def test_it_goes_on_by_itself(self, listed):
+        with listed.hypervisor.stuck("db", lock=True):
+            listed.wake()
+            listed.hypervisor.stage.await_blocked(1)
+            listed.hypervisor.add("new")
+        assert listed.attempt()
+        assert listed.names == ["db", "new", "web"]
+
+    def test_libvirtd_seems_silent_until_anything_is_answered(self, listed):
+        with listed.hypervisor.stuck("db", lock=True):
+            listed.wake()
+            listed.hypervisor.stage.await_blocked(1)
+            assert not listed.inventory.silent
+            listed.clock.now += HUNG_AFTER + 0.1
+            assert listed.inventory.silent
+            listed.budget._answered_at = listed.clock()
+            assert not listed.inventory.silent
+
+    def test_without_a_slot_there_is_no_list_and_who_asks_is_not_kept(self, listed, monkeypatch):
+        monkeypatch.setattr("virt2.inventory.HUNG_AFTER", 0.0)
+        listed.budget.resize(0)
+        listed.clock.now += 1.0
+        assert not listed.inventory.refresh(max_age=0.0, timeout=BOUND)
+        assert listed.hypervisor.calls == []
+
+
+class TestDown:
+    """libvirt away: one line, retries further and further apart, and back by itself."""
+
+    @pytest.fixture
+    def down(self, hypervisor) -> Iterator[Bench]:
+        hypervisor.down = "no such socket"
+        bench = Bench(hypervisor)
+        bench.start()
+        bench.await_attempts(1)
+        hypervisor.calls.clear()
+        yield bench
+        bench.inventory.stop()
+
+    def test_it_is_said_once(self, down, caplog):
+        for count in range(2, 6):
+            down.clock.now += RETRY
+            down.wake()
+            down.await_attempts(count)
+        assert not down.inventory.link.up
+        assert down.inventory.link.reason == "no such socket"
+        assert [link.up for link in down.links] == [False]
+
+    def test_attempts_are_ever_further_apart_up_to_the_longest(self, down):
+        pauses = []
+        for count in range(2, 8):
+            began = down.clock()
+            while down.inventory._attempts < count:
+                if down.clock() >= down.inventory._next_attempt:
+                    down.wake()
+                    down.await_attempts(count)
+                else:
+                    down.clock.now += 0.5
+            pauses.append(down.clock() - began)
+        assert pauses == [1.0, 2.0, 4.0, 8.0, RETRY, RETRY]
+
+    def test_before_the_next_is_due_nothing_is_tried_and_nobody_waits(self, down):
+        for _ in range(20):
+            down.wake()
+            assert not down.inventory.refresh(max_age=0.0, timeout=BOUND * 100)
+        assert down.hypervisor.calls == []
+
+    def test_it_is_back_by_itself(self, down, caplog):
+        caplog.set_level("INFO")
+        down.hypervisor.boot()
+        down.clock.now += 1.0
+        down.wake()
+        down.await_attempts(2)
+        assert down.names == ["db", "web"]
+        assert [link.up for link in down.links] == [False, True]
+        assert "libvirt is back after 1 s" in [record.getMessage() for record in caplog.records]
+
+    def test_the_pauses_begin_anew_after_that(self, down):
+        down.hypervisor.boot()
+        down.clock.now += 1.0
+        down.wake()
+        down.await_attempts(2)
+        down.hypervisor.crash()
+        down.clock.now += 0.5
+        down.inventory.refresh(max_age=0.0, timeout=BOUND)
+        assert down.inventory._next_attempt - down.clock() == 1.0
+
+
+def test_a_lost_connection_is_replaced_at_once(listed):
+    listed.hypervisor.cut()
+    listed.hypervisor.add("new")
+    assert listed.attempt()
+    assert listed.names == ["db", "new", "web"]
+    assert listed.links == []
+    assert all(connection.closed for connection in listed.hypervisor.connections[:-1])
+
+
+def test_what_was_to_be_read_again_is_not_forgotten_when_the_connection_is_lost(listed):
+    lost = []
+
+    def lose(call: str, name: str, device: str) -> None:
+        if call == "xml" and not lost:
+            lost.append(name)
+            listed.hypervisor.cut()
+
+    listed.hypervisor.on_call = lose
+    for name in ("db", "web"):
+        listed.hypervisor.domains[name].tag = "green"
+        listed.inventory._stale.add(listed.hypervisor.domains[name].uuid)
+    assert listed.attempt()
+    assert lost
+    assert listed.tags == {"db": "green", "web": "green"}
+
+
+def test_an_unexpected_failure_is_said_once_and_ends_nothing(listed, caplog):
+    def explode() -> Describe:
+        raise ZeroDivisionError
+
+    listed.describer = explode
+    listed.hypervisor.add("new")
+    for _ in range(3):
+        listed.attempt()
+    assert len(caplog.records) == 1
+    assert caplog.records[0].exc_info is not None
+    listed.describer = describer
+    listed.attempt()
+    assert listed.names == ["db", "new", "web"]
+
+
+def test_charges_of_domains_that_are_gone_are_dropped(listed):
+    pool = Pool("0", listed.budget, listed.hypervisor.connect)
+    for name in ("db", "web"):
+        uuid = listed.hypervisor.domains[name].uuid
+        pool.monitor_held += 1
+        charge = Charge(pool, "blockStats", 0.0, listed.hypervisor.daemon, 0.0)
+        listed.budget.charges[uuid, MONITOR] = charge
+    uuid = listed.hypervisor.remove("db").uuid
+    listed.attempt()
+    assert listed.budget.charged(uuid) is None
+    assert listed.budget.used == 1
+
+
+def test_a_domain_found_without_a_list_is_taken_in(bench):
+    connection = bench.hypervisor.connect()
+    line = connection.find("db")
+    assert not bench.inventory.knows(line.uuid)
+    bench.inventory.adopt(connection, line)
+    assert bench.inventory.knows(line.uuid)
+    assert bench.tags == {"db": "blue"}
+    assert not bench.inventory.listed
+
+
+@pytest.mark.parametrize("failure", [DomainGone("gone"), Disconnected("reset")])
+def test_a_failing_describer_of_one_domain_is_no_unexpected_failure(bench, caplog, failure):
+    bench.hypervisor.domains["web"].failures["xml"] = failure
+    bench.start()
+    bench.await_attempts(1)
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+def test_its_state_can_be_read_off(bench):
+    assert repr(bench.inventory) == "<Inventory never connected domains=0 version=0>"
+    bench.start()
+    bench.attempt()
+    assert repr(bench.inventory).startswith("<Inventory up domains=2 ")
