@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -27,6 +29,8 @@ GUESTS = [
     Guest("db-2", tag="db", disks=3),
     Guest("build", tag="batch", disks=1, nics=1),
 ]
+FOLDER = "virt2-run-"
+"""Followed by our pid: a run that was killed leaves its folder to the next one."""
 PLAIN_WIDTH = 132
 """Characters, where the output is not a terminal."""
 
@@ -42,7 +46,8 @@ def main() -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=PLAIN_WIDTH)
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="virt2-run-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{FOLDER}{os.getpid()}-")))
+        sweep(folder.parent)
         place = Host()
         if arguments.lab or not has_domains():
             console.print(f"Starting a private libvirtd with {len(GUESTS)} guests.")
@@ -55,6 +60,13 @@ def main() -> None:
         collectd = Collectd(place, folder / "collectd", drop_ins, arguments.interval, record=True)
         stack.enter_context(collectd)
         show(collectd, console, arguments, ended)
+
+
+def sweep(parent: Path) -> None:
+    """Remove the folders of runs that are over."""
+    for folder in parent.glob(f"{FOLDER}*-*"):
+        if not Path("/proc", folder.name[len(FOLDER) :].partition("-")[0]).exists():
+            shutil.rmtree(folder)
 
 
 def parse() -> argparse.Namespace:
