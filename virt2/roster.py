@@ -16,8 +16,9 @@ from virt2.partition import MOST_AUTOMATIC, Explicit, Partition, automatic_count
 
 APART = 0.25
 """Part of an interval that lies at least between the reads of one domain by two readers."""
-LATE = 1.25
-"""Intervals after a domain's last read from which its next one would be a gap; clear of 1 and of the promised 1.5."""
+LATE = 1.4
+"""Intervals after a domain's last read from which its next one would be a gap; clear of the promised 1.5, and of 1 and
+APART by as much of an interval as a read may take: else a domain would stay with its former reader."""
 
 
 class _Turn:
@@ -105,12 +106,13 @@ class Roster:
         self, before: _Turn, groups: Mapping[str, Sequence[Domain]], known: Collection[str]
     ) -> list[Domain]:
         """Domains of a reader's last turn that went to a reader which comes to them only after its next-but-one."""
+        wanted = before.uuids - set(known)
         late = [
-            name
+            (name, wanted - turn.uuids)
             for name, turn in self._turns.items()
             if turn.began + self._interval > before.began + LATE * self._interval
         ]
-        return [domain for name in late for domain in groups[name] if domain.uuid in before.uuids - set(known)]
+        return [domain for name, uuids in late for domain in groups[name] if domain.uuid in uuids]
 
     def end(self, reader: str) -> None:
         """The reader has dispatched what it read."""
