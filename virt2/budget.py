@@ -29,6 +29,7 @@ class Job:
         kind: `SERVER` or `MONITOR`.
         work: called with the worker's connection and this job; says `doing` before each call.
         answered: when the domain last answered a job of this kind (the pool's clock), None if it never did.
+        storage: the storage domains a class C call touches: no other such call is made for any of them meanwhile.
         probe: it is made to find out whether a charged call is over; it may exceed the budget by one.
     """
 
@@ -41,6 +42,7 @@ class Job:
         "probe",
         "round",
         "since",
+        "storage",
         "uuid",
         "what",
         "work",
@@ -53,12 +55,14 @@ class Job:
         work: Callable[[Any, Job], None],
         answered: float | None = None,
         probe: bool = False,
+        storage: frozenset[str] = frozenset(),
     ) -> None:
         self.uuid = uuid
         self.kind = kind
         self.work = work
         self.answered = answered
         self.probe = probe
+        self.storage = storage
         self.what = ""
         self.since = 0.0
         self.not_before = 0.0
@@ -94,12 +98,13 @@ class Holder(Protocol):
 class Charge:
     """A call that was cut off while libvirtd may still be working on it."""
 
-    __slots__ = ("began", "daemon", "pool", "since", "what")
+    __slots__ = ("began", "daemon", "pool", "since", "storage", "what")
 
-    def __init__(self, pool: Holder, what: str, since: float, daemon: object, began: float) -> None:
+    def __init__(self, pool: Holder, job: Job, daemon: object, began: float) -> None:
         self.pool = pool
-        self.what = what
-        self.since = since
+        self.what = job.what
+        self.since = job.since
+        self.storage = job.storage
         self.daemon = daemon
         self.began = began
         """When the read began in which the call was made."""
@@ -172,6 +177,17 @@ class Budget:
     def running(self, uuid: str, kind: str) -> Job | None:
         """The job of that kind that is in a call for the domain now."""
         return self.in_flight.get((uuid, kind))
+
+    def touched(self, storage: frozenset[str]) -> bool:
+        """Whether a class C call is out for any of these storage domains, or was cut off there."""
+        return any(not storage.isdisjoint(call.storage) for call in self._calls())
+
+    def stuck_storage(self, since: float) -> frozenset[str]:
+        """The storage domains that a class C call has been out for since then or longer."""
+        return frozenset().union(*(call.storage for call in self._calls() if call.since <= since))
+
+    def _calls(self) -> tuple[Job | Charge, ...]:
+        return (*tuple(self.in_flight.values()), *tuple(self.charges.values()))
 
     def out_of_workers(self, overdue: float) -> bool:
         """Whether libvirtd has no normal worker for us.

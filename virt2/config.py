@@ -47,6 +47,7 @@ def parse(blocks: Iterable[object]) -> tuple[Settings, tuple[Problem, ...]]:
     """
     reading = _Reading()
     for block in blocks:
+        reading.begin()
         for node in _children(block):
             reading.take(node)
     settings = reading.settings()
@@ -67,9 +68,20 @@ class _Reading:
 
     def __init__(self) -> None:
         self._taken: dict[str, list[tuple[Any, parsers.Written]]] = {}  # by field
+        self._added: dict[str, list[tuple[Any, ...]]] = {}  # by field; one of each block
+        self._in_block: dict[str, tuple[Any, ...]] = {}  # the same of the block that is being read
         self._tags: dict[str, dict[Match, None]] = {}  # by the name of the instance; both in the order seen
         self._problems: dict[str, Problem] = {}  # by text: the same line in two files is one mistake
         self._unknown: set[str] = set()
+
+    def begin(self) -> None:
+        """Begin a module block."""
+        self._end()
+
+    def _end(self) -> None:
+        for field, value in self._in_block.items():
+            self._added.setdefault(field, []).append(value)
+        self._in_block = {}
 
     def take(self, node: object) -> None:
         """Read one option of a module block."""
@@ -79,6 +91,8 @@ class _Reading:
         with self._reporting():
             if option.parser is None:
                 self._take_instance(node)
+            elif option.adds:
+                self._in_block[option.field] = _read(option, node)
             else:
                 value = _read(option, node)
                 self._taken.setdefault(option.field, []).append((value, _written(node)))
@@ -96,7 +110,10 @@ class _Reading:
         """Give what is in force, now that all has been read."""
         for option in OPTIONS:
             self._report_conflict(option.key, self._taken.get(option.field, ()))
+        self._end()
         chosen = {field: taken[-1][0] for field, taken in self._taken.items()}
+        for field, values in self._added.items():
+            chosen[field] = tuple(dict.fromkeys(word for value in values for word in value))
         automatic = chosen.get("instances", 1) or MOST_AUTOMATIC
         explicit = []
         for name, tags in self._tags.items():

@@ -93,6 +93,17 @@ class DiskStats(NamedTuple):
     errors: int
 
 
+class DiskSizes(NamedTuple):
+    """What virDomainGetBlockInfo says, in bytes."""
+
+    capacity: int
+    """As the guest sees it."""
+    allocation: int
+    """What the image takes on the storage."""
+    physical: int
+    """The image's own size: a file's last byte, a device's end."""
+
+
 class Control(NamedTuple):
     """What virDomainGetControlInfo says: who is inside the domain's monitor."""
 
@@ -318,6 +329,16 @@ class Connection:
         """Counters of one disk. Class B: blocks as long as the QEMU monitor does not answer."""
         with self._translated:
             return DiskStats._make(self._domain(uuid).blockStats(target))
+
+    def disk_sizes(self, uuid: str, target: str) -> DiskSizes:
+        """Sizes of one disk. Class C: touches the storage, and freezes the guest until it answers."""
+        with self._translated:
+            return DiskSizes._make(self._domain(uuid).blockInfo(target))
+
+    def disk_errors(self, uuid: str) -> dict[str, int]:
+        """Failing disks by target, with libvirt's virDomainDiskErrorCode. Class C."""
+        with self._translated:
+            return dict(self._domain(uuid).diskErrors())
 
     def _domain(self, uuid: str) -> Any:
         domain = self._domains.get(uuid)

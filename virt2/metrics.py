@@ -5,7 +5,7 @@ Types and type instances are those of collectd's C plugin; a value libvirt does 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 KIB = 1024
@@ -48,11 +48,33 @@ def from_nic(stats: Any, device: str) -> Iterable[Metric]:
     )
 
 
+def from_sizes(sizes: Mapping[str, int], device: str) -> Iterable[Metric]:
+    """Sizes of a disk in bytes, by type: those that were asked for."""
+    return [Metric(kind, device, (size,)) for kind, size in sizes.items()]
+
+
+def from_errors(code: int, device: str) -> Iterable[Metric]:
+    """State of a disk: 0 well, 1 failing, 2 no space left on its storage (virDomainDiskErrorCode)."""
+    return (Metric("disk_error", device, (code,)),)
+
+
 INFO = "info"
 DISK = "blockStats"
 NIC = "interfaceStats"
+SIZES = "blockInfo"
+SIZE_TYPES = ("disk_allocation", "disk_capacity", "disk_physical")
+"""Selectors, and types, of what blockInfo tells."""
+DISK_ERRORS = "disk_err"
+"""Selector of disk errors."""
+ERRORS = "diskErrors"
 
-MAPPING: dict[str, Callable[[Any, str], Iterable[Metric]]] = {INFO: from_info, DISK: from_disk, NIC: from_nic}
+MAPPING: dict[str, Callable[[Any, str], Iterable[Metric]]] = {
+    INFO: from_info,
+    DISK: from_disk,
+    NIC: from_nic,
+    SIZES: from_sizes,
+    ERRORS: from_errors,
+}
 """Which call's reply becomes what."""
 
 

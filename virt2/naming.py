@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
+import threading
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -48,29 +49,21 @@ class Names:
         self._hostname = hostname
         self._identities: dict[str, tuple[str, Identity]] = {}
         self._owners: dict[Identity, str] = {}
+        self._lock = threading.Lock()
 
     def of(self, domain: Domain) -> Identity:
         """The domain's identity: the same as long as it is active."""
         known = self._identities.get(domain.uuid)
         if known is not None and known[0] == domain.name:
             return known[1]
-        if known is not None:
-            del self._owners[known[1]]
-        identity = self._make(domain)
-        self._identities[domain.uuid] = (domain.name, identity)
-        self._owners[identity] = domain.uuid
-        return identity
-
-    def retain(self, uuids: Iterable[str]) -> None:
-        """Forget every other domain; its identity is free again."""
-        for uuid in self._identities.keys() - set(uuids):
-            del self._owners[self._identities.pop(uuid)[1]]
-
-    def _make(self, domain: Domain) -> Identity:
         wanted = Identity(self._join(self._host, domain), self._join(self._instance, domain))
-        identity = Identity(presentable(wanted.host), presentable(wanted.plugin_instance))
-        if identity in self._owners:
-            identity = self._apart(identity, domain.uuid)
+        with self._lock:
+            # Readers ask at the same time: two domains must not find the same identity free.
+            if known is not None:
+                self._owners.pop(known[1], None)
+            identity = self._free(wanted, domain.uuid)
+            self._identities[domain.uuid] = (domain.name, identity)
+            self._owners[identity] = domain.uuid
         if identity != wanted:
             log.warning(
                 "domain %s: reported as host %s, plugin instance %s: the name it asks for is too long, taken, or holds"
@@ -80,6 +73,17 @@ class Names:
                 identity.plugin_instance or "(none)",
             )
         return identity
+
+    def retain(self, uuids: Iterable[str]) -> None:
+        """Forget every other domain; its identity is free again."""
+        with self._lock:
+            for uuid in self._identities.keys() - set(uuids):
+                del self._owners[self._identities.pop(uuid)[1]]
+
+    def _free(self, wanted: Identity, uuid: str) -> Identity:
+        """Make an identity fit, and mark it where another domain has it."""
+        identity = Identity(presentable(wanted.host), presentable(wanted.plugin_instance))
+        return self._apart(identity, uuid) if identity in self._owners else identity
 
     def _apart(self, taken: Identity, uuid: str) -> Identity:
         """Mark an identity that another domain has; by the UUID's first digits, unless these are taken as well."""

@@ -152,7 +152,7 @@ def text(accepted: str, suits: Callable[[str], object], if_empty: str = "") -> P
 def words(
     allowed: Sequence[str], fewest: int, most: int, last: str | None = None, remark: str = ""
 ) -> Parser[tuple[str, ...]]:
-    """Build the parser of a few words out of ``allowed``, quoted together or each on its own.
+    """Build the parser of a few words out of ``allowed``, quoted together or each on its own, commas or not.
 
     Args:
         fewest, most: how many.
@@ -167,7 +167,7 @@ def words(
         for value in values:
             if not isinstance(value, str):
                 raise BadSetting(key, values, accepted)
-            found += value.lower().split()
+            found += value.lower().replace(",", " ").split()
         if last in found:
             found = found[: found.index(last)]
         if not fewest <= len(found) <= most or not set(found) <= set(allowed):

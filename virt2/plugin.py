@@ -28,6 +28,7 @@ from virt2.inventory import Describe, Inventory, Link
 from virt2.log import Handler, printable
 from virt2.metrics import Metric, gauge
 from virt2.naming import Identity, Names
+from virt2.outbox import Outbox
 from virt2.partition import Explicit
 from virt2.pool import STALLED_AFTER, Pool
 from virt2.reader import Reader
@@ -35,6 +36,7 @@ from virt2.roster import Roster
 from virt2.sampling import Sampler
 from virt2.scout import Scout
 from virt2.settings import Settings
+from virt2.storagereader import StorageReader
 from virt2.stuck import Ward
 from virt2.version import VERSION
 
@@ -91,6 +93,7 @@ class Plugin:
         self._hypervisor.start_events()
         self._inventory.start()
         self._limits.poke()
+        self._build_storage()
         self._register_readers()
 
     def read(self, name: str) -> None:
@@ -102,16 +105,21 @@ class Plugin:
             self._adjust()
             self._sink.send_notifications()
         except Exception as error:
-            if repr(error) not in self._failures:
-                self._failures.add(repr(error))
-                log.exception("unexpected failure of reader %s, said once", name)
+            self._say_once(name, error)
+
+    def read_storage(self) -> None:
+        """Let the storage reader read."""
+        try:
+            self._storage.read()
+        except Exception as error:
+            self._say_once("storage", error)
 
     def shutdown(self) -> None:
         """Let the threads go that can; those inside libvirt end with the process."""
         if self._readers:
             self._inventory.stop()
             self._limits.stop()
-            for pool in (*self._pools.values(), self._scouts):
+            for pool in (*self._pools.values(), self._scouts, self._storage_pool):
                 pool.stop()
 
     def _build(self, settings: Settings) -> None:
@@ -148,8 +156,37 @@ class Plugin:
             on_change=self._retain,
         )
         self._sink = Sink(self._collectd, settings.plugin_name, self._interval)
+        self._sampler = functools.partial(
+            Sampler,
+            processes=self._processes,
+            pre_scan=settings.pre_scan,
+            out_of_workers=self._out_of_workers,
+            extra=settings.extra_stats,
+            stuck_after=settings.stuck_after,
+        )
         self._alarms = Alarms(settings.stuck_after, self._sink.notify)
         self._conditions = Conditions()
+
+    def _say_once(self, reader: str, error: Exception) -> None:
+        if repr(error) not in self._failures:
+            self._failures.add(repr(error))
+            log.exception("unexpected failure of reader %s, said once", reader)
+
+    def _build_storage(self) -> None:
+        """What touches the storage, apart from everything else."""
+        interval = self._settings.storage_interval
+        self._storage_pool = Pool("storage", self._budget, self._hypervisor.connect, silent=self._silent)
+        self._storage = StorageReader(
+            inventory=self._inventory,
+            budget=self._budget,
+            pool=self._storage_pool,
+            ward=self._ward,
+            outbox=Outbox(self._names, Sink(self._collectd, self._settings.plugin_name, interval)),
+            sampler=self._sampler,
+            timeout=self._settings.timeout_for(interval),
+        )
+        if self._settings.extra_stats:
+            self._collectd.register_read(self.read_storage, interval, name="virt2/storage")
 
     def _register_readers(self) -> None:
         """Register a read callback for every reader that has none yet."""
@@ -170,13 +207,7 @@ class Plugin:
             pool=pool,
             ward=self._ward,
             names=self._names,
-            sampler=functools.partial(
-                Sampler,
-                processes=self._processes,
-                pre_scan=self._settings.pre_scan,
-                out_of_workers=self._out_of_workers,
-                stuck_after=self._settings.stuck_after,
-            ),
+            sampler=self._sampler,
             alarms=self._alarms,
             silent=self._silent,
             sink=self._sink,
@@ -229,12 +260,20 @@ class Plugin:
             self._sink.notify(FAILURE, f"libvirt cannot be reached: {link.reason}", Identity("", "libvirtd"))
 
     def _make_plan(self, sizes: Mapping[str, int]) -> sizing.Plan:
-        return sizing.plan(self._settings.workers, self._limits.limits(), self._limits.reason, self._held, sizes)
+        return sizing.plan(
+            self._settings.workers,
+            self._limits.limits(),
+            self._limits.reason,
+            self._held,
+            sizes,
+            storage=bool(self._settings.extra_stats),
+        )
 
     def _apply(self, plan: sizing.Plan) -> None:
         self._budget.resize(plan.budget)
         for name, share in plan.shares.items():
             self._pools[name].share = share
+        self._storage_pool.share = plan.quarantine
         before = self._plan
         if not self._inventory.listed:
             return

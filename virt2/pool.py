@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 BUSY_WORKERS = 4
 """Workers of one pool that are working, not stalled: more do not make a read shorter (measured on 2 cores)."""
+OCCUPIED_PAUSE = 0.02
+"""Seconds until a job is looked at again whose domain or storage domain is in another call of ours; calls take 1 to
+3 ms."""
 STALLED_AFTER = 0.1
 """Seconds in one call after which a worker is counted out and another stands in for it. Calls take 1 to 3 ms; a
 false alarm costs one idle thread, waiting longer costs that much of every read that meets stuck domains."""
@@ -266,12 +269,12 @@ class Pool:
 
     def _next_server(self) -> Job | None:
         """Class A takes any free slot."""
-        while self._server:
-            if self._budget.used >= self._budget.size + self._server[0].probe:
+        for job in tuple(self._server):
+            if self._budget.used >= self._budget.size + job.probe:
                 self._budget.refuse()
                 return None
-            job = self._server.popleft()
-            if self._startable(job):
+            if not self._is_occupied(job):
+                self._server.remove(job)
                 return job
         return None
 
@@ -282,7 +285,7 @@ class Pool:
         those was made, or since.
         """
         budget = self._budget
-        soonest = IDLE
+        soonest = OCCUPIED_PAUSE if self._server else IDLE
         if not self._monitor:
             return None, soonest
         if budget.used >= budget.for_monitor or self.monitor_held >= self.share:
@@ -295,24 +298,29 @@ class Pool:
         for job in tuple(self._monitor):
             if job.not_before > now:
                 soonest = min(soonest, job.not_before - now)
-            elif first_stuck is None or (job.answered is not None and job.answered >= first_stuck):
+            elif first_stuck is not None and (job.answered is None or job.answered < first_stuck):
+                budget.refuse()
+            elif self._is_occupied(job):
+                soonest = min(soonest, OCCUPIED_PAUSE)
+            else:
                 self._monitor.remove(job)
-                if self._startable(job):
-                    return job, 0.0
-        budget.refuse()
+                return job, 0.0
         return None, soonest
 
-    def _startable(self, job: Job) -> bool:
-        """A domain that changed readers may still be in a call of its former pool: then this job is dropped."""
+    def _is_occupied(self, job: Job) -> bool:
+        """Whether the job has to wait for another one of ours.
+
+        A domain that changed readers may still be in a call of its former pool, and calls that touch the storage are
+        made by another pool than all others.
+        """
         if (job.uuid, job.kind) in self._budget.in_flight:
-            self._count_down(job)
-            return False
-        return True
+            return True
+        return bool(job.storage) and self._budget.touched(job.storage)
 
     def _settle(self, worker: Worker, job: Job, failure: Exception | None, again: Again | None) -> None:
         charge = None
         if isinstance(failure, Disconnected) and job.what not in ("", "connect"):
-            charge = Charge(self, job.what, job.since, worker.daemon, self._began(job))
+            charge = Charge(self, job, worker.daemon, self._began(job))
         with self._budget.lock:
             worker.job = None
             self._budget.give_back(self, job, charge)

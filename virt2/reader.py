@@ -7,10 +7,8 @@ left to its worker. A record that comes late is taken by the next read.
 from __future__ import annotations
 
 import logging
-import queue
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
 
 from virt2 import metrics
 from virt2.alarms import Alarms
@@ -18,10 +16,11 @@ from virt2.budget import MONITOR, SERVER, Budget, Job
 from virt2.domain import Domain
 from virt2.inventory import HUNG_AFTER, Inventory
 from virt2.metrics import Metric
-from virt2.naming import Identity, Names, presentable
+from virt2.naming import Identity, Names
+from virt2.outbox import Outbox, Sink
 from virt2.pool import STALLED_AFTER, Pool
 from virt2.roster import Roster
-from virt2.sampling import Outcome, Record, Sample, Sampler, Trouble
+from virt2.sampling import Outcome, Record, Sampler
 from virt2.scout import Scout
 from virt2.stuck import Health, Ward
 
@@ -31,15 +30,6 @@ FIRST_LIST = 0.6
 """Part of a read's time for which the very first read waits for a list of domains: without one it has nothing to do."""
 LIST_PATIENCE = 0.2
 """Seconds that any other read waits for a fresh list (a list takes 1 ms) before it takes the last good one."""
-
-
-class Sink(Protocol):
-    """Where metrics go: collectd."""
-
-    def dispatch(
-        self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Mapping[str, str] | None = None
-    ) -> None:
-        """Give metrics taken at `when` (wall time) to collectd."""
 
 
 class Reader:
@@ -89,15 +79,14 @@ class Reader:
         self._pool = pool
         self._ward = ward
         self._names = names
-        self._records: queue.SimpleQueue[Record] = queue.SimpleQueue()
-        self._sampler = sampler(self._records.put)
+        self._outbox = Outbox(names, sink)
+        self._sampler = sampler(self._outbox.put)
         self._alarms = alarms
         self._silent = silent
         self._sink = sink
         self._timeout = timeout
         self._clock = clock
         self._wall = wall
-        self._said: set[tuple[str, str]] = set()
 
     def __repr__(self) -> str:
         return f"<Reader {self.name} {self._pool!r}>"
@@ -155,35 +144,16 @@ class Reader:
     def _take(
         self, domains: Sequence[Domain], healths: Mapping[str, Health], began: float
     ) -> dict[tuple[str, str], Outcome]:
-        """Dispatch the samples that came in; returns how the jobs of this read ended, by domain and kind.
-
-        Records of domains that are gone, or have another reader now, are dropped.
-        """
-        identities = {domain.uuid: self._names.of(domain) for domain in domains}
+        """Dispatch the samples that came in; returns how the jobs of this read ended, by domain and kind."""
         outcomes = {}
-        for record in self._drain():
-            health = healths.get(record.uuid)
-            if health is None:
-                continue
-            if isinstance(record, Sample):
-                if record.taken > health.newest.get((record.call, record.device), 0.0):
-                    health.newest[record.call, record.device] = record.taken
-                    values = metrics.MAPPING[record.call](record.reply, presentable(record.device))
-                    self._sink.dispatch(identities[record.uuid], values, record.time)
-            elif isinstance(record, Outcome):
-                if record.kind == MONITOR and record.answered:
-                    health.answered = record.taken
-                    health.clear()
-                if record.taken >= began:
-                    outcomes[record.uuid, record.kind] = record
-            else:
-                self._say(record, domains)
+        for outcome in self._outbox.take({domain.uuid: domain for domain in domains}, healths):
+            health = healths[outcome.uuid]
+            if outcome.kind == MONITOR and outcome.answered:
+                health.answered = outcome.taken
+                health.clear()
+            if outcome.taken >= began:
+                outcomes[outcome.uuid, outcome.kind] = outcome
         return outcomes
-
-    def _drain(self) -> Iterable[Record]:
-        # Not iter(get_nowait): a worker that reports as fast as this thread takes must not keep it here.
-        for _ in range(self._records.qsize()):
-            yield self._records.get_nowait()
 
     def _judge(
         self,
@@ -245,11 +215,3 @@ class Reader:
             Metric("duration", "read", (self._clock() - began,)),
         ]
         self._sink.dispatch(Identity("", self.name), values, self._wall())
-
-    def _say(self, trouble: Trouble, domains: Sequence[Domain]) -> None:
-        """Log a call's failure once for a domain, for as long as it is this reader's."""
-        present = {domain.uuid: domain.name for domain in domains}
-        self._said = {said for said in self._said if said[0] in present}
-        if trouble not in self._said:
-            self._said.add(trouble)
-            log.warning("domain %s: %s", present[trouble.uuid], trouble.text)

@@ -6,7 +6,7 @@ A job reports by putting `Sample` and `Outcome` records; it never raises for wha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple, Protocol, Union
 
 from virt2 import metrics
@@ -86,6 +86,7 @@ class Sampler:
         processes: looked at before a monitor is used; None to do without.
         pre_scan: whether libvirt's control info is looked at before a monitor is used.
         out_of_workers: whether libvirtd answers priority calls only.
+        extra: the ExtraStats selectors that are on.
         stuck_after: seconds for which a job of somebody else is thought to end soon.
         clock, wall: monotonic seconds, and the time of day that samples carry.
     """
@@ -97,6 +98,7 @@ class Sampler:
         processes: Processes | None = None,
         pre_scan: bool = True,
         out_of_workers: Callable[[], bool] = lambda: False,
+        extra: Collection[str] = (),
         stuck_after: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -105,6 +107,7 @@ class Sampler:
         self._processes = processes
         self._pre_scan = pre_scan
         self._out_of_workers = out_of_workers
+        self._extra = extra
         self._stuck_after = stuck_after
         self._clock = clock
         self._wall = wall
@@ -137,6 +140,40 @@ class Sampler:
         # A domain known to be blocked gets one look a read, so that it does not make reads longer.
         looks = list(LOOKS if not health.blocked else ())
 
+        def ask(connection: Any, job: Job) -> None:
+            for disk in domain.description.disks:
+                self._ask(connection.disk, job, domain.uuid, metrics.DISK, disk.target, health)
+
+        return Job(domain.uuid, MONITOR, self._through_monitor(domain, health, looks, ask), answered=health.answered)
+
+    def storage_job(self, domain: Domain, health: Health) -> Job:
+        """The calls that touch the storage, once the monitor looks free."""
+
+        def ask(connection: Any, job: Job) -> None:
+            sizes = [kind for kind in self._extra if kind in metrics.SIZE_TYPES]
+            for disk in domain.description.disks:
+                if sizes and disk.storage:
+                    self._ask(
+                        lambda uuid, target: _chosen(connection.disk_sizes(uuid, target), sizes),
+                        job,
+                        domain.uuid,
+                        metrics.SIZES,
+                        disk.target,
+                        health,
+                    )
+            if metrics.DISK_ERRORS in self._extra:
+                self._ask_errors(connection, job, domain)
+
+        # Where nothing can be said of the storage, the domain is a storage domain of its own.
+        storage = frozenset(domain.description.storage or (domain.uuid,))
+        work = self._through_monitor(domain, health, [], ask)
+        return Job(domain.uuid, MONITOR, work, answered=health.answered, storage=storage)
+
+    def _through_monitor(
+        self, domain: Domain, health: Health, looks: list[float], ask: Callable[[Any, Job], None]
+    ) -> Callable[[Any, Job], None]:
+        """The work of a job that asks something of a monitor, once that looks free."""
+
         def work(connection: Any, job: Job) -> None:
             taken = self._clock()
             if self._out_of_workers():
@@ -152,7 +189,8 @@ class Sampler:
                 if obstacle is not None and looks:
                     raise Again(looks.pop(0))
                 if obstacle is None:
-                    taken = self._ask_monitor(connection, job, domain, health)
+                    taken = self._clock()
+                    ask(connection, job)
             except DomainBusy:
                 cause = f"{job.what}, by another client"
                 self._put(Outcome(domain.uuid, MONITOR, taken, False, cause, job.since))
@@ -165,7 +203,7 @@ class Sampler:
                 else:
                     self._put(obstacle._replace(taken=taken))
 
-        return Job(domain.uuid, MONITOR, work, answered=health.answered)
+        return work
 
     def _ask_server(self, connection: Any, job: Job, domain: Domain, health: Health) -> bool:
         """Interfaces, then the domain itself; False where libvirtd has no worker for the latter.
@@ -188,11 +226,13 @@ class Sampler:
         health.incoming = incoming
         return True
 
-    def _ask_monitor(self, connection: Any, job: Job, domain: Domain, health: Health) -> float:
-        taken = self._clock()
+    def _ask_errors(self, connection: Any, job: Job, domain: Domain) -> None:
+        """Ask which disks fail; those that do not are said to be well."""
+        taken, wall = job.doing(metrics.ERRORS), self._wall()
+        failing = connection.disk_errors(domain.uuid)
         for disk in domain.description.disks:
-            self._ask(connection.disk, job, domain.uuid, metrics.DISK, disk.target, health)
-        return taken
+            code = failing.get(disk.target, 0)
+            self._put(Sample(domain.uuid, metrics.ERRORS, disk.target, taken, wall, code))
 
     def _ask(
         self, call: Callable[[str, str], Any], job: Job, uuid: str, what: str, device: str, health: Health
@@ -245,3 +285,8 @@ class Sampler:
             return Outcome(domain.uuid, MONITOR, now, False, "by another client", now - control.seconds)
         # Its "how long" is always 0, although the job is really held, as while a device removal waits.
         return Outcome(domain.uuid, MONITOR, now, False, "held by another client outside the monitor")
+
+
+def _chosen(sizes: Any, kinds: Iterable[str]) -> dict[str, int]:
+    """The sizes that were asked for, by type: ``disk_capacity`` and so on."""
+    return {kind: getattr(sizes, kind[len("disk_") :]) for kind in kinds}

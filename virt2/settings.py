@@ -13,8 +13,11 @@ from typing import Any, NamedTuple
 
 from virt2 import parsers
 from virt2.matching import Match
+from virt2.metrics import DISK_ERRORS, SIZE_TYPES
 from virt2.partition import MOST_AUTOMATIC
 
+SELECTORS = (*SIZE_TYPES, DISK_ERRORS)
+"""What ExtraStats can ask for."""
 MOST_INSTANCES = 128
 MOST_WORKERS = 1000
 MOST_TIMEOUT = 1.5
@@ -42,12 +45,16 @@ class Option(NamedTuple):
     """In one line, with units, what it does and why you would change it."""
     parser: parsers.Parser[Any] | None
     """Reads its values; None for what is not a plain option but a block."""
+    adds: bool = False
+    """Whether the values of several blocks add up; within one the last one counts."""
     field: str = ""
     """Where Settings keep it."""
 
 
-def _option(key: str, default: Any, default_text: str, parser: parsers.Parser[Any] | None, meaning: str) -> Any:
-    return dataclasses.field(default=default, metadata={"option": Option(key, default_text, meaning, parser)})
+def _option(
+    key: str, default: Any, default_text: str, parser: parsers.Parser[Any] | None, meaning: str, adds: bool = False
+) -> Any:
+    return dataclasses.field(default=default, metadata={"option": Option(key, default_text, meaning, parser, adds)})
 
 
 @dataclass(frozen=True)
@@ -187,6 +194,23 @@ class Settings:
         "Seconds after which a monitor that does not answer is reported as blocked. Raise it where guests pause for "
         "longer and are well.",
     )
+    extra_stats: tuple[str, ...] = _option(
+        "ExtraStats",
+        (),
+        "",
+        parsers.selection(SELECTORS),
+        "What is reported besides: `disk_allocation`, `disk_capacity`, `disk_physical`, `disk_err`. These touch the "
+        "storage: where it hangs, each storage domain may freeze one guest. Adds up over blocks; within one the last "
+        "line counts.",
+        adds=True,
+    )
+    storage_interval: float = _option(
+        "StorageInterval",
+        60.0,
+        "60",
+        parsers.seconds,
+        "Seconds between two reads of what touches the storage. Raise it where the storage is slow.",
+    )
     admin_connection: str = _option(
         "AdminConnection",
         "",
@@ -214,7 +238,7 @@ INSTANCE_OPTIONS: tuple[Option, ...] = (
         "none",
         "The tag, or `/regex/` of tags, whose domains this reader takes; several are allowed.",
         parsers.matches,
-        "tags",
+        field="tags",
     ),
 )
 """Every option of an ``<Instance>`` block."""

@@ -14,6 +14,9 @@ UNKNOWN_BUDGET = 4
 SMALLEST_RESERVE = 2
 RESERVED_PART = 0.2
 """Workers left to others: this part of libvirtd's, and never fewer than SMALLEST_RESERVE."""
+QUARANTINED_PART = 0.25
+"""Part of the slots that calls may hold which touch the storage, at least one: as many storage domains may be dead
+until the sizes of the others stop coming."""
 GUARANTEED_ABOVE = 2
 """Budget above which one slot is set aside for class A and the last one for domains known to answer."""
 
@@ -39,13 +42,22 @@ class Plan(NamedTuple):
     """Workers left to others; 0 where libvirtd's limits are unknown."""
     shares: dict[str, int]
     """Class B calls in flight at a time, per reader."""
+    quarantine: int
+    """Class C calls in flight at a time; 0 where there are none."""
     turns: bool
     """There are more readers with domains than slots: they wait for each other."""
     reason: str
     """Why the budget is what it is, in words."""
 
 
-def plan(workers: int | None, limits: Limits | None, unknown: str, held: int, groups: Mapping[str, int]) -> Plan:
+def plan(
+    workers: int | None,
+    limits: Limits | None,
+    unknown: str,
+    held: int,
+    groups: Mapping[str, int],
+    storage: bool = False,
+) -> Plan:
     """Make a plan.
 
     Arguments:
@@ -54,6 +66,7 @@ def plan(workers: int | None, limits: Limits | None, unknown: str, held: int, gr
         unknown: why they are unknown, in words.
         held: libvirtd's workers that virt2 holds now: they are not available, but they are ours.
         groups: number of domains of each reader.
+        storage: whether there are class C calls, which have workers of their own.
     """
     reserve = 0
     if limits is None:
@@ -73,8 +86,10 @@ def plan(workers: int | None, limits: Limits | None, unknown: str, held: int, gr
                 f" and {reserve} are left to others"
             )
     slots = budget - 1 if budget > GUARANTEED_ABOVE else budget
-    shares = _shares(slots, groups)
-    return Plan(budget, reserve, shares, sum(1 for size in groups.values() if size) > slots, reason)
+    quarantine = max(1, int(slots * QUARANTINED_PART)) if storage else 0
+    slots = max(1, slots - quarantine)
+    turns = sum(1 for size in groups.values() if size) > slots
+    return Plan(budget, reserve, _shares(slots, groups), quarantine, turns, reason)
 
 
 def _shares(slots: int, groups: Mapping[str, int]) -> dict[str, int]:
