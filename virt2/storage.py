@@ -65,9 +65,9 @@ class Mounts:
         """
         names: dict[str, str] = {}
         for line in text.split("\n"):
-            mount, separator, origin = line.partition(" - ")
+            mount, _, origin = line.partition(" - ")
             fields, tail = mount.split(" "), origin.split(" ")
-            if not separator or len(fields) < 6 or len(tail) < 2:
+            if len(fields) < 6 or len(tail) < 2:
                 continue
             point, kind, source = _unescape(fields[4]), tail[0], _unescape(tail[1])
             names[point] = source if _is_remote(kind, source) else point

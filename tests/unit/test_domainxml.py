@@ -9,11 +9,14 @@ from typing import NoReturn
 from xml.sax.saxutils import escape
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from virt2 import domainxml, errors, storage
 from virt2.domain import Description, Disk, Nic
+
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""No limits in wall-clock seconds: a busy machine is no failure."""
 
 TAG = "http://ovirt.org/ovirtmap/tag/1.0"
 MOUNTS = storage.Mounts.parse("1 1 254:1 / / rw - ext4 /dev/vda1 rw\n2 1 0:9 / /srv/nfs rw - nfs4 filer:/vm rw")
@@ -117,9 +120,9 @@ def test_a_cd_does_not_place_the_domain() -> None:
 def test_elements_of_the_right_name_in_other_places_are_not_taken() -> None:
     tag = f"<tag xmlns='{TAG}'>silver</tag>"
     lookalikes = f"<devices>{DISKS}{NICS}{tag}</devices>{DISKS}<domain>{document()}</domain><metadata>{tag}</metadata>"
-    text = within(lookalikes).replace("<os>", f"<other>{tag}{lookalikes}</other><os>")
     other_device = f"<hostdev><mac address='52:54:00:00:00:02'/><target dev='vnet1'/>{DISKS}{NICS}</hostdev>"
-    text = text.replace("<devices><disk", f"<devices>{tag}{other_device}<disk")
+    text = document(f"<metadata>{lookalikes}</metadata>", f"{tag}{other_device}{DISKS}{NICS}")
+    text = text.replace("<os>", f"<other>{tag}{lookalikes}</other><os>")
     assert describe(text) == Description("", FOUND_DISKS, FOUND_NICS)
 
 
@@ -404,6 +407,7 @@ PIECES = st.sampled_from(
 )
 
 
+@calm
 @given(st.lists(PIECES, max_size=12).map("".join))
 @example("</metadata><devices><disk><target dev='evil'/></disk></devices><metadata>&foo;")
 def test_content_that_libvirt_can_print_never_changes_disks_or_nics(content: str) -> None:
@@ -413,6 +417,7 @@ def test_content_that_libvirt_can_print_never_changes_disks_or_nics(content: str
     assert describe(text, "<tag>gold</tag>") == Description("gold", FOUND_DISKS, FOUND_NICS)
 
 
+@calm
 @given(st.text(max_size=300))
 def test_any_tag_comes_back_trimmed_or_with_a_problem(tag: str) -> None:
     found = describe(tagged(escape(tag)), "")
@@ -422,6 +427,7 @@ def test_any_tag_comes_back_trimmed_or_with_a_problem(tag: str) -> None:
         assert found == Description(tag.strip(), FOUND_DISKS, FOUND_NICS)
 
 
+@calm
 @given(st.text(max_size=200) | st.lists(PIECES, max_size=12).map("".join))
 def test_any_text_gives_a_description(text: str) -> None:
     found = describe(text, text)

@@ -8,12 +8,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from virt2.domain import Description, Disk, Domain
 from virt2.partition import Explicit, Partition, automatic_count, label_of, partition
+
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""No limits in wall-clock seconds: a busy machine is no failure."""
 
 BOTH = ("tag", "storage")
 
@@ -384,6 +387,7 @@ def check_balance(result: Partition, names: Sequence[str], new: set[str], by: Se
         size[result.assignment[label]] += members[label]
 
 
+@calm
 @given(DOMAINS, EXPLICIT, AUTOMATIC, BY, PREVIOUS)
 def test_every_partition_keeps_the_rules(
     members: list[Domain], readers: list[Explicit], automatic: int, by: tuple[str, ...], previous: dict[str, str]
@@ -391,6 +395,7 @@ def test_every_partition_keeps_the_rules(
     check(partition(members, readers, automatic, by, previous), members, readers, automatic, by, previous)
 
 
+@calm
 @given(DOMAINS, EXPLICIT, AUTOMATIC, BY, PREVIOUS, st.randoms(use_true_random=False))
 def test_the_order_of_the_domains_does_not_matter(
     members: list[Domain],
@@ -409,6 +414,7 @@ def test_the_order_of_the_domains_does_not_matter(
     assert list(again.groups) == list(result.groups)
 
 
+@calm
 @given(DOMAINS, EXPLICIT, AUTOMATIC, BY, PREVIOUS)
 def test_a_second_look_changes_nothing(
     members: list[Domain], readers: list[Explicit], automatic: int, by: tuple[str, ...], previous: dict[str, str]
@@ -417,6 +423,7 @@ def test_a_second_look_changes_nothing(
     assert partition(members, readers, automatic, by, first.assignment) == first
 
 
+@calm
 @given(DOMAINS, DOMAINS, EXPLICIT, AUTOMATIC, st.integers(0, 3), BY)
 def test_a_domain_whose_label_stays_keeps_its_reader_whatever_the_others_do(
     before: list[Domain], after: list[Domain], readers: list[Explicit], count: int, more: int, by: tuple[str, ...]
@@ -432,6 +439,7 @@ def test_a_domain_whose_label_stays_keeps_its_reader_whatever_the_others_do(
             assert new[member.uuid] == old[member.uuid]
 
 
+@calm
 @given(DOMAINS, EXPLICIT, AUTOMATIC, BY, PREVIOUS)
 def test_the_arguments_are_left_alone(
     members: list[Domain], readers: list[Explicit], automatic: int, by: tuple[str, ...], previous: dict[str, str]
@@ -441,6 +449,7 @@ def test_the_arguments_are_left_alone(
     assert (members, readers, previous) == copies
 
 
+@calm
 @given(DOMAINS, EXPLICIT, BY, st.integers(-1, 9))
 def test_the_automatic_readers_are_enough_and_none_waits_for_a_label_without_need(
     members: list[Domain], readers: list[Explicit], by: tuple[str, ...], limit: int
@@ -536,7 +545,7 @@ class Host(RuleBasedStateMachine):
 
 
 TestHost = Host.TestCase
-TestHost.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestHost.settings = settings(calm, max_examples=100, stateful_step_count=30)
 
 
 def test_ten_thousand_domains_with_a_tag_each_take_no_time_worth_mentioning() -> None:

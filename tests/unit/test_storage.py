@@ -8,11 +8,14 @@ import time
 from xml.etree.ElementTree import Element, fromstring
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from virt2 import storage
 from virt2.storage import Mounts
+
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""No limits in wall-clock seconds: a busy machine is no failure."""
 
 SD = "3a6a4b5c-0d1e-4f20-8123-456789abcdef"
 OTHER = "99999999-0d1e-4f20-8123-456789abcdef"
@@ -172,10 +175,12 @@ def test_a_device_elsewhere_is_its_own_storage_domain() -> None:
     [
         ("protocol='rbd' name='vms/a.img'><host name='m2' port='6789'/><host name='m1'/>", "rbd://m1,m2/vms"),
         ("protocol='rbd' name='vms/ns/a.img'><host name='fd00::1'/>", "rbd://[fd00::1]/vms"),
+        ("protocol='rbd' name='vms/a.img'><host name='[fd00::1]'/>", "rbd://[fd00::1]/vms"),
         ("protocol='rbd' name='vms/a.img'>", "rbd:vms"),
         ("protocol='gluster' name='vol/a.img'><host name='gl1' port='24007'/>", "gl1:/vol"),
-        ("protocol='gluster' name='vol/a.img'><host transport='unix' socket='/run/gl'/>", "/run/gl:/vol"),
+        ("protocol='gluster' name='/vol/a.img'><host transport='unix' socket='/run/g:l'/>", "/run/g:l:/vol"),
         (f"protocol='iscsi' name='{IQN}/2'><host name='10.0.0.1' port='3260'/>", f"iscsi://10.0.0.1:3260/{IQN}"),
+        (f"protocol='iscsi' name='{IQN}/0'><host name='san' port='3261'/>", f"iscsi://san:3261/{IQN}"),
         (f"protocol='iscsi' name='{IQN}'><host name='san'/>", f"iscsi://san:3260/{IQN}"),
         ("protocol='nfs' name='/export/vm/a.img'><host name='filer'/>", "filer:/export/vm"),
         ("protocol='nfs' name='a.img'><host name='filer'/>", "filer:/"),
@@ -242,6 +247,11 @@ def test_a_remote_file_system_is_known_by_its_far_end(kind: str) -> None:
     assert Mounts.parse(f"1 2 0:1 / /a rw - {kind} far:/end rw").of("/a/b") == "far:/end"
 
 
+@pytest.mark.parametrize("source", ["far:/end", "//far/end", "user@fsid", "mfs#far"])
+def test_a_far_end_is_known_by_the_look_of_the_source(source: str) -> None:
+    assert Mounts.parse(f"1 2 0:1 / /a rw - fuse.any {source} rw").of("/a/b") == source
+
+
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "fuseblk", "overlay", "nfsd", "tmpfs"])
 def test_a_local_file_system_is_known_by_its_mount_point(kind: str) -> None:
     assert Mounts.parse(f"1 2 0:1 / /a rw - {kind} far:/end rw").of("/a/b") == "/a"
@@ -253,7 +263,12 @@ def test_a_mount_table_says_how_much_it_knows() -> None:
 
 def test_a_mount_table_with_nothing_usable_knows_the_root() -> None:
     assert Mounts.parse("").of("/a/b") == "/"
-    assert Mounts.parse("no mountinfo\n\n1 2 3\n1 2 0:1 / /a rw -\n").of("/a/b") == "/"
+    assert (
+        Mounts.parse("no mountinfo\n\n1 2 3\n1 2 0:1 - nfs far:/ rw\n1 2 0:1 / /a rw\n1 2 0:1 / /a rw - nfs\n").of(
+            "/a/b"
+        )
+        == "/"
+    )
 
 
 def test_a_bad_line_does_not_cost_the_others() -> None:
@@ -323,6 +338,7 @@ def test_a_hostile_path_costs_no_more_than_its_length(path: str) -> None:
 TEXT = st.text(st.sampled_from("/-:ab. ipluniscsi\x00\n\x7f\x85\ud800é\\0"), max_size=80)
 
 
+@calm
 @given(st.sampled_from(["file", "block", "dir", "network", "volume", "nvme", "vhostuser", "?"]), st.data())
 def test_whatever_the_xml_says_a_name_can_be_shown(kind: str, data: st.DataObject) -> None:
     element = Element("disk", type=kind)
@@ -338,6 +354,7 @@ def test_whatever_the_xml_says_a_name_can_be_shown(kind: str, data: st.DataObjec
     name.encode()
 
 
+@calm
 @given(st.lists(st.sampled_from(["a", "b", "c d", "e\\"]), max_size=5), st.lists(st.integers(0, 5), max_size=4))
 def test_the_mount_found_is_a_prefix_and_none_longer_is(parts: list[str], lengths: list[int]) -> None:
     points = {"/" + "/".join(parts[:length]) for length in lengths}
