@@ -84,7 +84,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self._blocked: list[tuple[Callable[[], bool], threading.Event]] = []
+        self._blocked: list[tuple[Callable[[], bool], threading.Event, str]] = []
         self._entered = threading.Condition(self.lock)
 
     @property
@@ -92,13 +92,18 @@ class Stage:
         """Calls that cannot go on."""
         return len(self._blocked)
 
+    @property
+    def blocked_workers(self) -> int:
+        """Those of them that workers of a pool have made."""
+        return sum(thread != "virt2/list" for _, _, thread in self._blocked)
+
     def hold(self, obstacle: Callable[[], bool]) -> None:
         """Stay as long as there is an obstacle."""
         released = threading.Event()
         with self.lock:
             if not obstacle():
                 return
-            self._blocked.append((obstacle, released))
+            self._blocked.append((obstacle, released, threading.current_thread().name))
             self._entered.notify_all()
         if not released.wait(BOUND):
             raise AssertionError("a blocked call was never released")
@@ -161,7 +166,7 @@ class Clock:
                 stack.enter_context(lock)
             # A worker that was notified is no waiter any more, long before its thread runs.
             waiting = sum(len(pool.wanted._waiters) for _, pool in self._pools)
-            return sum(pool.workers for _, pool in self._pools) == waiting + self._stage.blocked
+            return sum(pool.workers for _, pool in self._pools) == waiting + self._stage.blocked_workers
 
 
 class FakeDomain:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.fakes import BOUND, TAG_NAMESPACE, Clock, FakeHypervisor
 from virt2 import domainxml, storage
-from virt2.budget import MONITOR, Budget, Charge
+from virt2.budget import MONITOR, Budget, Charge, Job
 from virt2.domain import Description
 from virt2.errors import CallFailed, Disconnected, DomainGone
 from virt2.inventory import HUNG_AFTER, Describe, Inventory, Link
@@ -439,7 +439,8 @@ def test_charges_of_domains_that_are_gone_are_dropped(listed):
     for name in ("db", "web"):
         uuid = listed.hypervisor.domains[name].uuid
         pool.monitor_held += 1
-        charge = Charge(pool, "blockStats", 0.0, listed.hypervisor.daemon, 0.0)
+        job = Job(uuid, MONITOR, lambda connection, job: None)
+        charge = Charge(pool, job, listed.hypervisor.daemon, 0.0)
         listed.budget.charges[uuid, MONITOR] = charge
     uuid = listed.hypervisor.remove("db").uuid
     listed.attempt()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -65,7 +65,14 @@ class Bench:
         return wire
 
     def job(
-        self, uuid: str, kind: str = MONITOR, *, answered: float | None = None, probe: bool = False, again: float = 0.0
+        self,
+        uuid: str,
+        kind: str = MONITOR,
+        *,
+        answered: float | None = None,
+        probe: bool = False,
+        again: float = 0.0,
+        storage: Iterable[str] = (),
     ) -> Job:
         wishes = [again] if again else []
 
@@ -85,7 +92,7 @@ class Bench:
             if wishes:
                 raise Again(wishes.pop())
 
-        return Job(uuid, kind, work, answered=answered, probe=probe)
+        return Job(uuid, kind, work, answered=answered, probe=probe, storage=frozenset(storage))
 
     def jobs(self, uuids: str, kind: str = MONITOR) -> list[Job]:
         return [self.job(uuid, kind) for uuid in uuids.split()]
@@ -110,6 +117,13 @@ class Bench:
         self.stuck -= set(uuids or self.stuck)
         self.stage.review()
         self.clock.settle()
+
+    def release_and_wait(self, event: threading.Event, seconds: float) -> bool:
+        """To be a pool's ``wait``: lets stuck calls answer when its read has come to a halt."""
+        self.clock.settle(event)
+        self.stuck.clear()
+        self.stage.review()
+        return self.clock.wait(event, seconds)
 
     def cut(self) -> None:
         """Lose all connections."""
@@ -535,19 +549,9 @@ def test_two_pools_share_one_budget_and_take_turns(bench):
     first = b.pool("1")
     b.stuck = {"s"}
     b.run(first, b.jobs("s"))
-    released = []
-
-    def release_and_wait(event: threading.Event, seconds: float) -> bool:
-        b.clock.settle()
-        if not released:
-            released.append(b.calls.copy())
-            b.stuck.clear()
-            b.stage.review()
-        return b.clock.wait(event, seconds)
-
-    second = b.pool("2", wait=release_and_wait)
+    second = b.pool("2", wait=b.release_and_wait)
     assert b.run(second, b.jobs("a b")) == []
-    assert released == [["s"]]
+    assert b.calls == ["s", "a", "b"]
     assert b.most_used == 1
 
 
@@ -564,10 +568,36 @@ def test_a_domain_in_a_call_of_another_pool_is_not_asked_twice(bench):
     first, second = b.pool("1", share=4), b.pool("2", share=4)
     b.stuck = {"s"}
     b.run(first, b.jobs("s"))
-    began = b.clock()
-    assert b.run(second, b.jobs("s a")) == []
-    assert b.clock() == began
-    assert b.calls == ["s", "a"]
+    assert b.run(second, [*b.jobs("s a"), *b.jobs("a", SERVER)]) == ["s"]
+    assert sorted(b.calls) == ["a", "a", "s"]
+
+
+@pytest.mark.parametrize("kind", [SERVER, MONITOR])
+def test_it_is_asked_when_that_call_is_back(bench, kind):
+    b = bench(10)
+    first = b.pool("1", share=4)
+    b.stuck = {"s"}
+    b.run(first, b.jobs("s", kind))
+    second = b.pool("2", share=4, wait=b.release_and_wait)
+    assert b.run(second, b.jobs("s a", kind)) == []
+    assert b.calls.count("s") == 2
+
+
+def test_of_calls_that_touch_one_storage_domain_one_is_made_at_a_time(bench):
+    b = bench(10)
+    pool = b.pool(share=9)
+    b.stuck = {"s"}
+    jobs = [b.job("s", storage={"nfs"}), b.job("t", storage={"nfs", "san"}), b.job("u", storage={"san"}), b.job("v")]
+    assert b.run(pool, jobs) == ["t"]
+    assert b.budget.touched(frozenset({"nfs"}))
+    assert not b.budget.touched(frozenset({"san"}))
+    assert b.budget.stuck_storage(b.clock() - 0.5) == {"nfs"}
+    assert b.budget.stuck_storage(b.clock() - 5.0) == frozenset()
+    b.cut()
+    assert b.budget.touched(frozenset({"nfs"}))
+    b.budget.discharge("s")
+    assert not b.budget.touched(frozenset({"nfs"}))
+    assert b.run(pool, [b.job("t", storage={"nfs", "san"})]) == []
 
 
 def test_the_two_kinds_of_one_domain_may_be_in_flight_together(bench):
