@@ -476,6 +476,18 @@ class Dispatched(NamedTuple):
     meta: dict[str, object]
 
 
+class Notified(NamedTuple):
+    """One notification that the fake collectd was given."""
+
+    severity: int
+    message: str
+    type: str
+    type_instance: str
+    host: str
+    plugin: str
+    plugin_instance: str
+
+
 TYPES: dict[str, tuple[str, ...]] = {
     "disk_octets": ("derive", "derive"),
     "disk_ops": ("derive", "derive"),
@@ -492,10 +504,23 @@ TYPES: dict[str, tuple[str, ...]] = {
 """The types of collectd's types.db that virt2 uses, with the kinds of their data sources."""
 
 
+class Node:
+    """A part of collectd's configuration: an option, or a block with children."""
+
+    def __init__(self, key: str, *values: object, children: Sequence[Node] = ()) -> None:
+        self.key = key
+        self.values = values
+        self.children = tuple(children)
+
+
 class FakeCollectd:
     """collectd's Python module, as strict as the real one about what it is given."""
 
+    NOTIF_FAILURE, NOTIF_WARNING, NOTIF_OKAY = 1, 2, 4
+
     def __init__(self) -> None:
+        self.notified: list[Notified] = []
+        self.takes_notifications = True
         self.dispatched: list[Dispatched] = []
         self.logged: list[tuple[str, str]] = []
         self.configs: dict[str, Callable[..., None]] = {}
@@ -505,6 +530,7 @@ class FakeCollectd:
         self.intervals: dict[str, float] = {}
         self.types = dict(TYPES)
         self.Values = lambda **fields: Values(self, **fields)
+        self.Notification = lambda **fields: Notification(self, **fields)
 
     def register_config(self, callback: Callable[..., None], data: object = None, name: str = "") -> None:
         self._register(self.configs, callback, name)
@@ -604,6 +630,36 @@ class Values:
         if not isinstance(fields["meta"], dict):
             raise TypeError("meta must be a dict")
         self._collectd.dispatched.append(Dispatched(**{**fields, "values": values}))
+
+
+class Notification:
+    """What `collectd.Notification` makes."""
+
+    def __init__(
+        self,
+        collectd: FakeCollectd,
+        type: str = "",
+        message: str = "",
+        plugin_instance: str = "",
+        type_instance: str = "",
+        plugin: str = "",
+        host: str = "",
+        severity: int = 0,
+    ) -> None:
+        self._collectd = collectd
+        self._fields = Notified(severity, message, type, type_instance, host, plugin, plugin_instance)
+
+    def dispatch(self) -> None:
+        for key, value in self._fields._asdict().items():
+            if key != "severity":
+                _check_string(key, value)
+        assert self._fields.severity in (1, 2, 4)
+        assert len(self._fields.message.encode()) <= 255, "collectd cuts a message of more than 255 bytes"
+        if self._fields.type not in self._collectd.types:
+            raise TypeError(f"Dataset {self._fields.type} not found")
+        if not self._collectd.takes_notifications:
+            raise RuntimeError("error dispatching notification, read the logs")
+        self._collectd.notified.append(self._fields)
 
 
 def _check_string(key: str, value: object) -> None:

@@ -1,0 +1,350 @@
+"""The callbacks: what collectd sees of virt2 over a fake libvirt."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.unit.fakes import BOUND, FakeCollectd, FakeHypervisor, Node
+from virt2 import admin, procfs
+from virt2.admin import AdminUnavailable, Limits
+from virt2.errors import BadSetting
+from virt2.naming import Identity
+
+INTERVAL = 4.0
+
+
+def limits(max_workers: int) -> Limits:
+    return Limits(5, max_workers, 5, 5, 5, 0, max_clients=5000, clients=3)
+
+
+class Host:
+    """What there is on the host: a libvirt, its limits, and no process of any domain."""
+
+    def __init__(self) -> None:
+        self.hypervisor = FakeHypervisor()
+        self.limits: Limits | None = None
+        self.uris: list[str] = []
+        self.asked: list[str] = []
+
+    def connect(self, uri: str) -> FakeHypervisor:
+        self.uris.append(uri)
+        return self.hypervisor
+
+    def read_limits(self, uri: str) -> Limits:
+        self.asked.append(uri)
+        if self.limits is None:
+            raise AdminUnavailable("refused")
+        return self.limits
+
+
+@pytest.fixture
+def host(monkeypatch) -> Host:
+    host = Host()
+    monkeypatch.setattr(admin, "read_limits", host.read_limits)
+    monkeypatch.setattr(procfs, "guests", lambda: [])
+    monkeypatch.setattr(procfs, "daemon_pid", lambda: host.hypervisor.daemon)
+    return host
+
+
+@pytest.fixture
+def module(host, monkeypatch) -> Iterator[types.ModuleType]:
+    """`virt2.plugin`, imported where there is no libvirt but the fake one."""
+    door = types.ModuleType("virt2.hypervisor")
+    door.Hypervisor = host.connect  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "virt2.hypervisor", door)
+    monkeypatch.delitem(sys.modules, "virt2.plugin", raising=False)
+    logger = logging.getLogger("virt2")
+    before = logger.handlers, logger.level, logger.propagate
+    yield importlib.import_module("virt2.plugin")
+    logger.handlers, logger.level, logger.propagate = before
+    sys.modules.pop("virt2.plugin", None)
+
+
+@pytest.fixture
+def collectd() -> FakeCollectd:
+    return FakeCollectd()
+
+
+class Daemon:
+    """collectd, doing what it does with a plugin."""
+
+    def __init__(self, module: types.ModuleType, collectd: FakeCollectd) -> None:
+        self.collectd = collectd
+        self.plugin: Any = module.register(collectd)
+
+    def start(self, *options: Node) -> None:
+        """Configure and initialise."""
+        if not any(option.key == "Interval" for option in options):
+            options = (*options, Node("Interval", INTERVAL))
+        self.collectd.configs["virt2"](Node("Module", "virt2", children=options))
+        self.collectd.inits["virt2"]()
+
+    def read(self, name: str = "0") -> None:
+        self.collectd.reads[f"virt2/{name}"]()
+
+    def series(self, host: str) -> set[str]:
+        """What was dispatched for a host, by type."""
+        return {values.type for values in self.collectd.dispatched if values.host == host}
+
+    @property
+    def plan(self) -> list[str]:
+        return [text for text in self.collectd.texts("info") if "budget" in text]
+
+
+@pytest.fixture
+def daemon(module, collectd, host) -> Iterator[Daemon]:
+    daemon = Daemon(module, collectd)
+    yield daemon
+    host.hypervisor.cut()
+    collectd.shutdowns["virt2"]()
+
+
+def test_registering_starts_nothing_and_asks_nobody(daemon, collectd, host):
+    assert set(collectd.configs) == set(collectd.inits) == set(collectd.shutdowns) == {"virt2"}
+    assert collectd.reads == {}
+    assert host.uris == []
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("virt2/")] == []
+
+
+def test_configuring_starts_nothing_either(daemon, collectd, host):
+    collectd.configs["virt2"](Node("Module", "virt2", children=[Node("Workers", 3.0)]))
+    assert collectd.reads == {}
+    assert host.uris == []
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("virt2/")] == []
+
+
+def test_init_registers_the_first_reader_and_others_once_the_domains_are_known(daemon, collectd, host):
+    for tag in ("a", "b", "c"):
+        host.hypervisor.add(f"domain-{tag}", tag=tag)
+    host.limits = limits(20)
+    daemon.start()
+    assert "virt2/0" in collectd.reads
+    daemon.read()
+    assert sorted(name for name in collectd.reads if name[-1].isdigit()) == ["virt2/0", "virt2/1", "virt2/2"]
+    assert collectd.intervals["virt2/2"] == INTERVAL
+    for name in ("1", "2"):
+        daemon.read(name)
+    assert {values.host for values in collectd.dispatched} >= {"domain-a", "domain-b", "domain-c"}
+
+
+def test_explicit_readers_are_there_at_once(daemon, collectd, host):
+    daemon.start(Node("Instance", "fast", children=[Node("Tag", "ssd")]))
+    assert {"virt2/fast", "virt2/0"} <= set(collectd.reads)
+
+
+def test_every_value_has_plugin_interval_and_time(daemon, collectd, host):
+    host.hypervisor.add("web")
+    daemon.start(Node("PluginName", "virt"))
+    daemon.read()
+    domain = [values for values in collectd.dispatched if values.host == "web"]
+    assert {(values.plugin, values.interval) for values in collectd.dispatched} == {("virt", INTERVAL)}
+    assert all(values.time > 1e9 for values in domain)
+    assert {values.type for values in domain} >= {"virt_cpu_total", "memory", "disk_octets", "if_octets", "duration"}
+
+
+def test_events_are_started_before_the_first_connection(daemon, host):
+    connected = []
+
+    def connect() -> Any:
+        connected.append(host.hypervisor.events_started)
+        return FakeHypervisor.connect(host.hypervisor)
+
+    host.hypervisor.connect = connect  # type: ignore[method-assign]
+    daemon.start()
+    daemon.read()
+    assert connected
+    assert set(connected) == {1}
+
+
+def test_the_start_is_said_in_one_line_with_its_reasons(daemon, collectd, host):
+    host.hypervisor.add("web")
+    daemon.start()
+    daemon.read()
+    daemon.read()
+    (line,) = daemon.plan
+    for words in ("libvirt 9.0.0", "1 domains every 4 s", "readers: 0 (1 domains, 3 workers)", "budget 4", "unknown"):
+        assert words in line
+
+
+def test_libvirtds_limits_become_the_budget(daemon, collectd, host):
+    host.limits = limits(20)
+    host.hypervisor.add("web")
+    daemon.start()
+    assert daemon.plugin._limits.wait(BOUND)
+    daemon.read()
+    assert "budget 10 of libvirtd's workers: half of libvirtd's 20" in daemon.plan[0]
+    own = {
+        values.type_instance: values.values[0] for values in collectd.dispatched if values.plugin_instance == "libvirtd"
+    }
+    assert own["workers_max"] == 20
+
+
+def test_a_change_of_the_limits_changes_the_budget_and_is_said(daemon, host):
+    host.limits = limits(20)
+    daemon.start()
+    assert daemon.plugin._limits.wait(BOUND)
+    daemon.read()
+    host.limits = limits(8)
+    daemon.read()
+    assert daemon.plugin._limits.wait(BOUND)
+    daemon.read()
+    assert "now 4, was 10" in daemon.plan[-1]
+    assert daemon.plugin._budget.size == 4
+
+
+def test_the_configured_connections_are_the_ones_used(daemon, host):
+    daemon.start(Node("Connection", "qemu:///session"), Node("AdminConnection", "virtqemud:///session"))
+    assert daemon.plugin._limits.wait(BOUND)
+    assert host.uris == ["qemu:///session"]
+    assert host.asked[0] == "virtqemud:///session"
+
+
+def test_a_bad_value_is_one_error_and_virt2_runs(daemon, collectd):
+    daemon.start(Node("Workers", "many"))
+    (line,) = collectd.texts("error")
+    assert "Workers" in line
+    assert "many" in line
+    assert "virt2/0" in collectd.reads
+
+
+def test_an_unknown_key_is_one_warning_with_the_closest_known(daemon, collectd):
+    daemon.start(Node("Worker", 3.0))
+    (line,) = collectd.texts("warning")
+    assert "Workers" in line
+
+
+@pytest.mark.parametrize("option", [Node("Workers", "many"), Node("Worker", 3.0)])
+def test_a_strict_configuration_stops_the_daemon(daemon, collectd, option):
+    with pytest.raises(BadSetting):
+        collectd.configs["virt2"](Node("Module", "virt2", children=[Node("StrictConfig", True), option]))
+    assert any(option.key in line for line in collectd.texts("error"))
+    assert collectd.reads == {}
+
+
+def test_a_strict_configuration_stops_for_what_an_earlier_block_said(daemon, collectd):
+    collectd.configs["virt2"](Node("Module", "virt2", children=[Node("Workers", "many")]))
+    with pytest.raises(BadSetting):
+        collectd.configs["virt2"](Node("Module", "virt2", children=[Node("StrictConfig", True)]))
+
+
+def test_a_strict_configuration_without_fault_runs(daemon, collectd):
+    daemon.start(Node("StrictConfig", True), Node("Workers", 3.0))
+    assert "virt2/0" in collectd.reads
+
+
+def test_several_blocks_are_one_configuration(daemon, collectd):
+    collectd.configs["virt2"](Node("Module", "virt2", children=[Node("Instance", "a", children=[Node("Tag", "a")])]))
+    daemon.start(Node("Instance", "b", children=[Node("Tag", "b")]))
+    assert {"virt2/a", "virt2/b"} <= set(collectd.reads)
+
+
+def test_a_reader_that_fails_unexpectedly_is_said_once_and_never_raises(daemon, collectd, monkeypatch):
+    daemon.start()
+
+    def explode() -> None:
+        raise ZeroDivisionError("by hand")
+
+    monkeypatch.setattr(daemon.plugin._readers["0"], "read", explode)
+    for _ in range(3):
+        daemon.read()
+    errors = collectd.texts("error")
+    assert sum("unexpected failure of reader 0" in line for line in errors) == 1
+    assert any("ZeroDivisionError: by hand" in line for line in errors)
+
+
+def test_with_libvirt_away_a_read_returns_and_it_is_said_once(daemon, collectd, host):
+    host.hypervisor.down = "no such socket"
+    daemon.start()
+    for _ in range(3):
+        daemon.read()
+    lines = [line for line in collectd.texts("error") if "cannot be reached" in line]
+    assert len(lines) == 1
+    assert "no such socket" in lines[0]
+    assert [notified.severity for notified in collectd.notified] == [collectd.NOTIF_FAILURE]
+    assert daemon.plan == []
+
+
+def test_shutdown_before_init_is_nothing(module, collectd):
+    module.register(collectd)
+    collectd.shutdowns["virt2"]()
+
+
+def test_after_shutdown_no_thread_is_left(daemon, collectd, host):
+    host.hypervisor.add("web")
+    daemon.start()
+    daemon.read()
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("virt2/")]
+    assert threads
+    collectd.shutdowns["virt2"]()
+    for thread in threads:
+        thread.join(BOUND)
+        assert not thread.is_alive()
+    assert all(connection.closed for connection in host.hypervisor.connections)
+
+
+class TestSink:
+    """Giving metrics and notifications to collectd."""
+
+    @pytest.fixture
+    def sink(self, module, collectd) -> Any:
+        return module.Sink(collectd, "virt2", INTERVAL)
+
+    def test_a_type_collectd_does_not_know_is_said_once_and_costs_only_itself(self, module, sink, collectd):
+        module._log_to(collectd)
+        del collectd.types["duration"]
+        metrics = [module.Metric("duration", "x", (1.0,)), module.Metric("gauge", "y", (2.0,))]
+        for _ in range(3):
+            sink.dispatch(Identity("web", ""), metrics, 1.0)
+        assert [values.type_instance for values in collectd.dispatched] == ["y"] * 3
+        (line,) = collectd.texts("error")
+        assert "duration" in line
+
+    def test_identity_time_and_meta_are_handed_on(self, module, sink, collectd):
+        sink.dispatch(Identity("web", "i"), [module.Metric("gauge", "x", (1.0,))], 5.0, {"virt2_tag": "blue"})
+        (values,) = collectd.dispatched
+        assert (values.host, values.plugin_instance, values.time) == ("web", "i", 5.0)
+        assert values.meta == {"virt2_tag": "blue"}
+
+    @pytest.mark.parametrize(
+        ("severity", "number"), [("okay", "NOTIF_OKAY"), ("warning", "NOTIF_WARNING"), ("failure", "NOTIF_FAILURE")]
+    )
+    def test_notifications_are_kept_until_a_read_sends_them(self, sink, collectd, severity, number):
+        sink.notify(severity, "it happened", Identity("web", ""))
+        assert collectd.notified == []
+        sink.send_notifications()
+        (notified,) = collectd.notified
+        assert notified.severity == getattr(collectd, number)
+        assert (notified.host, notified.type, notified.type_instance) == ("web", "duration", "monitor_blocked")
+
+    def test_a_hostile_message_is_escaped_and_fits(self, sink, collectd):
+        sink.notify("warning", "domain a\nb\0 " + "\u00e9" * 300, Identity("web", ""))
+        sink.send_notifications()
+        assert "\n" not in collectd.notified[0].message
+
+    def test_where_nobody_takes_notifications_nothing_is_raised(self, sink, collectd):
+        collectd.takes_notifications = False
+        sink.notify("warning", "it happened", Identity("web", ""))
+        sink.send_notifications()
+        collectd.takes_notifications = True
+        sink.send_notifications()
+        assert collectd.notified == []
+
+
+def test_inside_collectd_importing_the_package_registers(module, collectd, monkeypatch):
+    registered: list[Any] = []
+    register: Callable[[Any], Any] = registered.append
+    monkeypatch.setattr(module, "register", register)
+    monkeypatch.setattr(sys, "builtin_module_names", (*sys.builtin_module_names, "collectd"))
+    monkeypatch.setitem(sys.modules, "collectd", collectd)  # type: ignore[arg-type]
+    package = sys.modules["virt2"]
+    monkeypatch.setattr(package, "collectd", None, raising=False)
+    importlib.reload(package)
+    assert registered == [collectd]
