@@ -192,12 +192,12 @@ def test_a_change_of_the_limits_changes_the_budget_and_is_said(daemon, host):
     daemon.start()
     assert daemon.plugin._limits.wait(BOUND)
     daemon.read()
-    host.limits = limits(8)
+    host.limits = limits(12)
     daemon.read()
     assert daemon.plugin._limits.wait(BOUND)
     daemon.read()
-    assert "now 4, was 10" in daemon.plan[-1]
-    assert daemon.plugin._budget.size == 4
+    assert "now 6, was 10" in daemon.plan[-1]
+    assert daemon.plugin._budget.size == 6
 
 
 def test_the_configured_connections_are_the_ones_used(daemon, host):
