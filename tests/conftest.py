@@ -10,6 +10,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run: a test that fails once in a hundred helps nobody. A machine may be slow.
+settings.register_profile("virt2", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("virt2")
 
 UNIT = Path(__file__).parent / "unit"
 UNIT_TIMEOUT = 30

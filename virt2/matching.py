@@ -184,14 +184,14 @@ def _bracket(pattern: str, at: int) -> tuple[str, int]:
             members.append(piece)
             continue
         at += 1
+        if char == "-" and at - 1 > first and not pattern.startswith("]", at):
+            raise ValueError("a - in the middle of [ ] starts no range; put it first or last")
         if pattern.startswith("-", at) and not pattern.startswith("-]", at) and at + 1 < len(pattern):
             end = pattern[at + 1]
             if pattern.startswith(("[.", "[=", "[:"), at + 1) or end < char:
                 raise ValueError(f"the range {char}-{end} is not in order")
             members.append(f"{re.escape(char)}-{re.escape(end)}")
             at += 2
-        elif char == "-" and at - 1 > first and not pattern.startswith("]", at):
-            raise ValueError("a - in the middle of [ ] starts no range; put it first or last")
         else:
             members.append(re.escape(char))
     raise ValueError("a [ is not closed")

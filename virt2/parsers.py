@@ -177,9 +177,9 @@ def words(
     return parse
 
 
-def selection(allowed: Sequence[str]) -> Parser[tuple[str, ...]]:
-    """Build the parser of some words out of ``allowed``, at least one; their order and repetition mean nothing."""
-    several = words(allowed, 1, len(allowed))
+def selection(allowed: Sequence[str], fewest: int = 1) -> Parser[tuple[str, ...]]:
+    """Build the parser of some words out of ``allowed``; their order and repetition mean nothing."""
+    several = words(allowed, fewest, len(allowed))
 
     def parse(key: str, values: Written) -> tuple[str, ...]:
         chosen = several(key, values)

@@ -198,7 +198,7 @@ class Settings:
         "ExtraStats",
         (),
         "",
-        parsers.selection(SELECTORS),
+        parsers.selection(SELECTORS, fewest=0),
         "What is reported besides: `disk_allocation`, `disk_capacity`, `disk_physical`, `disk_err`. These touch the "
         "storage: where it hangs, each storage domain may freeze one guest. Adds up over blocks; within one the last "
         "line counts.",

@@ -74,11 +74,18 @@ def test_the_defaults():
         "pre_scan": True,
         "host_pre_scan": True,
         "stuck_after": 2.0,
+        "extra_stats": (),
+        "storage_interval": 60.0,
         "admin_connection": "",
     }
 
 
 ACCEPTED = [
+    ("ExtraStats", ("disk_err disk_capacity",), "extra_stats", ("disk_capacity", "disk_err")),
+    ("ExtraStats", ("disk_physical,disk_allocation",), "extra_stats", ("disk_allocation", "disk_physical")),
+    ("ExtraStats", ("",), "extra_stats", ()),
+    ("StorageInterval", (300.0,), "storage_interval", 300.0),
+    ("PartitionBy", ("tag,storage",), "partition_by", ("tag", "storage")),
     ("Connection", ("test:///default",), "connection", "test:///default"),
     ("Connection", ("",), "connection", "qemu:///system"),
     ("Interval", (5.0,), "interval", 5.0),
@@ -179,7 +186,6 @@ BAD_SECONDS = [0.0, -1.0, 0.0001, 86401.0, math.nan, math.inf, 1e308, True, "", 
         ("TagElement", ("1st",), "without a prefix"),
         ("PartitionBy", (), "tag, storage"),
         ("PartitionBy", ("tags",), "tag, storage"),
-        ("PartitionBy", ("tag,storage",), "tag, storage"),
         ("PartitionBy", (1.0,), "tag, storage"),
         ("HostnameFormat", (), "name, uuid, hostname"),
         ("HostnameFormat", ("",), "name, uuid, hostname"),
