@@ -19,6 +19,9 @@ SERVER = "server"
 """Kind of a job whose calls need libvirtd alone (class A)."""
 MONITOR = "monitor"
 """Kind of a job whose calls need the QEMU monitor (class B)."""
+STALLED_AFTER = 0.1
+"""Seconds in one call after which a worker is counted out and another stands in for it. Calls take 1 to 3 ms; a
+false alarm costs one idle thread, waiting longer costs that much of every read that meets stuck domains."""
 
 
 class Job:
@@ -67,7 +70,7 @@ class Job:
         self.since = 0.0
         self.not_before = 0.0
         self.heard = 0.0
-        """When a priority call of this job was answered: the domain's lock is free then, and libvirtd answers."""
+        """When a call of this job was answered that is no priority call: libvirtd has workers then."""
         self.round: Any = None
         """The read it belongs to; the pool's."""
         self.clock: Callable[[], float] = time.monotonic
@@ -75,8 +78,13 @@ class Job:
     def __repr__(self) -> str:
         return f"<Job {self.kind} {self.uuid} {self.what or 'queued'}>"
 
+    @property
+    def stalled(self) -> bool:
+        """Whether its call has been in flight for longer than calls take."""
+        return self.clock() - self.since > STALLED_AFTER
+
     def hear(self) -> None:
-        """Note that a priority call was answered."""
+        """Note that a call was answered that is no priority call."""
         self.heard = self.clock()
 
     def doing(self, what: str) -> float:
@@ -146,7 +154,7 @@ class Budget:
 
     @property
     def answered_at(self) -> float:
-        """When libvirtd last answered a priority call of a job, the pools' clock."""
+        """When libvirtd last answered a call that is no priority call, the pools' clock."""
         return max([self._answered_at, *(job.heard for job in tuple(self.in_flight.values()))])
 
     @property
@@ -189,16 +197,10 @@ class Budget:
     def _calls(self) -> tuple[Job | Charge, ...]:
         return (*tuple(self.in_flight.values()), *tuple(self.charges.values()))
 
-    def out_of_workers(self, overdue: float) -> bool:
-        """Whether libvirtd has no normal worker for us.
-
-        So it is where a call that is no priority call has been in flight for longer than `overdue` seconds, although
-        a priority call for the same domain was answered just before.
-        """
-        return any(
-            job.kind is SERVER and job.heard and job.clock() - job.since > overdue
-            for job in tuple(self.in_flight.values())
-        )
+    def stalled_since(self) -> float | None:
+        """When the oldest class A call was made that should have come back; None where there is none."""
+        calls = [job.since for job in tuple(self.in_flight.values()) if job.kind is SERVER and job.stalled]
+        return min(calls, default=None)
 
     def charged(self, uuid: str) -> Charge | None:
         """The oldest call of that domain that was cut off and may still occupy libvirtd."""

@@ -23,6 +23,21 @@ class Nic(NamedTuple):
     """Device name on the host, such as ``vnet3``; what libvirt's interface calls take."""
     mac: str
     """Hardware address, as written in the XML."""
+    tap: bool = False
+    """It is a tap device of the host, whose counters libvirt reads off the host and turns round."""
+
+
+class NicStats(NamedTuple):
+    """What virDomainInterfaceStats says: counters as the guest sees them; -1 where unknown."""
+
+    rx_octets: int
+    rx_packets: int
+    rx_errors: int
+    rx_dropped: int
+    tx_octets: int
+    tx_packets: int
+    tx_errors: int
+    tx_dropped: int
 
 
 class Description(NamedTuple):

@@ -20,6 +20,8 @@ LONGEST_TAG = 255
 """Characters in a tag, at most: it travels in log lines."""
 
 _OVIRT_VM = "http://ovirt.org/vm/1.0"
+_TAPS = frozenset({"bridge", "ethernet", "network"})
+"""Types of an interface that is a tap device on the host; the XML of a running domain has the type really in use."""
 _DEEPEST = 5
 """Depth below which nothing is asked for: domain/metadata/vm/device/domainID."""
 
@@ -244,7 +246,10 @@ def _description(scan: _Scan, tag: str, problems: tuple[str, ...], mounts: stora
         if target:
             where = storage.infer(disk, scan.domain_ids.get(target, ""), mounts)
             disks.append(Disk(target, "" if source is None else storage.source_path(source), where))
-    nics = [Nic(_attribute(nic, "target", "dev"), _attribute(nic, "mac", "address")) for nic in scan.nics]
+    nics = [
+        Nic(_attribute(nic, "target", "dev"), _attribute(nic, "mac", "address"), nic.get("type") in _TAPS)
+        for nic in scan.nics
+    ]
     return Description(tag, tuple(disks), tuple(nic for nic in nics if nic.target and nic.mac), problems)
 
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import libvirt
 
 from virt2 import errors
+from virt2.domain import NicStats
 
 log = logging.getLogger(__name__)
 
@@ -68,19 +69,6 @@ class Info(NamedTuple):
     vcpus: int
     cpu_time: int
     """ns"""
-
-
-class NicStats(NamedTuple):
-    """What virDomainInterfaceStats says: counters as the guest sees them; -1 where unknown."""
-
-    rx_octets: int
-    rx_packets: int
-    rx_errors: int
-    rx_dropped: int
-    tx_octets: int
-    tx_packets: int
-    tx_errors: int
-    tx_dropped: int
 
 
 class DiskStats(NamedTuple):

@@ -139,6 +139,21 @@ class Inventory:
         hung = self.hung_for()
         return hung > HUNG_AFTER and self._budget.answered_at < self._clock() - hung
 
+    @property
+    def out_of_workers(self) -> bool:
+        """Whether libvirtd has no normal worker for us: it answers lists, which are priority calls, and nothing else.
+
+        A held lock looks different: there the list hangs as well, and the calls for other domains are answered.
+        """
+        since = self._budget.stalled_since()
+        if since is None or self._budget.answered_at >= since:
+            return False
+        if self._listed_at is not None and self._listed_at > since:
+            return True
+        if self._attempt_since is None:
+            self._messages.put(_REQUEST)
+        return False
+
     def domains(self) -> tuple[int, list[Domain]]:
         """The last good list, and a number that changes with it."""
         with self._changed:

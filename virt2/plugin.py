@@ -28,9 +28,10 @@ from virt2.inventory import Describe, Inventory, Link
 from virt2.log import Handler, printable
 from virt2.metrics import Metric, gauge
 from virt2.naming import Identity, Names
+from virt2.netdev import HostInterfaces
 from virt2.outbox import Outbox
 from virt2.partition import Explicit
-from virt2.pool import STALLED_AFTER, Pool
+from virt2.pool import Pool
 from virt2.reader import Reader
 from virt2.roster import Roster
 from virt2.sampling import Sampler
@@ -140,6 +141,7 @@ class Plugin:
         self._scouts = Pool("scout", self._budget, self._hypervisor.connect, silent=self._silent)
         self._scout = Scout(self._inventory, self._budget, self._scouts, procfs.guests)
         self._processes = procfs.Processes() if settings.host_pre_scan else None
+        self._interfaces = HostInterfaces(settings.connection, procfs.daemon_pid)
         self._ward = Ward()
         self._names = Names(settings.hostname_format, settings.plugin_instance_format, _own_hostname())
         explicit = [
@@ -160,7 +162,7 @@ class Plugin:
             Sampler,
             processes=self._processes,
             pre_scan=settings.pre_scan,
-            out_of_workers=self._out_of_workers,
+            out_of_workers=lambda: self._inventory.out_of_workers,
             extra=settings.extra_stats,
             stuck_after=settings.stuck_after,
         )
@@ -208,6 +210,7 @@ class Plugin:
             ward=self._ward,
             names=self._names,
             sampler=self._sampler,
+            interfaces=self._interfaces.read,
             alarms=self._alarms,
             silent=self._silent,
             sink=self._sink,
@@ -232,9 +235,6 @@ class Plugin:
         age = self._limits.age
         return self._inventory.silent and (age is None or age > self._inventory.hung_for())
 
-    def _out_of_workers(self) -> bool:
-        return self._budget.out_of_workers(STALLED_AFTER)
-
     def _watch_libvirtd(self) -> None:
         silent, hung = self._silent(), self._inventory.hung_for()
         overdue = hung > self._settings.stuck_after
@@ -247,7 +247,7 @@ class Plugin:
             "libvirt's list of domains is back",
         )
         self._conditions.update(
-            self._out_of_workers(),
+            self._inventory.out_of_workers,
             "libvirtd has no worker left for us: only what needs none (interfaces) is reported until it has",
             "libvirtd has workers again",
         )

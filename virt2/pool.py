@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from virt2.budget import SERVER, Budget, Charge, Job
+from virt2.budget import SERVER, STALLED_AFTER, Budget, Charge, Job
 from virt2.errors import Disconnected, Error
 
 log = logging.getLogger(__name__)
@@ -23,9 +23,6 @@ BUSY_WORKERS = 4
 OCCUPIED_PAUSE = 0.02
 """Seconds until a job is looked at again whose domain or storage domain is in another call of ours; calls take 1 to
 3 ms."""
-STALLED_AFTER = 0.1
-"""Seconds in one call after which a worker is counted out and another stands in for it. Calls take 1 to 3 ms; a
-false alarm costs one idle thread, waiting longer costs that much of every read that meets stuck domains."""
 TICK = 0.03
 """Seconds between two looks for stalled workers while a read waits; small against STALLED_AFTER."""
 IDLE = 60.0
@@ -281,24 +278,27 @@ class Pool:
     def _next_monitor(self) -> tuple[Job | None, float]:
         """Class B leaves the slot that is set aside for class A, and keeps to the pool's share.
 
-        The last slot of a share with stuck calls is for domains that answered in the read in which the first of
-        those was made, or since.
+        With stuck calls in the pool, one more slot, beyond the share where the budget has one and else its last, is for
+        domains that answered in the read in which the first of those calls was made, or since.
         """
         budget = self._budget
         soonest = OCCUPIED_PAUSE if self._server else IDLE
         if not self._monitor:
             return None, soonest
-        if budget.used >= budget.for_monitor or self.monitor_held >= self.share:
+        now = self._clock()
+        first_stuck = min(self._stuck_reads(now), default=None)
+        free = budget.for_monitor - budget.used
+        for_all = self.share - self.monitor_held
+        # Where there is but one slot for everybody it cannot be kept for those known to answer.
+        spare = 1 if first_stuck is not None and (free > for_all or self.share > 1) else 0
+        for_all = min(for_all, free - spare)
+        if free <= 0 or for_all + spare <= 0:
             budget.refuse()
             return None, soonest
-        now = self._clock()
-        first_stuck = None
-        if self.share > 1 and self.monitor_held == self.share - 1:
-            first_stuck = min(self._stuck_reads(now), default=None)
         for job in tuple(self._monitor):
             if job.not_before > now:
                 soonest = min(soonest, job.not_before - now)
-            elif first_stuck is not None and (job.answered is None or job.answered < first_stuck):
+            elif for_all <= 0 and (job.answered is None or first_stuck is None or job.answered < first_stuck):
                 budget.refuse()
             elif self._is_occupied(job):
                 soonest = min(soonest, OCCUPIED_PAUSE)

@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from virt2 import metrics
 from virt2.alarms import Alarms
-from virt2.budget import MONITOR, SERVER, Budget, Job
-from virt2.domain import Domain
+from virt2.budget import MONITOR, SERVER, STALLED_AFTER, Budget, Job
+from virt2.domain import Domain, NicStats
 from virt2.inventory import HUNG_AFTER, Inventory
 from virt2.metrics import Metric
 from virt2.naming import Identity, Names
 from virt2.outbox import Outbox, Sink
-from virt2.pool import STALLED_AFTER, Pool
+from virt2.pool import Pool
 from virt2.roster import Roster
-from virt2.sampling import Outcome, Record, Sampler
+from virt2.sampling import Outcome, Sample, Sampler
 from virt2.scout import Scout
 from virt2.stuck import Health, Ward
 
@@ -45,6 +45,7 @@ class Reader:
         ward: the health of all domains.
         names: the identity of all domains.
         sampler: given where records go, makes what makes the jobs.
+        interfaces: reads the counters of the host's own network devices that may stand in for libvirt's.
         alarms: says when a domain gets stuck, and when it is well again.
         silent: whether libvirtd seems to answer nobody: then no domain is blamed for it.
         sink: where metrics go.
@@ -63,7 +64,8 @@ class Reader:
         pool: Pool,
         ward: Ward,
         names: Names,
-        sampler: Callable[[Callable[[Record], None]], Sampler],
+        sampler: Callable[..., Sampler],
+        interfaces: Callable[[], Mapping[str, NicStats]] = dict,
         alarms: Alarms,
         silent: Callable[[], bool] = lambda: False,
         sink: Sink,
@@ -80,7 +82,9 @@ class Reader:
         self._ward = ward
         self._names = names
         self._outbox = Outbox(names, sink)
-        self._sampler = sampler(self._outbox.put)
+        self._interfaces = interfaces
+        self._counters: Mapping[str, NicStats] = {}
+        self._sampler = sampler(self._outbox.put, host_interfaces=lambda: self._counters.keys())
         self._alarms = alarms
         self._silent = silent
         self._sink = sink
@@ -98,6 +102,7 @@ class Reader:
         domains = self._roster.begin(self.name)
         try:
             healths = {domain.uuid: self._ward.of(domain.uuid, began) for domain in domains}
+            self._read_interfaces(domains)
             # What came back since the last read goes first: a series must not run backwards.
             self._take(domains, healths, began)
             skipped = self._ask(domains, healths, began + self._timeout)
@@ -113,6 +118,15 @@ class Reader:
         self._inventory.refresh(max_age=self._timeout, timeout=min(patience, self._timeout))
         if self._inventory.hung_for() > HUNG_AFTER:
             self._scout.look(began + self._timeout / 2)
+
+    def _read_interfaces(self, domains: Sequence[Domain]) -> None:
+        taken, wall = self._clock(), self._wall()
+        self._counters = self._interfaces()
+        for domain in domains:
+            for nic in domain.description.nics:
+                stats = self._counters.get(nic.target) if nic.tap else None
+                if stats is not None:
+                    self._outbox.put(Sample(domain.uuid, metrics.NIC, nic.target, taken, wall, stats))
 
     def _ask(self, domains: Sequence[Domain], healths: Mapping[str, Health], deadline: float) -> int:
         """Run the jobs of this read; returns how many domains there was no slot for."""
@@ -183,7 +197,7 @@ class Reader:
         charge = self._budget.charged(uuid)
         if monitor is not None and now - monitor.since > STALLED_AFTER:
             health.block(monitor.what, monitor.since)
-        elif server is not None and not server.heard and now - server.since > STALLED_AFTER:
+        elif server is not None and now - server.since > STALLED_AFTER and not self._inventory.out_of_workers:
             health.block("lock held", server.since)
         elif charge is not None:
             health.block(f"{charge.what}, cut off with its connection", charge.since)

@@ -85,6 +85,7 @@ class Sampler:
         put: takes the records; called from worker threads.
         processes: looked at before a monitor is used; None to do without.
         pre_scan: whether libvirt's control info is looked at before a monitor is used.
+        host_interfaces: names of devices whose counters were read off the host: libvirt is not asked for them.
         out_of_workers: whether libvirtd answers priority calls only.
         extra: the ExtraStats selectors that are on.
         stuck_after: seconds for which a job of somebody else is thought to end soon.
@@ -97,6 +98,7 @@ class Sampler:
         *,
         processes: Processes | None = None,
         pre_scan: bool = True,
+        host_interfaces: Callable[[], Collection[str]] = tuple,
         out_of_workers: Callable[[], bool] = lambda: False,
         extra: Collection[str] = (),
         stuck_after: float = 2.0,
@@ -106,6 +108,7 @@ class Sampler:
         self._put = put
         self._processes = processes
         self._pre_scan = pre_scan
+        self._host_interfaces = host_interfaces
         self._out_of_workers = out_of_workers
         self._extra = extra
         self._stuck_after = stuck_after
@@ -125,7 +128,6 @@ class Sampler:
             try:
                 if probe and connection.control(domain.uuid).state == CONTROL_OK:
                     done_with(domain.uuid)
-                    job.hear()
                 complete = self._ask_server(connection, job, domain, health)
             except (CallFailed, DomainBusy, DomainGone, Unsupported) as error:
                 self._report(job, error)
@@ -143,6 +145,7 @@ class Sampler:
         def ask(connection: Any, job: Job) -> None:
             for disk in domain.description.disks:
                 self._ask(connection.disk, job, domain.uuid, metrics.DISK, disk.target, health)
+                job.hear()
 
         return Job(domain.uuid, MONITOR, self._through_monitor(domain, health, looks, ask), answered=health.answered)
 
@@ -210,19 +213,20 @@ class Sampler:
 
         Interfaces first, for theirs are priority calls, which libvirtd answers even when its normal workers are taken.
         """
+        known = self._host_interfaces()
         for nic in domain.description.nics:
-            self._ask(connection.nic, job, domain.uuid, metrics.NIC, nic.target, health)
-            job.hear()
+            if not (nic.tap and nic.target in known):
+                self._ask(connection.nic, job, domain.uuid, metrics.NIC, nic.target, health)
         if self._out_of_workers():
             return False
         taken, wall = job.doing(metrics.INFO), self._wall()
         info = connection.info(domain.uuid)
+        job.hear()
         self._put(Sample(domain.uuid, metrics.INFO, "", taken, wall, info))
         incoming = False
         if info.state == PAUSED:
             job.doing("state")
             incoming = connection.state(domain.uuid)[1] in INCOMING_REASONS
-        job.hear()
         health.incoming = incoming
         return True
 

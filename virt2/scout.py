@@ -71,9 +71,9 @@ class Scout:
         try:
             job.doing("look-up")
             line = connection.find(guest.name)
-            job.hear()
             job.doing("XMLDesc")
             self._inventory.adopt(connection, line)
+            job.hear()
         except (DomainGone, DomainBusy, CallFailed, Unsupported):
             # It is on its way in or out; the next look, or the list, has it.
             return

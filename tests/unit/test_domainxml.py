@@ -43,7 +43,7 @@ FOUND_DISKS = (
     Disk("vdc", "", "rbd://m1/vms"),
     Disk("sda", "", ""),
 )
-FOUND_NICS = (Nic("vnet0", "52:54:00:00:00:01"),)
+FOUND_NICS = (Nic("vnet0", "52:54:00:00:00:01", tap=True),)
 
 
 def document(metadata: str = "", devices: str = DISKS + NICS) -> str:

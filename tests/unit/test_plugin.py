@@ -50,7 +50,7 @@ def host(monkeypatch) -> Host:
     host = Host()
     monkeypatch.setattr(admin, "read_limits", host.read_limits)
     monkeypatch.setattr(procfs, "guests", lambda: [])
-    monkeypatch.setattr(procfs, "daemon_pid", lambda: host.hypervisor.daemon)
+    monkeypatch.setattr(procfs, "daemon_pid", lambda: procfs.Daemon("libvirtd", 0, host.hypervisor.daemon))
     return host
 
 

@@ -1,0 +1,83 @@
+"""Counters of the domains' tap devices, read off the host.
+
+libvirt itself reads them there, ``/proc/net/dev`` once for every device asked for, and turns directions round: what the
+host receives from a tap is what the guest has sent. One look at that file serves all domains, takes no worker of
+libvirtd's and goes on whatever is stuck. Where libvirtd lives in another network namespace, or on another host, names
+may be the same and devices not: then libvirt is asked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from virt2.domain import NicStats
+
+PROC = "/proc"
+
+
+class Daemon(Protocol):
+    """A running libvirtd (see `virt2.procfs.daemon_pid`)."""
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+
+
+class HostInterfaces:
+    """The host's network devices, if they are the ones libvirtd sees.
+
+    Arguments:
+        uri: where libvirt is; only the qemu driver of this host is known to count as described.
+        daemon: which libvirtd runs now, None when unknown.
+        proc: where procfs is mounted.
+    """
+
+    def __init__(self, uri: str, daemon: Callable[[], Daemon | None], proc: str = PROC) -> None:
+        self._daemon = daemon
+        self._proc = proc
+        self._checked: object = None
+        self._same = False
+        self._local = _is_local(uri)
+
+    def read(self) -> Mapping[str, NicStats]:
+        """The counters of every device by name, as a guest behind it sees them; empty where they are not to be used."""
+        if not self._local or not self._shares_devices():
+            return {}
+        try:
+            with open(f"{self._proc}/net/dev", encoding="utf-8", errors="replace") as file:
+                return dict(_counters(line) for line in file.readlines()[2:])
+        except (OSError, ValueError):
+            return {}
+
+    def _shares_devices(self) -> bool:
+        """Whether libvirtd lives in this network namespace; looked up once per libvirtd."""
+        daemon = self._daemon()
+        if daemon is not None and daemon != self._checked:
+            self._checked = daemon
+            try:
+                own, its = (os.readlink(f"{self._proc}/{who}/ns/net") for who in ("self", daemon.pid))
+            except OSError:
+                self._same = False
+            else:
+                self._same = own == its
+        return daemon is not None and self._same
+
+
+def _is_local(uri: str) -> bool:
+    parts = urlsplit(uri)
+    driver, _, transport = parts.scheme.partition("+")
+    return driver == "qemu" and transport in ("", "unix") and not parts.netloc
+
+
+def _counters(line: str) -> tuple[str, NicStats]:
+    """One line of ``/proc/net/dev``: the name, 8 fields of what was received, 8 of what was sent.
+
+    Of each eight the first four are bytes, packets, errors and drops (proc(5)).
+    """
+    name, _, rest = line.rpartition(":")
+    fields = rest.split()
+    received, sent = fields[:4], fields[8:12]
+    return name.strip(), NicStats._make(map(int, (*sent, *received)))
