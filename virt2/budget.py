@@ -204,6 +204,8 @@ class Budget:
 
     def charged(self, uuid: str) -> Charge | None:
         """The oldest call of that domain that was cut off and may still occupy libvirtd."""
+        if not self.charges:
+            return None
         with self.lock:
             found = [charge for (charged, _), charge in self.charges.items() if charged == uuid]
         return min(found, key=lambda charge: charge.since, default=None)
