@@ -270,6 +270,9 @@ class Inventory:
             connection.close()
             raise
         self._connection = connection
+        with self._changed:
+            # Nobody told of changes while there was no connection.
+            self._entries = {uuid: entry._replace(described=None) for uuid, entry in self._entries.items()}
         self._found()
 
     def _disconnect(self) -> None:

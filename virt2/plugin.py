@@ -15,6 +15,8 @@ import logging
 import queue
 import socket
 import threading
+import time
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -49,6 +51,9 @@ _CDTIME_SECOND = 2**30
 """collectd counts time in units of 2^-30 s."""
 LONGEST_NOTIFICATION = 250
 """Bytes; collectd cuts at 255, in the middle of a character where it happens to be one."""
+CHANGES_SAID = 3
+CHANGES_WITHIN = 60.0
+"""So many changes of plan are said in so many seconds at the most."""
 LIMITS_AGE = 3
 """Intervals for which libvirtd's word on its workers holds: one reading may fail without a change of plan."""
 
@@ -72,6 +77,8 @@ class Plugin:
         self._pools: dict[str, Pool] = {}
         self._adjusting = threading.Lock()
         self._plan: sizing.Plan | None = None
+        """The plan that was said last."""
+        self._changes: deque[float] = deque(maxlen=CHANGES_SAID)
         self._failures: set[str] = set()
         _log_to(collectd)
 
@@ -95,7 +102,7 @@ class Plugin:
         self._inventory.start()
         self._limits.poke()
         self._build_storage()
-        self._register_readers()
+        self._register_readers(self._roster.sizes())
 
     def read(self, name: str) -> None:
         """Let one reader read."""
@@ -190,9 +197,9 @@ class Plugin:
         if self._settings.extra_stats:
             self._collectd.register_read(self.read_storage, interval, name="virt2/storage")
 
-    def _register_readers(self) -> None:
+    def _register_readers(self, names: Iterable[str]) -> None:
         """Register a read callback for every reader that has none yet."""
-        for name in self._roster.readers():
+        for name in names:
             if name not in self._readers:
                 self._pools[name] = Pool(name, self._budget, self._hypervisor.connect, silent=self._silent)
                 self._readers[name] = self._reader(name, self._pools[name])
@@ -224,8 +231,9 @@ class Plugin:
             return
         try:
             self._limits.poke()
-            self._register_readers()
-            self._apply(self._make_plan(self._roster.sizes()))
+            sizes = self._roster.sizes()
+            self._register_readers(sizes)
+            self._apply(self._make_plan(sizes), sizes)
             self._watch_libvirtd()
         finally:
             self._adjusting.release()
@@ -269,7 +277,7 @@ class Plugin:
             storage=bool(self._settings.extra_stats),
         )
 
-    def _apply(self, plan: sizing.Plan) -> None:
+    def _apply(self, plan: sizing.Plan, sizes: Mapping[str, int]) -> None:
         self._budget.resize(plan.budget)
         for name, share in plan.shares.items():
             self._pools[name].share = share
@@ -277,11 +285,13 @@ class Plugin:
         before = self._plan
         if not self._inventory.listed:
             return
-        self._plan = plan
         if before is None:
-            log.info("%s", self._start_line(plan))
+            log.info("%s", self._start_line(plan, sizes))
         elif (before.budget, before.turns) != (plan.budget, plan.turns):
+            if not self._may_say_change():
+                return
             log.info("budget of libvirtd workers now %d, was %d: %s", plan.budget, before.budget, plan.reason)
+        self._plan = plan
         if plan.turns and (before is None or not before.turns):
             log.warning(
                 "%d readers share %d of libvirtd's workers and take turns: a storage domain that hangs delays others",
@@ -289,8 +299,15 @@ class Plugin:
                 plan.budget,
             )
 
-    def _start_line(self, plan: sizing.Plan) -> str:
-        sizes = self._roster.sizes()
+    def _may_say_change(self) -> bool:
+        """Whether there were few changes of plan lately; where others come and go, the next one is said later."""
+        now = time.monotonic()
+        if len(self._changes) == CHANGES_SAID and now - self._changes[0] < CHANGES_WITHIN:
+            return False
+        self._changes.append(now)
+        return True
+
+    def _start_line(self, plan: sizing.Plan, sizes: Mapping[str, int]) -> str:
         readers = ", ".join(f"{name} ({size} domains, {plan.shares[name]} workers)" for name, size in sizes.items())
         weak = "" if plan.budget > sizing.GUARANTEED_ABOVE else ", too few to set one aside for domains that answer"
         return (

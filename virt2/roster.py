@@ -71,12 +71,8 @@ class Roster:
         self._partition = partition([], explicit, automatic or 1, partition_by, {})
         self._turns: dict[str, _Turn] = {}
 
-    def readers(self) -> list[str]:
-        """The names of all readers, explicit ones first."""
-        return list(self._current().groups)
-
     def sizes(self) -> dict[str, int]:
-        """The number of domains of each reader."""
+        """The number of domains of each reader, explicit ones first."""
         return {name: len(group) for name, group in self._current().groups.items()}
 
     def begin(self, reader: str) -> list[Domain]:

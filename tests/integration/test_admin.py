@@ -17,8 +17,6 @@ from tests.lab import Guest, Lab, wait_for
 from virt2 import admin, procfs
 from virt2.admin import AdminPoller, AdminUnavailable, Limits
 
-pytestmark = pytest.mark.full
-
 SOON = 10.0
 """Seconds for what takes milliseconds."""
 

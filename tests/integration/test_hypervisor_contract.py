@@ -50,7 +50,7 @@ def test_driver(tmp_path_factory) -> tuple[Hypervisor, Subject]:
     return Hypervisor(f"test://{description}"), Subject("subject", "blue", "vda", "tap7")
 
 
-@pytest.fixture(params=["test_driver", pytest.param("qemu", marks=pytest.mark.full)])
+@pytest.fixture(params=["test_driver", "qemu"])
 def host(request) -> tuple[Hypervisor, Subject]:
     return request.getfixturevalue(request.param)
 

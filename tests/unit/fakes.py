@@ -489,8 +489,12 @@ class Notified(NamedTuple):
 
 
 TYPES: dict[str, tuple[str, ...]] = {
+    "disk_allocation": ("gauge",),
+    "disk_capacity": ("gauge",),
+    "disk_error": ("gauge",),
     "disk_octets": ("derive", "derive"),
     "disk_ops": ("derive", "derive"),
+    "disk_physical": ("gauge",),
     "domain_state": ("gauge", "gauge"),
     "duration": ("gauge",),
     "gauge": ("gauge",),

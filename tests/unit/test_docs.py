@@ -1,0 +1,53 @@
+"""What the documentation lists is what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.unit.fakes import TYPES
+from virt2.settings import INSTANCE_OPTIONS, OPTIONS
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DEVELOPMENT = (ROOT / "docs" / "development.md").read_text(encoding="utf-8")
+
+
+def rows(text, heading):
+    """The cells of the first table below a heading, without its titles."""
+    below = text.split(f"\n## {heading}\n", 1)[1]
+    table = re.search(r"\n((?:\|.*\n)+)", below).group(1)
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+
+
+def test_the_option_table_is_what_the_settings_say():
+    expected = []
+    for option in (*OPTIONS, *INSTANCE_OPTIONS):
+        key = f"`{option.key}`" if option in OPTIONS else f"`{option.key}` (in `<Instance>`)"
+        expected.append([key, f"`{option.default_text}`" if option.default_text else "(empty)", option.meaning])
+    assert rows(README, "Options") == expected
+
+
+def test_every_type_in_the_metric_table_is_one_of_collectds():
+    types = {row[0].strip("`") for row in rows(README, "Metrics")}
+    assert types <= set(TYPES)
+    assert types >= {"virt_cpu_total", "memory", "disk_octets", "if_octets", "disk_capacity", "disk_error", "duration"}
+
+
+def test_every_module_is_on_the_map():
+    named = set(re.findall(r"`virt2/(\w+\.py)`", DEVELOPMENT))
+    assert named == {path.name for path in (ROOT / "virt2").glob("*.py")} - {"__init__.py", "version.py"}
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
+def test_every_link_within_the_project_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert "://" in target or (page.parent / target).exists(), target
+
+
+def test_both_commands_stand_on_the_first_screen():
+    screen = "\n".join(README.splitlines()[:24])
+    assert "scripts/run" in screen
+    assert "scripts/test" in screen
