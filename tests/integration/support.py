@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import bisect
+import os
+import re
+import signal
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from tests.lab import Collectd, Lab, RunningGuest, wait_for
+from tests.lab import Collectd, Guest, Lab, RunningGuest, wait_for
 from tests.lab.collectd_daemon import Identifier, Point, python_module
+from virt2 import admin
 
 INTERVAL = 2.0
 """Seconds between two reads in these tests: the shortest for which recovery is promised."""
 GAP = 1.5
 """Intervals between two neighbouring points of a series at the most."""
 DISK_TYPES = ("disk_octets", "disk_ops")
+NOTIFICATION = re.compile(r"Notification: severity = (\w+)")
+SOON = 15.0
+"""Seconds within which libvirtd and QEMU do what takes them a tenth of one."""
 NIC_TYPES = ("if_octets", "if_packets", "if_errors", "if_dropped")
 
 
@@ -48,8 +55,13 @@ def of_reader(series: Mapping[Identifier, list[Point]], reader: str, name: str) 
 
 def wait_for_reads(daemon: Collectd, number: int, reader: str = "0", timeout: float = 30.0) -> None:
     """Wait until a reader has ended so many further reads."""
-    before = len(of_reader(daemon.series(), reader, "duration-read"))
-    wait_for(lambda: len(of_reader(daemon.series(), reader, "duration-read")) >= before + number, timeout)
+    before = reads(daemon, reader)
+    wait_for(lambda: reads(daemon, reader) >= before + number, timeout)
+
+
+def reads(daemon: Collectd, reader: str = "0") -> int:
+    """How many reads a reader has ended."""
+    return len(of_reader(daemon.series("collectd"), reader, "duration-read"))
 
 
 def gaps(points: Iterable[Point], longest: float = GAP * INTERVAL) -> list[tuple[float, float]]:
@@ -58,17 +70,82 @@ def gaps(points: Iterable[Point], longest: float = GAP * INTERVAL) -> list[tuple
     return [(one, two) for one, two in zip(times, times[1:]) if not 0 < two - one <= longest]
 
 
-def assert_no_gap(daemon: Collectd, guests: Iterable[RunningGuest], since: float = 0.0) -> None:
-    """Every default series of every guest has a point at least every 1.5 intervals, from `since` until now."""
+def assert_no_gap(
+    daemon: Collectd, guests: Iterable[RunningGuest], since: float | None = None, monitor: bool = True
+) -> None:
+    """Every default series of every guest has a point at least every 1.5 intervals, from its first one until now.
+
+    With `since`, from then on: where it has no earlier point, the first one must come as soon. Without `monitor`, of
+    those series only that need no monitor.
+    """
     now = time.time()
     series = daemon.series()
     for guest in guests:
         own = of_host(series, guest.name)
-        for name in names_of(guest):
-            points = [point for point in own.get(name, []) if point[0] >= since]
+        for name in names_of(guest, monitor):
+            points = own.get(name, [])
             assert points, (guest.name, name, "has no point")
-            assert not gaps(points), (guest.name, name, gaps(points))
+            if since is not None:
+                older = [point for point in points if point[0] < since]
+                points = [*(older[-1:] or [(since, ())]), *points[len(older) :]]
+            found = [(one - points[0][0], two - one) for one, two in gaps(points)]
+            assert not found, (guest.name, name, "gaps (after, long)", found)
             assert now - points[-1][0] <= GAP * INTERVAL, (guest.name, name, "ends early")
+
+
+def messages(daemon: Collectd, guest: RunningGuest) -> list[str]:
+    """What was said of a domain: log lines and notifications, by kind and severity."""
+    found = []
+    for line in daemon.log.splitlines():
+        if f"domain {guest.name}: " in line:
+            notification = NOTIFICATION.search(line)
+            found.append(notification[1] if notification else line.split("] ")[1].lstrip("["))
+    return found
+
+
+class Farm:
+    """Guests of which one in three lies on storage that can be made to hang.
+
+    Arguments:
+        lab: without guests yet.
+        number: of guests.
+    """
+
+    def __init__(self, lab: Lab, number: int) -> None:
+        self.lab = lab
+        self.storage = lab.storage("nfs")
+        specs = [Guest(f"guest-{n}", storage=self.storage if n % 3 == 0 else None) for n in range(number)]
+        self.guests = lab.guests(specs)
+        self.on_storage = [guest for guest in self.guests if guest.spec.storage]
+        self.elsewhere = [guest for guest in self.guests if not guest.spec.storage]
+
+    def freeze(self, guests: Iterable[RunningGuest]) -> None:
+        """Stop the processes of all of these."""
+        self._signal(guests, signal.SIGSTOP)
+
+    def thaw(self, guests: Iterable[RunningGuest]) -> None:
+        """Let them go on."""
+        self._signal(guests, signal.SIGCONT)
+
+    def _signal(self, guests: Iterable[RunningGuest], number: int) -> None:
+        for pid in [guest.pid for guest in guests]:
+            os.kill(pid, number)
+
+    def heal(self) -> None:
+        """Undo everything: returns when nobody is inside any guest's monitor, and no worker is held."""
+        self.storage.heal()
+        self.thaw(self.guests)
+        self.lab.virt_admin("srv-threadpool-set", "libvirtd", "--max-workers", "20")
+        wait_for(lambda: not self.held() and not self.occupied(), SOON, "nobody is stuck any more")
+
+    def held(self) -> int:
+        """Libvirtd's workers in use."""
+        limits = admin.read_limits(self.lab.uri)
+        return limits.workers - limits.free_workers
+
+    def occupied(self) -> list[RunningGuest]:
+        """The guests whose monitor somebody is in."""
+        return [guest for guest in self.guests if guest.domain.controlInfo()[0] != 0]
 
 
 class Witness(threading.Thread):

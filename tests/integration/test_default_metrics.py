@@ -178,7 +178,7 @@ def test_without_libvirtd_collectd_starts_and_heals_by_itself(lab, tmp_path):
     lab.kill_libvirtd()
     with collectd(lab, tmp_path / "collectd") as daemon:
         wait_for_reads(daemon, 3)
-        lines = [line for line in daemon.log.splitlines() if "virt2" in line]
+        lines = [line for line in daemon.log.splitlines() if "] virt2: " in line]
         assert len(lines) == 1
         assert "libvirt cannot be reached at qemu:///system" in lines[0]
         lab.start_libvirtd()
@@ -222,14 +222,14 @@ def test_a_hostile_name_costs_nothing(module_lab, tmp_path, name, host):
 
 
 NAMESPACE = 'xmlns:x="http://example.org/x"'
-BOMB = "".join(f"<!ENTITY e{n} '{f'&e{n - 1};' * 10 if n else 'bang'}'>" for n in range(3))
+BOMB = "".join(f"<!ENTITY e{n} '{f'&e{n - 1};' * 10 if n else 'bang'}'>" for n in range(2))
 
 
 @pytest.mark.parametrize(
     ("metadata", "doctype"),
     [
         (f"<x:a {NAMESPACE}>&mine;</x:a>", "<!DOCTYPE domain [<!ENTITY mine 'x'>]>"),
-        (f"<x:a {NAMESPACE}>&e2;</x:a>", f"<!DOCTYPE domain [{BOMB}]>"),
+        (f"<x:a {NAMESPACE}>&e1;</x:a>", f"<!DOCTYPE domain [{BOMB}]>"),
         (f"<x:a {NAMESPACE}>{'<x:b/>' * 20000}</x:a>", ""),
         (f"<x:a {NAMESPACE}>{'y' * 1000000}</x:a>", ""),
         (f"<x:a {NAMESPACE}><![CDATA[</metadata></domain>]]></x:a>", ""),

@@ -151,12 +151,12 @@ class Collectd:
         """What it wrote to stdout and stderr: normally nothing after the start."""
         return (self._folder / "output").read_text()
 
-    def series(self) -> dict[Identifier, list[Point]]:
-        """Everything written so far, oldest first; not with `record`."""
+    def series(self, host: str = "*") -> dict[Identifier, list[Point]]:
+        """Everything written so far, of one host where one is named, oldest first; not with `record`."""
         found: dict[Identifier, list[Point]] = defaultdict(list)
-        for path in sorted((self._folder / "csv").glob("*/*/*")):
-            host, plugin, name = path.parts[-3:]
-            points = found[host, plugin, name[:-DATE_SUFFIX]]
+        for path in sorted((self._folder / "csv").glob(f"{host}/*/*")):
+            there, plugin, name = path.parts[-3:]
+            points = found[there, plugin, name[:-DATE_SUFFIX]]
             with open(path, newline="") as file:
                 rows = csv.reader(file)
                 next(rows, None)
