@@ -30,6 +30,8 @@ KEEPALIVE_COUNT = 3
 EVENT_LATENCY = 0.1
 """Seconds between two runs of libvirt's event loop. A loop that waits is woken twice by every call of every
 connection, which doubled what a read costs collectd; nobody needs an event before the next read."""
+EVENT_WINDOW = 1
+"""Milliseconds for which the loop is run then."""
 KNOWN_DOMAINS = 4096
 """Look-ups remembered per connection; more are looked up again. Bounds memory where domains come and go for months."""
 
@@ -367,15 +369,21 @@ def _ignore_error(_context: Any, _error: Any) -> None:
 
 
 def _run_events() -> None:
+    fired = threading.Event()
     try:
-        # With a timer that is always due, a run of the loop handles what there is and does not wait.
-        libvirt.virEventAddTimeout(0, _do_nothing, None)
+        timer = libvirt.virEventAddTimeout(-1, _fire, fired)
         while True:
             time.sleep(EVENT_LATENCY)
-            libvirt.virEventRunDefaultImpl()
+            fired.clear()
+            # Not 0: a timer that is always due keeps the loop from what is of lower priority, and that is where libvirt
+            # closes the sockets of connections that were given back.
+            libvirt.virEventUpdateTimeout(timer, EVENT_WINDOW)
+            while not fired.is_set():
+                libvirt.virEventRunDefaultImpl()
+            libvirt.virEventUpdateTimeout(timer, -1)
     except libvirt.libvirtError as error:
         log.error("libvirt's event loop ended: %s; changes are now found by polling only", _words(error))
 
 
-def _do_nothing(_timer: int, _opaque: object) -> None:
-    """Stand in for the action of a timer."""
+def _fire(_timer: int, fired: threading.Event) -> None:
+    fired.set()

@@ -1,0 +1,192 @@
+"""libvirtd itself fails: killed, frozen, restarted, short of workers, refusing. All comes back by itself."""
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.support import (
+    INTERVAL,
+    assert_no_gap,
+    collectd,
+    names_of,
+    of_host,
+    of_reader,
+    wait_for_reads,
+)
+from tests.lab import Guest, wait_for
+
+SOON = 15.0
+TWO_INTERVALS = 2 * INTERVAL
+SLACK = 1.0
+"""Seconds for what this test itself needs to see it: files are read and parsed every 20 ms."""
+
+
+def complete(daemon, guests, since):
+    """Whether every default series of every guest has a point since then."""
+    series = daemon.series()
+    return all(
+        any(when >= since for when, _ in of_host(series, guest.name).get(name, []))
+        for guest in guests
+        for name in names_of(guest)
+    )
+
+
+def lines(daemon, text):
+    return [line for line in daemon.log.splitlines() if "] virt2: " in line and text in line]
+
+
+def test_everything_is_back_within_two_intervals_of_a_kill(lab, tmp_path):
+    guests = lab.guests(Guest(f"g{number}") for number in range(6))
+    with collectd(lab, tmp_path / "collectd") as daemon:
+        wait_for_reads(daemon, 2)
+        lab.kill_libvirtd()
+        wait_for(lambda: lines(daemon, "libvirt cannot be reached"), SOON)
+        wait_for_reads(daemon, 2)
+        lab.start_libvirtd()
+        up = time.time()
+        wait_for(lambda: complete(daemon, guests, up), SOON)
+        assert time.time() - up <= TWO_INTERVALS + SLACK
+        assert len(lines(daemon, "libvirt cannot be reached")) == 1
+        assert len(lines(daemon, "libvirt is back")) == 1
+
+
+def test_a_quick_restart_costs_no_point(lab, tmp_path):
+    guests = lab.guests(Guest(f"g{number}") for number in range(3))
+    with collectd(lab, tmp_path / "collectd") as daemon:
+        wait_for_reads(daemon, 2)
+        lab.restart_libvirtd()
+        restarted = time.time()
+        wait_for(lambda: complete(daemon, guests, restarted), SOON)
+        assert time.time() - restarted <= TWO_INTERVALS + SLACK
+        # Events are told over the new connection as well.
+        guests[0].retag("virt-0")
+        (fresh,) = lab.guests([Guest("fresh")])
+        wait_for(lambda: names_of(fresh) <= set(of_host(daemon.series(), "fresh")), SOON)
+
+
+def test_a_frozen_libvirtd_is_said_once_and_no_domain_is_blamed(lab, tmp_path):
+    guests = lab.guests(Guest(f"g{number}") for number in range(6))
+    with collectd(lab, tmp_path / "collectd") as daemon:
+        wait_for_reads(daemon, 2)
+        os.kill(lab.libvirtd_pid, signal.SIGSTOP)
+        wait_for(lambda: lines(daemon, "libvirtd has not answered"), SOON)
+        wait_for_reads(daemon, 3)
+        assert not lines(daemon, "monitor blocked")
+        os.kill(lab.libvirtd_pid, signal.SIGCONT)
+        back = time.time()
+        wait_for(lambda: complete(daemon, guests, back), SOON)
+        assert time.time() - back <= TWO_INTERVALS + SLACK
+        assert len(lines(daemon, "libvirtd has not answered")) == 1
+        wait_for(lambda: lines(daemon, "libvirtd answers again"), SOON)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(300)
+def test_a_libvirtd_frozen_until_its_connections_are_given_up_comes_back(lab, tmp_path):
+    guests = lab.guests(Guest(f"g{number}") for number in range(6))
+    with collectd(lab, tmp_path / "collectd") as daemon:
+        wait_for_reads(daemon, 2)
+        os.kill(lab.libvirtd_pid, signal.SIGSTOP)
+        # libvirt's keepalive gives up after 20 s; calls in flight are cut off and new connections hang.
+        wait_for_reads(daemon, int(60 / INTERVAL), timeout=90)
+        os.kill(lab.libvirtd_pid, signal.SIGCONT)
+        back = time.time()
+        wait_for(lambda: complete(daemon, guests, back), 30)
+        assert time.time() - back <= TWO_INTERVALS + SLACK
+
+
+def test_collectd_exits_with_a_frozen_libvirtd(lab, tmp_path):
+    lab.guests(Guest(f"g{number}") for number in range(3))
+    with collectd(lab, tmp_path / "collectd") as daemon:
+        wait_for_reads(daemon, 2)
+        os.kill(lab.libvirtd_pid, signal.SIGSTOP)
+        wait_for_reads(daemon, 2)
+        assert daemon.stop() < 2
+    with collectd(lab, tmp_path / "second") as daemon:
+        wait_for_reads(daemon, 1)
+        assert daemon.stop() < 2
+    os.kill(lab.libvirtd_pid, signal.SIGCONT)
+
+
+def test_the_budget_follows_libvirtds_limits(lab, tmp_path):
+    lab.guests(Guest(f"g{number}") for number in range(2))
+    with collectd(lab, tmp_path / "collectd") as daemon:
+        wait_for_reads(daemon, 2)
+
+        def budget():
+            return of_reader(daemon.series(), "libvirtd", "gauge-budget")[-1]
+
+        assert budget() == 10
+        for workers, expected in ((6, 3), (40, 20), (60, 30), (5, 2), (20, 10)):
+            minimum = ("--min-workers", "1") if workers < 6 else ()
+            lab.virt_admin("srv-threadpool-set", "libvirtd", *minimum, "--max-workers", str(workers))
+            wait_for(lambda expected=expected: budget() == expected, SOON, f"budget {expected}")
+        assert re.search(r"budget of libvirtd workers now 3, was 10: half of libvirtd's 6 workers", daemon.log)
+
+
+def test_without_the_admin_socket_the_budget_is_small_and_metrics_go_on(lab, tmp_path):
+    guests = lab.guests(Guest(f"g{number}") for number in range(2))
+    socket = lab.inside("/run/libvirt/libvirt-admin-sock")
+    socket.rename(socket.with_name("moved"))
+    with collectd(lab, tmp_path / "collectd") as daemon:
+        wait_for_reads(daemon, 3)
+        assert_no_gap(daemon, guests)
+        assert of_reader(daemon.series(), "libvirtd", "gauge-budget")[-1] == 4
+        assert "budget 4 of libvirtd's workers: libvirtd's limits are unknown: no admin socket" in daemon.log
+
+
+def test_a_libvirtd_that_refuses_clients_is_said_once(lab, tmp_path):
+    guests = lab.guests(Guest(f"g{number}") for number in range(2))
+    connections = [lab.connect() for _ in range(3)]
+    lab.virt_admin("srv-clients-set", "libvirtd", "--max-unauth-clients", "1", "--max-clients", "3")
+    with collectd(lab, tmp_path / "collectd") as daemon:
+        wait_for_reads(daemon, 3)
+        assert daemon.stop() < 2
+        daemon.start()
+        lab.virt_admin("srv-clients-set", "libvirtd", "--max-clients", "5000", "--max-unauth-clients", "20")
+        since = time.time()
+        wait_for(lambda: complete(daemon, guests, since), 30)
+    for connection in connections:
+        connection.close()
+
+
+def count(pid):
+    """File descriptors, threads and resident KiB of a process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    threads = int(re.search(r"Threads:\s+(\d+)", status).group(1))
+    memory = int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+    return len(os.listdir(f"/proc/{pid}/fd")), threads, memory
+
+
+@pytest.mark.parametrize("outages", [10, pytest.param(200, marks=[pytest.mark.full, pytest.mark.timeout(900)])])
+def test_reconnects_leave_nothing_behind(lab, tmp_path, outages):
+    guests = lab.guests(Guest(f"g{number}", disks=1, nics=1) for number in range(3))
+    with collectd(lab, tmp_path / "collectd", "Interval 0.5", interval=0.5) as daemon:
+
+        def outage():
+            lab.restart_libvirtd()
+            since = time.time()
+            wait_for(lambda: complete(daemon, guests, since), SOON)
+
+        # The first ones load what is loaded once and start the threads there will be.
+        for _ in range(5):
+            outage()
+        before = count(daemon.process.pid)
+        for _ in range(outages):
+            outage()
+        after = count(daemon.process.pid)
+    assert after[0] <= before[0] + 2
+    assert after[1] <= before[1] + 2
+    assert after[2] <= before[2] + 2048 + 20 * outages
+
+
+def test_collectd_T_reads_once_and_ends(lab, tmp_path):
+    lab.guests([Guest("one")])
+    daemon = collectd(lab, tmp_path / "collectd")
+    output = lab.run(["collectd", "-T", "-C", str(tmp_path / "collectd" / "collectd.conf")], timeout=20)
+    assert "rror" not in output
+    assert "readers: 0 (1 domains" in daemon.log
