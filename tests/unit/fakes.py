@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
@@ -60,6 +60,12 @@ class DiskStats(NamedTuple):
     write_ops: int
     write_octets: int
     errors: int
+
+
+class DiskSizes(NamedTuple):
+    capacity: int
+    allocation: int
+    physical: int
 
 
 class Control(NamedTuple):
@@ -173,7 +179,16 @@ class FakeDomain:
     """A domain of the fake hypervisor; change its attributes at will."""
 
     def __init__(
-        self, name: str, uuid: str, id: int, *, disks: Sequence[str], nics: Sequence[str], tag: str, source: str
+        self,
+        name: str,
+        uuid: str,
+        id: int,
+        *,
+        disks: Sequence[str],
+        nics: Sequence[str],
+        tag: str,
+        source: str,
+        sources: Mapping[str, str],
     ) -> None:
         self.name = name
         self.uuid = uuid
@@ -182,11 +197,15 @@ class FakeDomain:
         self.nics = list(nics)
         self.tag = tag
         self.source = source
-        """Folder of its images."""
+        """Folder of its images, each folder a storage domain of its own."""
+        self.sources = dict(sources)
+        """Folders of those that lie elsewhere, by disk."""
         self.info = Info(RUNNING, 2097152, 1048576, 2, 5_000_000_000)
         self.reason = 0
         self.control = Control(OK, 0, 0.0)
         self.disk_stats = DiskStats(1, 512, 2, 1024, -1)
+        self.disk_sizes = DiskSizes(8192, 4096, 4608)
+        self.disk_errors: dict[str, int] = {}
         self.nic_stats = NicStats(10, 1, 0, 0, 20, 2, 0, 0)
         self.failures: dict[str, Error] = {}
         """What calls raise: by name (``blockStats``), or by name and device (``blockStats vda``)."""
@@ -194,6 +213,16 @@ class FakeDomain:
         """Text put into the XML's metadata as it is."""
         self.stuck: set[str] = set()
         """Of ``monitor`` and ``lock``: what calls of that kind wait for."""
+        self.frozen: set[str] = set()
+        """Folders in whose storage a class C call was caught: until that is back the guest stands still."""
+
+    def folder(self, target: str) -> str:
+        """Where a disk's image lies."""
+        return self.sources.get(target, self.source)
+
+    @property
+    def folders(self) -> set[str]:
+        return {self.folder(target) for target in self.disks}
 
     @property
     def listed(self) -> Listed:
@@ -204,7 +233,8 @@ class FakeDomain:
         tag = f"<map:tag xmlns:map={quoteattr(TAG_NAMESPACE)}>{escape(self.tag)}</map:tag>" if self.tag else ""
         metadata = f"<metadata>{tag}{self.broken_metadata}</metadata>" if tag or self.broken_metadata else ""
         disks = "".join(
-            f"<disk type='file' device='disk'><source file={quoteattr(f'{self.source}/{self.name}-{target}.img')}/>"
+            f"<disk type='file' device='disk'>"
+            f"<source file={quoteattr(f'{self.folder(target)}/{self.name}-{target}.img')}/>"
             f"<target dev={quoteattr(target)} bus='virtio'/></disk>"
             for target in self.disks
         )
@@ -240,8 +270,14 @@ class FakeHypervisor:
         self.pool_full = False
         self.events = True
         self.in_flight: dict[str, int] = {}
-        """Class B calls per domain that libvirtd is working on."""
+        """Calls per domain that need its monitor and that libvirtd is working on."""
         self.most_in_flight: dict[str, int] = {}
+        self.dead: set[str] = set()
+        """Folders whose storage does not answer."""
+        self.touching: list[set[str]] = []
+        """Folders of each domain that a class C call is in flight for."""
+        self.most_touching: dict[str, int] = {}
+        """Most class C calls there ever were at a time, by folder."""
         self.on_call: Callable[[str, str, str], None] = lambda call, name, device: None
         """Called within every call of a domain, on the thread that makes it."""
         self._ids = 0
@@ -254,12 +290,15 @@ class FakeHypervisor:
         nics: Sequence[str] = ("vnet0",),
         tag: str = "",
         source: str = "/images",
+        sources: Mapping[str, str] | None = None,
         uuid: str = "",
     ) -> FakeDomain:
         """Start a domain."""
         self._ids += 1
         uuid = uuid or f"00000000-0000-4000-8000-{self._ids:012x}"
-        domain = FakeDomain(name, uuid, self._ids, disks=disks, nics=nics, tag=tag, source=source)
+        domain = FakeDomain(
+            name, uuid, self._ids, disks=disks, nics=nics, tag=tag, source=source, sources=sources or {}
+        )
         self.domains[name] = domain
         return domain
 
@@ -285,6 +324,18 @@ class FakeHypervisor:
             yield domain
         finally:
             domain.stuck -= wanted
+            self.stage.review()
+
+    @contextlib.contextmanager
+    def dead_storage(self, folder: str) -> Iterator[None]:
+        """Let the storage of a folder not answer: guests stand still once something asks for their sizes there."""
+        self.dead.add(folder)
+        try:
+            yield
+        finally:
+            self.dead.remove(folder)
+            for domain in self.domains.values():
+                domain.frozen.discard(folder)
             self.stage.review()
 
     @contextlib.contextmanager
@@ -404,6 +455,38 @@ class FakeConnection:
             raise DomainGone(f"invalid path: {target}")
         return domain.disk_stats
 
+    def disk_sizes(self, uuid: str, target: str) -> DiskSizes:
+        with self._touching(uuid, target):
+            domain = self._ask("blockInfo", uuid, target, monitor=True)
+        if target not in domain.disks:
+            raise DomainGone(f"invalid path {target} not assigned to domain")
+        return domain.disk_sizes
+
+    def disk_errors(self, uuid: str) -> dict[str, int]:
+        with self._touching(uuid):
+            return dict(self._ask("diskErrors", uuid, monitor=True).disk_errors)
+
+    @contextlib.contextmanager
+    def _touching(self, uuid: str, target: str = "") -> Iterator[None]:
+        """Touch the storage of one disk, or of all, for the length of a call."""
+        hypervisor = self._hypervisor
+        domain = next((domain for domain in hypervisor.domains.values() if domain.uuid == uuid), None)
+        if domain is None:
+            yield
+            return
+        folders = domain.folders
+        with hypervisor.stage.lock:
+            hypervisor.touching.append(folders)
+            for folder in folders:
+                now = sum(folder in touched for touched in hypervisor.touching)
+                hypervisor.most_touching[folder] = max(now, hypervisor.most_touching.get(folder, 0))
+            domain.frozen |= hypervisor.dead & ({domain.folder(target)} if target else folders)
+        try:
+            yield
+        finally:
+            with hypervisor.stage.lock:
+                hypervisor.touching.remove(folders)
+
     def _ask(
         self, call: str, uuid: str, device: str = "", *, priority: bool = False, monitor: bool = False
     ) -> FakeDomain:
@@ -412,7 +495,7 @@ class FakeConnection:
         name = next((domain.name for domain in hypervisor.domains.values() if domain.uuid == uuid), uuid)
 
         def obstacle() -> bool:
-            return self._is_locked(name) or (monitor and name in hypervisor.domains and self._is_stuck(name, "monitor"))
+            return self._is_locked(name) or (monitor and self._is_silent(name))
 
         if monitor:
             with hypervisor.stage.lock:
@@ -451,6 +534,11 @@ class FakeConnection:
 
     def _is_locked(self, name: str) -> bool:
         return name in self._hypervisor.domains and self._is_stuck(name, "lock")
+
+    def _is_silent(self, name: str) -> bool:
+        """Whether its monitor answers nobody."""
+        domain = self._hypervisor.domains.get(name)
+        return domain is not None and ("monitor" in domain.stuck or bool(domain.frozen))
 
     def _is_stuck(self, name: str, kind: str) -> bool:
         return kind in self._hypervisor.domains[name].stuck

@@ -120,7 +120,23 @@ def test_counters_of_an_interface(hypervisor, subject):
     assert all(isinstance(value, int) and value >= -1 for value in stats)
 
 
-@pytest.mark.parametrize("call", ["disk", "nic"])
+def test_sizes_of_a_disk(hypervisor, subject):
+    connection, uuid = connection_to(hypervisor, subject)
+    sizes = connection.disk_sizes(uuid, subject.disk)
+    assert sizes._fields == fakes.DiskSizes._fields
+    assert all(isinstance(value, int) and value >= 0 for value in sizes)
+    assert sizes.capacity > 0
+
+
+def test_errors_of_disks_are_told_by_target_and_only_for_those_that_exist(hypervisor, subject):
+    connection, uuid = connection_to(hypervisor, subject)
+    failing = connection.disk_errors(uuid)
+    assert isinstance(failing, dict)
+    assert failing.keys() <= {subject.disk}
+    assert all(isinstance(code, int) and code > 0 for code in failing.values())
+
+
+@pytest.mark.parametrize("call", ["disk", "disk_sizes", "nic"])
 def test_a_device_that_is_not_there_is_gone(hypervisor, subject, call):
     connection, uuid = connection_to(hypervisor, subject)
     with pytest.raises(DomainGone):
@@ -128,7 +144,7 @@ def test_a_device_that_is_not_there_is_gone(hypervisor, subject, call):
     assert connection.alive
 
 
-@pytest.mark.parametrize("call", ["xml", "info", "state", "control"])
+@pytest.mark.parametrize("call", ["xml", "info", "state", "control", "disk_errors"])
 def test_a_domain_that_is_not_there_is_gone(hypervisor, subject, call):
     connection = hypervisor.connect()
     with pytest.raises(DomainGone):
@@ -136,7 +152,7 @@ def test_a_domain_that_is_not_there_is_gone(hypervisor, subject, call):
     assert connection.alive
 
 
-@pytest.mark.parametrize("call", ["disk", "nic", "metadata"])
+@pytest.mark.parametrize("call", ["disk", "disk_sizes", "nic", "metadata"])
 def test_a_part_of_a_domain_that_is_not_there_is_gone(hypervisor, subject, call):
     with pytest.raises(DomainGone):
         getattr(hypervisor.connect(), call)(NOBODY, "vda")
@@ -173,7 +189,7 @@ def test_a_closed_connection_answers_nothing(hypervisor, subject, call):
         getattr(connection, call)()
 
 
-@pytest.mark.parametrize("call", ["xml", "info", "state", "control"])
+@pytest.mark.parametrize("call", ["xml", "info", "state", "control", "disk_errors"])
 def test_a_closed_connection_answers_nothing_of_a_domain_it_knew(hypervisor, subject, call):
     connection, uuid = connection_to(hypervisor, subject)
     getattr(connection, call)(uuid)

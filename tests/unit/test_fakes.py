@@ -74,6 +74,31 @@ def test_a_held_lock_holds_the_list_and_every_call_on_the_domain(hypervisor):
     assert all(caller.ended() for caller in callers)
 
 
+def test_dead_storage_harms_nobody_until_its_size_is_asked_for(hypervisor):
+    connection = hypervisor.connect()
+    subject = hypervisor.add("second", disks=("vda", "vdb"), sources={"vdb": "/san"})
+    with hypervisor.dead_storage("/san"):
+        assert connection.disk(subject.uuid, "vdb")
+        assert connection.disk_sizes(subject.uuid, "vda")
+        callers = [Caller(lambda: hypervisor.connect().disk_sizes(subject.uuid, "vdb"))]
+        hypervisor.stage.await_blocked(1)
+        callers.append(Caller(lambda: hypervisor.connect().disk(subject.uuid, "vda")))
+        hypervisor.stage.await_blocked(2)
+        assert connection.info(subject.uuid)
+        assert connection.disk(hypervisor.domains["other"].uuid, "vda")
+    assert all(caller.ended() for caller in callers)
+    assert connection.disk(subject.uuid, "vda")
+    assert hypervisor.most_touching["/san"] == 1
+
+
+def test_asking_for_disk_errors_touches_all_storage_of_a_domain(hypervisor):
+    subject = hypervisor.add("second", disks=("vda", "vdb"), sources={"vdb": "/san"})
+    with hypervisor.dead_storage("/san"):
+        caller = Caller(lambda: hypervisor.connect().disk_errors(subject.uuid))
+        hypervisor.stage.await_blocked(1)
+    assert caller.ended()
+
+
 def test_with_the_normal_workers_taken_priority_calls_answer(hypervisor):
     connection, subject = hypervisor.connect(), hypervisor.domains["subject"]
     with hypervisor.full():
