@@ -63,9 +63,13 @@ class Alarms:
         self._clock = clock
         self._raised: dict[str, _Raised] = {}
         self._last: dict[str, float] = {}
+        self._active: Collection[str] | None = None
 
     def review(self, domain: Domain, identity: Identity, health: Health) -> None:
         """Raise or clear the alarm of a domain; called by its reader after each read."""
+        if self._active is not None and domain.uuid not in self._active:
+            # It went while its reader was at it: nobody would ever clear this alarm.
+            return
         now = self._clock()
         if health.blocked_since is None:
             raised = self._raised.pop(domain.uuid, None)
@@ -86,12 +90,16 @@ class Alarms:
 
     def retain(self, uuids: Collection[str]) -> None:
         """Clear the alarms of all other domains: they are gone."""
-        for uuid in self._raised.keys() - set(uuids):
+        active = self._active = frozenset(uuids)
+        for uuid in self._raised.keys() - active:
             raised = self._raised.pop(uuid, None)
             if raised is not None:
                 self._clear(raised, "gone; its monitor was blocked to the last")
-        for uuid in self._last.keys() - set(uuids):
-            self._last.pop(uuid, None)
+        now = self._clock()
+        # Who comes and goes is not reported each time either.
+        for uuid, last in tuple(self._last.items()):
+            if uuid not in active and now - last >= APART:
+                self._last.pop(uuid, None)
 
     def _clear(self, raised: _Raised, text: str) -> None:
         text = f"domain {raised.domain.name}: {text}"
