@@ -169,7 +169,7 @@ class Budget:
             self._wake()
 
     def acquire(self, timeout: float) -> bool:
-        """Take a slot for a class A call that belongs to no pool; False when none was free in `timeout` seconds."""
+        """Take a slot for the list of domains, which belongs to no pool; False when there was none in that time."""
         with self.lock:
             if not self._wanted.wait_for(self._free, timeout):
                 return False
@@ -258,8 +258,15 @@ class Budget:
         self._refused = True
 
     def _free(self) -> bool:
+        """Caller holds the lock.
+
+        Beyond the budget goes one such call where all that holds slots is stuck: the list of domains is a priority
+        call, answered when no worker is left, and what tells a lack of workers from domains whose lock is held.
+        """
         self._refused = True
-        return self.used < self._size
+        if self.used < self._size:
+            return True
+        return self.used > 0 and not self._others and all(job.stalled for job in self.in_flight.values())
 
     def _drop(self, key: tuple[str, str]) -> None:
         charge = self.charges.pop(key)

@@ -31,6 +31,8 @@ FIRST_RETRY = 1.0
 LONGEST_RETRY = 30.0
 """Seconds between attempts at the most, or the interval where that is shorter."""
 
+NO_ID = -1
+"""libvirt's id of a domain that has none, or none that is known."""
 _REQUEST = None
 
 Describe = Callable[[str, Callable[[str], str]], Description]
@@ -190,6 +192,12 @@ class Inventory:
     def adopt(self, connection: Any, line: Any) -> None:
         """Take in a domain that was found without a list; reads its description over the given connection."""
         self._read_description(connection, line, self._describer())
+
+    def adopt_unseen(self, uuid: str, name: str) -> None:
+        """Take in a domain that runs but cannot be looked up; the next list has the rest of it."""
+        with self._changed:
+            self._entries.setdefault(uuid, _Entry(Domain(uuid, name, NO_ID, Description()), None))
+            self._version += 1
 
     def tell(self, event: Any) -> None:
         """Take an event (see `virt2.hypervisor.Event`); called on libvirt's thread, only enqueues."""

@@ -20,7 +20,7 @@ from virt2.naming import Identity, Names
 from virt2.outbox import Outbox, Sink
 from virt2.pool import Pool
 from virt2.roster import Roster
-from virt2.sampling import Outcome, Sample, Sampler
+from virt2.sampling import CONTROL_INFO, Outcome, Sample, Sampler
 from virt2.scout import Scout
 from virt2.stuck import Health, Ward
 
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 FIRST_LIST = 0.6
 """Part of a read's time for which the very first read waits for a list of domains: without one it has nothing to do."""
+LEAST_LOOK = 0.25
+"""Part of a read's time for which running domains are looked for, also where the wait for the first list took long."""
 LIST_PATIENCE = 0.2
 """Seconds that any other read waits for a fresh list (a list takes 1 ms) before it takes the last good one."""
 
@@ -117,7 +119,7 @@ class Reader:
         patience = LIST_PATIENCE if self._inventory.listed else FIRST_LIST * self._timeout
         self._inventory.refresh(max_age=self._timeout, timeout=min(patience, self._timeout))
         if self._inventory.hung_for() > HUNG_AFTER:
-            self._scout.look(began + self._timeout / 2)
+            self._scout.look(max(began + self._timeout / 2, self._clock() + LEAST_LOOK * self._timeout))
 
     def _read_interfaces(self, domains: Sequence[Domain]) -> None:
         taken, wall = self._clock(), self._wall()
@@ -144,12 +146,16 @@ class Reader:
                 yield self._sampler.server_job(domain, healths[domain.uuid], charged, self._budget.discharge)
 
     def _monitor_jobs(self, domains: Sequence[Domain], healths: Mapping[str, Health]) -> Iterable[Job]:
-        """Never a second call for a domain that one is in flight or charged for, nor one behind a held lock."""
+        """Never a second call for a domain that one is stuck or charged for, nor one behind a held lock.
+
+        One that is well and in flight now (a size is being asked for) is waited for.
+        """
         for domain in domains:
             uuid = domain.uuid
+            monitor = self._budget.running(uuid, MONITOR)
             if (
                 domain.description.disks
-                and self._budget.running(uuid, MONITOR) is None
+                and (monitor is None or not monitor.stalled)
                 and self._budget.running(uuid, SERVER) is None
                 and self._budget.charged(uuid) is None
             ):
@@ -195,9 +201,15 @@ class Reader:
         """A domain whose monitor was not asked in this read, or has not answered: by what is in flight for it."""
         monitor, server = self._budget.running(uuid, MONITOR), self._budget.running(uuid, SERVER)
         charge = self._budget.charged(uuid)
-        if monitor is not None and now - monitor.since > STALLED_AFTER:
-            health.block(monitor.what, monitor.since)
-        elif server is not None and now - server.since > STALLED_AFTER and not self._inventory.out_of_workers:
+        stuck_by = now - STALLED_AFTER
+        if self._inventory.out_of_workers:
+            # What was asked since libvirtd last had a worker waits for one: that says nothing of the domain.
+            stuck_by = min(stuck_by, self._budget.answered_at)
+            if health.blocked_since is not None and health.blocked_since > stuck_by:
+                health.clear()
+        if monitor is not None and monitor.since < stuck_by:
+            health.block("lock held" if monitor.what == CONTROL_INFO else monitor.what, monitor.since)
+        elif server is not None and server.since < stuck_by:
             health.block("lock held", server.since)
         elif charge is not None:
             health.block(f"{charge.what}, cut off with its connection", charge.since)

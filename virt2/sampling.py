@@ -21,6 +21,8 @@ PAUSED = 3
 INCOMING_REASONS = frozenset({2, 11})
 """Why a paused domain is still being received or built, whose monitor is left alone: libvirt's
 VIR_DOMAIN_PAUSED_MIGRATION and VIR_DOMAIN_PAUSED_STARTING_UP."""
+CONTROL_INFO = "controlInfo"
+"""The call that asks who is inside a monitor: libvirtd answers it at once, but for a domain whose lock is held."""
 CONTROL_OK, CONTROL_JOB, CONTROL_OCCUPIED, CONTROL_ERROR = range(4)
 """libvirt's virDomainControlState."""
 
@@ -124,7 +126,7 @@ class Sampler:
         """
 
         def work(connection: Any, job: Job) -> None:
-            taken = job.doing("controlInfo") if probe else self._clock()
+            taken = job.doing(CONTROL_INFO) if probe else self._clock()
             try:
                 if probe and connection.control(domain.uuid).state == CONTROL_OK:
                     done_with(domain.uuid)
@@ -277,7 +279,7 @@ class Sampler:
                 return Outcome(domain.uuid, MONITOR, now, False, words)
         if not self._pre_scan:
             return None
-        job.doing("controlInfo")
+        job.doing(CONTROL_INFO)
         control = connection.control(domain.uuid)
         if control.state == CONTROL_OK:
             return None

@@ -16,6 +16,8 @@ from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.inventory import Inventory
 from virt2.pool import Pool
 
+LOOK_UP = "look-up"
+
 
 class Guest(Protocol):
     """A QEMU process (see `virt2.procfs.guests`)."""
@@ -61,15 +63,22 @@ class Scout:
         except OSError:
             # Not this host's processes, or not for us to see: then only the list tells what runs.
             return []
-        return [
-            Job(guest.uuid, SERVER, functools.partial(self._find, guest))
-            for guest in guests
-            if not self._inventory.knows(guest.uuid) and self._budget.running(guest.uuid, SERVER) is None
-        ]
+        jobs = []
+        for guest in guests:
+            if not self._inventory.knows(guest.uuid):
+                running = self._budget.running(guest.uuid, SERVER)
+                if running is None:
+                    # Nor a second look-up for one that was cut off while libvirtd may still be in it.
+                    if self._budget.charged(guest.uuid) is None:
+                        jobs.append(Job(guest.uuid, SERVER, functools.partial(self._find, guest)))
+                elif running.stalled and running.what == LOOK_UP:
+                    # Its lock is held: that it is there and stuck can be said, if nothing else.
+                    self._inventory.adopt_unseen(guest.uuid, guest.name)
+        return jobs
 
     def _find(self, guest: Guest, connection: Any, job: Job) -> None:
         try:
-            job.doing("look-up")
+            job.doing(LOOK_UP)
             line = connection.find(guest.name)
             job.doing("XMLDesc")
             self._inventory.adopt(connection, line)

@@ -23,6 +23,10 @@ DISK_TYPES = ("disk_octets", "disk_ops")
 NOTIFICATION = re.compile(r"Notification: severity = (\w+)")
 SOON = 15.0
 """Seconds within which libvirtd and QEMU do what takes them a tenth of one."""
+OCCUPIED = 500
+"""Milliseconds in a monitor that no healthy QEMU takes."""
+PAUSE = 0.02
+"""Seconds between two looks at libvirtd's workers: many in the time that a read takes."""
 NIC_TYPES = ("if_octets", "if_packets", "if_errors", "if_dropped")
 
 
@@ -136,16 +140,36 @@ class Farm:
         self.storage.heal()
         self.thaw(self.guests)
         self.lab.virt_admin("srv-threadpool-set", "libvirtd", "--max-workers", "20")
-        wait_for(lambda: not self.held() and not self.occupied(), SOON, "nobody is stuck any more")
+        wait_for(lambda: not self.held() and not self.occupied(), 2 * SOON, "nobody is stuck any more")
 
     def held(self) -> int:
-        """Libvirtd's workers in use."""
+        """Libvirtd's workers in use now."""
         limits = admin.read_limits(self.lab.uri)
         return limits.workers - limits.free_workers
 
+    def lost(self) -> int:
+        """Libvirtd's workers in use whenever one looks: a read takes a part of its interval only."""
+        until = time.monotonic() + INTERVAL
+        fewest = self.held()
+        while fewest and time.monotonic() < until:
+            time.sleep(PAUSE)
+            fewest = min(fewest, self.held())
+        return fewest
+
     def occupied(self) -> list[RunningGuest]:
-        """The guests whose monitor somebody is in."""
-        return [guest for guest in self.guests if guest.domain.controlInfo()[0] != 0]
+        """The guests whose monitor somebody has been in for half a second; TimeoutError where a lock is held."""
+        found: list[RunningGuest] = []
+        asked = threading.Event()
+
+        def ask() -> None:
+            states = [(guest, guest.domain.controlInfo()) for guest in self.guests]
+            found.extend(guest for guest, (state, _, since) in states if state != 0 and since > OCCUPIED)
+            asked.set()
+
+        threading.Thread(target=ask, daemon=True).start()
+        if not asked.wait(SOON):
+            raise TimeoutError("control info does not come")
+        return found
 
 
 class Witness(threading.Thread):

@@ -5,7 +5,6 @@ import time
 import pytest
 
 from tests.integration.support import (
-    DISK_TYPES,
     GAP,
     INTERVAL,
     SOON,
@@ -102,3 +101,122 @@ def test_a_stopped_domain_misses_its_disks_and_the_others_miss_nothing(farm, tmp
         stopped.freeze()
         wait_for_reads(daemon, 1)
         assert daemon.stop() < 2
+
+
+class Look:
+    """What others have of libvirtd while something is stuck; call it again and again."""
+
+    def __init__(self, farm, daemon, healthy):
+        self._farm = farm
+        self._daemon = daemon
+        self._healthy = healthy
+        self.held = 0
+        self.slowest = 0.0
+        self._next = 0.0
+
+    def __call__(self):
+        if time.monotonic() < self._next:
+            return
+        began = time.monotonic()
+        self._farm.lab.virsh("dumpxml", self._healthy.name)
+        self.slowest = max(self.slowest, time.monotonic() - began)
+        self.held = max(self.held, self._farm.held())
+        self._next = time.monotonic() + 0.2
+
+    def assert_good(self):
+        budgets = of_reader(self._daemon.series("collectd"), "libvirtd", "gauge-budget")
+        print(f"slowest dumpxml {self.slowest:.3f} s, workers held {self.held}, budgets {sorted(set(budgets))}")
+        assert self.slowest < 1
+        assert self.held <= max(budgets)
+
+
+@pytest.mark.parametrize("seconds", LONG)
+@pytest.mark.parametrize("settings", ["", pytest.param(UNSEEN, marks=pytest.mark.full)])
+def test_half_of_the_domains_stopped_at_once_cost_the_other_half_nothing(farm, tmp_path, seconds, settings):
+    more = farm.lab.guests([Guest(f"more-{number}") for number in range(8)])
+    try:
+        guests = [*farm.guests, *more]
+        stopped, others = guests[::2], guests[1::2]
+        with collectd(farm.lab, tmp_path / "collectd", settings) as daemon:
+            wait_for_reads(daemon, 2)
+            look = Look(farm, daemon, others[0])
+            farm.freeze(stopped)
+            stay(daemon, seconds, look)
+            assert_no_gap(daemon, others)
+            assert_no_gap(daemon, stopped, monitor=False)
+            look.assert_good()
+            until = time.time()
+            farm.thaw(stopped)
+            assert_back(daemon, guests, until)
+            assert_no_gap(daemon, others)
+    finally:
+        farm.thaw(more)
+        for guest in more:
+            guest.stop()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("settings", ["", UNSEEN], ids=["seen", "unseen"])
+def test_five_restarts_while_half_is_stopped_hold_at_most_one_more_worker(farm, tmp_path, settings):
+    stopped, others = farm.guests[::2], farm.guests[1::2]
+    with collectd(farm.lab, tmp_path / "collectd", settings) as daemon:
+        wait_for_reads(daemon, 2)
+        farm.freeze(stopped)
+        wait_for_reads(daemon, 3)
+        held = [farm.lost()]
+        for _ in range(5):
+            assert daemon.stop() < 2
+            daemon.start()
+            since = time.time()
+            wait_for_reads(daemon, 3)
+            assert_no_gap(daemon, others, since)
+            held.append(farm.lost())
+        print("held", held)
+        assert max(held) <= held[0] + 1
+
+
+@pytest.mark.parametrize("count", [8, 12])
+def test_stopped_domains_nobody_has_asked_yet(farm, tmp_path, count):
+    stopped, others = farm.guests[::2][:count], [*farm.guests[::2][count:], *farm.guests[1::2]]
+    farm.freeze(stopped)
+    with collectd(farm.lab, tmp_path / "collectd", f"{ONE_GROUP}\n{UNSEEN}") as daemon:
+        wait_for_reads(daemon, 1)
+        since = time.time()
+        look = Look(farm, daemon, others[0])
+        stay(daemon, 10, look)
+        print("reads", of_reader(daemon.series("collectd"), "0", "duration-read"))
+        print("answered", sum(bool(last_disk_point(daemon, guest)) for guest in others), "of", len(others))
+        if count == 8:
+            assert_no_gap(daemon, others, since)
+        else:
+            # Not all may be reached; who has answered goes on.
+            assert_no_gap(daemon, [guest for guest in others if last_disk_point(daemon, guest)])
+        assert_no_gap(daemon, farm.guests, since, monitor=False)
+        look.assert_good()
+        assert daemon.stop() < 2
+
+
+@pytest.mark.parametrize("workers", [5, pytest.param(20, marks=pytest.mark.full)])
+def test_a_pool_filled_by_others_leaves_interfaces(farm, tmp_path, workers):
+    farm.lab.virt_admin("srv-threadpool-set", "libvirtd", "--max-workers", str(workers))
+    stopped, others = farm.guests[:workers], farm.guests[workers:]
+    with collectd(farm.lab, tmp_path / "collectd") as daemon:
+        wait_for_reads(daemon, 2)
+        farm.freeze(stopped)
+        for guest in stopped:
+            farm.lab.popen(["virsh", "domblkstat", guest.name, "vda"])
+        wait_for(lambda: farm.held() == workers, SOON, "the pool is full")
+        stay(daemon, 10)
+        series = daemon.series()
+        for guest in farm.guests:
+            own = of_host(series, guest.name)
+            for name, points in own.items():
+                if name.startswith("if_"):
+                    times = [0.0, *(when for when, _ in points)]
+                    assert max(two - one for one, two in zip(times[1:], times[2:])) <= GAP * INTERVAL
+                    assert time.time() - times[-1] <= GAP * INTERVAL
+        assert not any(messages(daemon, guest) for guest in others)
+        assert daemon.log.count("libvirtd has no worker left for us") == 1
+        until = time.time()
+        farm.thaw(stopped)
+        assert_back(daemon, farm.guests, until)
