@@ -244,7 +244,7 @@ class Sampler:
         self, call: Callable[[str, str], Any], job: Job, uuid: str, what: str, device: str, health: Health
     ) -> None:
         """Ask for one device's counters. A device that is gone, or that has no counters, is no failure."""
-        if device in health.unsupported:
+        if (what, device) in health.unsupported:
             return
         taken, wall = job.doing(what), self._wall()
         try:
@@ -252,7 +252,7 @@ class Sampler:
         except DomainGone:
             return
         except Unsupported as error:
-            health.unsupported.add(device)
+            health.unsupported.add((what, device))
             self._report(job, error, device)
             return
         except CallFailed as error:

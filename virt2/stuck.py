@@ -23,8 +23,8 @@ class Health:
         """When the newest sample of each call and device that went out was taken."""
         self.incoming: bool | None = None
         """Whether it is still being received or built; None before it was first asked. Written by a worker."""
-        self.unsupported: set[str] = set()
-        """Disks this driver has no counters for: not asked again. Written by a worker."""
+        self.unsupported: set[tuple[str, str]] = set()
+        """Calls and the devices this driver cannot make them for: not made again. Written by a worker."""
 
     def __repr__(self) -> str:
         return f"<Health blocked_since={self.blocked_since} cause={self.cause!r}>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -41,6 +42,17 @@ STUCK_AFTER = 2.0
 CLASS_NETWORK = {"if_octets", "if_packets", "if_errors", "if_dropped"}
 CLASS_A = {"virt_cpu_total", "memory"} | CLASS_NETWORK
 CLASS_B = {"disk_octets", "disk_ops"}
+
+
+FOLDERS = ("/images", "/nfs", "/san")
+"""Where images may lie: each a storage domain of its own."""
+
+
+class Guest(NamedTuple):
+    """A process of a domain."""
+
+    name: str
+    uuid: str
 
 
 class Point(NamedTuple):
@@ -88,13 +100,19 @@ class Bench:
             clock=self.clock,
         )
         self.alarms = Alarms(STUCK_AFTER, self._notify, clock=self.clock)
+        self.waits: dict[str, Callable[[threading.Event, float], bool]] = {}
+        """What the reads of a pool do instead of waiting, by its name."""
+        self.guests: list[Guest] = []
         self.scouts = self._pool("scout", 1)
         self.put: dict[str, Callable[[Record], None]] = {}
         self.pools = {name: self._pool(name, share) for name in [*readers.split(), "0"]}
         self.readers = {name: self._reader(name) for name in self.pools}
 
     def _pool(self, name: str, share: int) -> Pool:
-        pool = Pool(name, self.budget, self.hypervisor.connect, share=share, clock=self.clock, wait=self.clock.wait)
+        def wait(event: threading.Event, seconds: float) -> bool:
+            return self.waits.get(name, self.clock.wait)(event, seconds)
+
+        pool = Pool(name, self.budget, self.hypervisor.connect, share=share, clock=self.clock, wait=wait)
         self.clock.watch(self.budget, pool)
         return pool
 
@@ -113,7 +131,7 @@ class Bench:
         return Reader(
             name,
             inventory=self.inventory,
-            scout=Scout(self.inventory, self.budget, self.scouts, lambda: []),
+            scout=Scout(self.inventory, self.budget, self.scouts, lambda: self.guests),
             roster=self.roster,
             budget=self.budget,
             pool=self.pools[name],
@@ -167,7 +185,7 @@ class Bench:
 
 
 def describer() -> Describe:
-    mounts = storage.Mounts.parse("")
+    mounts = storage.Mounts.parse("".join(f"1 1 0:1 / {folder} rw - ext4 /dev/x rw\n" for folder in FOLDERS))
 
     def describe(xml: str, fetch: Callable[[str], str]) -> Description:
         return domainxml.describe(xml, namespace=TAG_NAMESPACE, element="tag", mounts=mounts)

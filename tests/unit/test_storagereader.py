@@ -1,0 +1,362 @@
+"""Calls that touch the storage: rarely, one at a time per storage domain, and none where one does not come back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.unit.fakes import JOB, OCCUPIED, OK, Control, DiskSizes
+from tests.unit.test_reader import CLASS_A, CLASS_B, INTERVAL, STUCK_AFTER, TIMEOUT, Bench, Point
+from virt2.errors import Unsupported
+from virt2.metrics import DISK_ERRORS, SIZE_TYPES
+from virt2.outbox import Outbox
+from virt2.pool import TICK
+from virt2.sampling import Record, Sampler
+from virt2.storagereader import StorageReader
+
+EVERYTHING = (*SIZE_TYPES, DISK_ERRORS)
+QUARANTINED = {"blockInfo", "diskErrors"}
+
+
+class StorageBench(Bench):
+    """A reader and the storage reader over a fake libvirt, as `virt2.plugin` puts them together."""
+
+    def __init__(self, extra: tuple[str, ...] = SIZE_TYPES, share: int = 2) -> None:
+        super().__init__()
+        self.storage_pool = self._pool("storage", share)
+
+        def sampler(put: Callable[[Record], None]) -> Sampler:
+            return Sampler(put, extra=extra, stuck_after=STUCK_AFTER, clock=self.clock, wall=self.clock.wall)
+
+        self.storage = StorageReader(
+            inventory=self.inventory,
+            budget=self.budget,
+            pool=self.storage_pool,
+            ward=self.ward,
+            outbox=Outbox(self.names, self.sink),
+            sampler=sampler,
+            timeout=TIMEOUT,
+            clock=self.clock,
+        )
+
+    def start(self) -> None:
+        """Have every domain read once."""
+        self.inventory.start()
+        self.read()
+
+    def read_storage(self) -> list[Point]:
+        """Let an interval pass and the storage reader read; returns what it dispatched."""
+        self.clock.now += INTERVAL
+        self.sink.points.clear()
+        self.hypervisor.calls.clear()
+        began = self.clock()
+        self.storage.read()
+        assert self.clock() - began <= TIMEOUT + TICK
+        return list(self.sink.points)
+
+    @property
+    def asked(self) -> list[str]:
+        """The domains whose storage was touched since the last read began, in this order."""
+        return list(dict.fromkeys(name for call, name, _ in self.hypervisor.calls if call in QUARANTINED))
+
+    def end(self) -> None:
+        super().end()
+        self.storage_pool.stop()
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., StorageBench]]:
+    made: list[StorageBench] = []
+
+    def make_bench(**options: object) -> StorageBench:
+        made.append(StorageBench(**options))
+        return made[-1]
+
+    yield make_bench
+    for bench in made:
+        bench.end()
+
+
+@pytest.fixture
+def bench(make) -> StorageBench:
+    """Three domains on /nfs, two on /san; both storage domains are well."""
+    return populate(make())
+
+
+def populate(bench: StorageBench) -> StorageBench:
+    for name, folder in (("a", "/nfs"), ("b", "/nfs"), ("c", "/nfs"), ("x", "/san"), ("y", "/san")):
+        bench.hypervisor.add(name, source=folder)
+    bench.start()
+    return bench
+
+
+class TestValues:
+    """What goes out."""
+
+    def test_sizes_and_errors_of_every_disk_with_the_time_before_their_calls(self, make):
+        bench = make(extra=EVERYTHING)
+        web = bench.hypervisor.add("web", disks=("vda", "vdb"))
+        web.disk_sizes = DiskSizes(capacity=30, allocation=10, physical=20)
+        web.disk_errors = {"vdb": 2}
+        bench.start()
+        points = bench.read_storage()
+        expected = [
+            (kind, disk, (size,))
+            for disk in ("vda", "vdb")
+            for kind, size in (("disk_allocation", 10), ("disk_capacity", 30), ("disk_physical", 20))
+        ] + [("disk_error", "vda", (0,)), ("disk_error", "vdb", (2,))]
+        assert sorted(points) == sorted(Point("web", "", *metric, bench.clock.wall()) for metric in expected)
+
+    @pytest.mark.parametrize("kind", SIZE_TYPES)
+    def test_only_the_size_that_was_asked_for(self, make, kind):
+        bench = populate(make(extra=(kind,)))
+        assert {point.type for point in bench.read_storage()} == {kind}
+        assert bench.hypervisor.count("blockInfo") == 5
+        assert bench.hypervisor.count("diskErrors") == 0
+
+    def test_where_only_errors_are_asked_for_no_size_is(self, make):
+        bench = populate(make(extra=(DISK_ERRORS,)))
+        assert {(point.type, point.values) for point in bench.read_storage()} == {("disk_error", (0,))}
+        assert bench.hypervisor.count("blockInfo") == 0
+
+    def test_a_steady_read_makes_these_calls_and_no_others(self, bench):
+        bench.read_storage()
+        calls = [call for call in bench.hypervisor.calls if call[0] != "connect"]
+        assert calls.count(("active", "", "")) == 1
+        assert sorted(calls)[1:] == sorted(
+            (call, name, device) for name in "abcxy" for call, device in (("blockInfo", "vda"), ("controlInfo", ""))
+        )
+
+    def test_the_other_readers_make_none_of_these_calls(self, bench):
+        bench.read()
+        assert bench.asked == []
+
+    def test_a_domain_without_disks_is_left_alone(self, make):
+        bench = make(extra=EVERYTHING)
+        bench.hypervisor.add("bare", disks=())
+        bench.start()
+        bench.read_storage()
+        assert [call for call in bench.hypervisor.calls if call[1] == "bare"] == []
+
+    def test_while_libvirt_is_away_nobody_is_asked(self, bench):
+        bench.hypervisor.crash()
+        bench.read()
+        assert bench.read_storage() == []
+        assert bench.asked == []
+
+
+class TestDeadStorage:
+    """One storage domain that does not answer."""
+
+    def test_one_guest_is_caught_and_no_more(self, bench):
+        with bench.hypervisor.dead_storage("/nfs"):
+            for _ in range(4):
+                bench.read_storage()
+                assert [domain.name for domain in bench.hypervisor.domains.values() if domain.frozen] == ["a"]
+        assert bench.hypervisor.most_touching["/nfs"] == 1
+
+    def test_the_other_one_loses_nothing(self, bench):
+        with bench.hypervisor.dead_storage("/nfs"):
+            for _ in range(3):
+                assert {point.host for point in bench.read_storage()} == {"x", "y"}
+
+    def test_with_one_slot_the_other_one_goes_on_with_the_next_read(self, make):
+        bench = populate(make(share=1))
+        with bench.hypervisor.dead_storage("/nfs"):
+            bench.read_storage()
+            bench.read()
+            for _ in range(2):
+                assert {point.host for point in bench.read_storage()} == {"x", "y"}
+                bench.read()
+
+    def test_it_is_told_which_one_is_suspended(self, bench):
+        assert bench.storage.suspended == frozenset()
+        with bench.hypervisor.dead_storage("/nfs"):
+            bench.read_storage()
+            assert bench.storage.suspended == {"/nfs"}
+        bench.clock.settle()
+        assert bench.storage.suspended == frozenset()
+
+    def test_it_is_resumed_when_the_call_comes_back(self, bench):
+        with bench.hypervisor.dead_storage("/nfs"):
+            bench.read_storage()
+            bench.read()
+        bench.clock.settle()
+        bench.read()
+        assert {point.host for point in bench.read_storage()} == set("abcxy")
+
+    def test_what_the_caught_call_says_at_last_goes_out_with_its_own_time(self, bench):
+        with bench.hypervisor.dead_storage("/nfs"):
+            bench.read_storage()
+            asked = bench.clock.wall() - TIMEOUT
+        bench.clock.settle()
+        bench.read()
+        times = [point.time for point in bench.read_storage() if point.host == "a" and point.type == "disk_capacity"]
+        assert times == [pytest.approx(asked, abs=2 * TICK), bench.clock.wall()]
+
+    def test_the_others_of_the_same_storage_keep_what_does_not_touch_it(self, bench):
+        with bench.hypervisor.dead_storage("/nfs"):
+            bench.read_storage()
+            for _ in range(2):
+                bench.read()
+                assert [name for name in "bcxy" if bench.types(name) != CLASS_A | CLASS_B] == []
+                assert bench.types("a") == CLASS_A
+
+    def test_the_caught_guest_is_reported_as_blocked_by_that_call(self, bench):
+        with bench.hypervisor.dead_storage("/nfs"):
+            bench.read_storage()
+            for _ in range(3):
+                bench.read()
+            assert bench.of("a")["duration-monitor_blocked"] > INTERVAL
+            assert bench.hypervisor.count("blockStats", "a") == 0
+        ((severity, message, host),) = bench.notifications
+        assert (severity, host) == ("warning", "a")
+        assert "(blockInfo), storage domain /nfs" in message
+        bench.clock.settle()
+        bench.read()
+        assert [severity for severity, _, _ in bench.notifications] == ["warning", "okay"]
+
+    def test_as_many_as_there_are_slots_may_be_dead(self, make):
+        bench = make(share=3)
+        for folder in ("/nfs", "/san", "/images"):
+            for number in range(3):
+                bench.hypervisor.add(f"{folder[1:]}{number}", source=folder)
+        bench.start()
+        with bench.hypervisor.dead_storage("/nfs"), bench.hypervisor.dead_storage("/san"):
+            bench.read_storage()
+            assert bench.hypervisor.stage.blocked == 2
+            bench.read()
+            assert {point.host for point in bench.read_storage()} == {"images0", "images1", "images2"}
+            assert bench.hypervisor.stage.blocked == 2
+
+
+class TestTwoStorageDomains:
+    """A domain whose disks lie on two of them."""
+
+    @pytest.fixture
+    def astride(self, make) -> StorageBench:
+        bench = make(share=4)
+        bench.hypervisor.add("both", disks=("vda", "vdb"), source="/nfs", sources={"vdb": "/san"})
+        for name, folder in (("n", "/nfs"), ("s", "/san"), ("i", "/images")):
+            bench.hypervisor.add(name, source=folder)
+        bench.start()
+        return bench
+
+    def test_holds_both(self, astride):
+        with astride.hypervisor.dead_storage("/nfs"):
+            astride.read_storage()
+            assert astride.storage.suspended == {"/nfs", "/san"}
+            assert {point.host for point in astride.read_storage()} == {"i"}
+        astride.clock.settle()
+        astride.read()
+        assert {point.host for point in astride.read_storage()} == {"both", "n", "s", "i"}
+
+    def test_is_not_asked_while_a_call_is_out_for_either(self, astride):
+        astride.hypervisor.domains["both"].control = Control(OCCUPIED, 0, 0.1)
+        with astride.hypervisor.dead_storage("/san"):
+            astride.read_storage()
+            assert astride.storage.suspended == {"/san"}
+            astride.hypervisor.domains["both"].control = Control(OK, 0, 0.0)
+            astride.read()
+            astride.read_storage()
+            assert "both" not in astride.asked
+        assert max(astride.hypervisor.most_touching.values()) == 1
+
+
+class TestLeftAlone:
+    """Domains that are not asked."""
+
+    def test_one_whose_monitor_is_blocked(self, bench):
+        with bench.hypervisor.stuck("b", monitor=True):
+            bench.read()
+            bench.read_storage()
+            assert bench.asked == ["a", "c", "x", "y"]
+        bench.clock.settle()
+        bench.read()
+        bench.read_storage()
+        assert "b" in bench.asked
+
+    def test_one_somebody_else_is_in(self, bench):
+        bench.hypervisor.domains["b"].control = Control(OCCUPIED, 0, 0.1)
+        bench.read_storage()
+        assert bench.asked == ["a", "c", "x", "y"]
+        assert bench.hypervisor.count("controlInfo", "b") == 1
+
+    def test_one_that_is_still_coming_in(self, bench):
+        bench.ward.of(bench.hypervisor.domains["b"].uuid, 0.0).incoming = True
+        bench.read_storage()
+        assert bench.asked == ["a", "c", "x", "y"]
+
+    def test_one_that_a_call_cut_off_is_charged_for_and_its_storage_with_it(self, bench):
+        with bench.hypervisor.dead_storage("/nfs"):
+            bench.read_storage()
+            # A young job would be let pass.
+            bench.hypervisor.domains["a"].control = Control(JOB, 0, 0.5)
+            bench.hypervisor.cut()
+            bench.clock.settle()
+            for _ in range(2):
+                bench.read()
+                bench.read_storage()
+                assert bench.asked == ["x", "y"]
+                assert bench.budget.used == 1
+                assert bench.storage.suspended == {"/nfs"}
+        bench.hypervisor.domains["a"].control = Control(OK, 0, 0.0)
+        bench.read()
+        bench.read()
+        bench.read_storage()
+        assert sorted(bench.asked) == list("abcxy")
+
+
+def test_what_there_was_no_time_for_is_asked_first_by_the_next_read(bench):
+    # Nobody knows yet that it is stuck: the call is made, and holds up its storage domain until the deadline.
+    with bench.hypervisor.stuck("b", monitor=True):
+        bench.read_storage()
+        assert bench.asked == ["a", "b", "x", "y"]
+    bench.clock.settle()
+    bench.read_storage()
+    assert [name for name in bench.asked if name in "abc"] == ["c", "a", "b"]
+
+
+def test_what_is_known_of_when_domains_answered_goes_with_them(bench):
+    bench.read_storage()
+    bench.hypervisor.remove("a")
+    bench.read_storage()
+    assert len(bench.storage._answered) == 4
+
+
+def test_a_momentary_call_does_not_cost_the_domain_its_disks_in_a_concurrent_read(bench):
+    def read_meanwhile(event: threading.Event, seconds: float) -> bool:
+        """The storage reader waits, with the call for one domain in flight: now another reader reads."""
+        bench.waits.pop("storage")
+        bench.clock.settle(event)
+        bench.readers["0"].read()
+        return bench.clock.wait(event, seconds)
+
+    def come_back(event: threading.Event, seconds: float) -> bool:
+        """All that other reader can do is done, but for what waits for the call; it comes back a moment later."""
+        bench.clock.settle(event)
+        bench.hypervisor.domains["a"].stuck.clear()
+        bench.hypervisor.stage.review()
+        return bench.clock.wait(event, seconds)
+
+    bench.waits.update({"storage": read_meanwhile, "0": come_back})
+    bench.hypervisor.on_call = lambda call, name, device: (
+        bench.hypervisor.domains["a"].stuck.add("monitor") if (call, name) == ("blockInfo", "a") else None
+    )
+    bench.read_storage()
+    assert bench.hypervisor.most_in_flight["a"] == 1
+    assert bench.types("a") == CLASS_A | CLASS_B | set(SIZE_TYPES)
+    assert bench.own()["domains_skipped"] == 0
+    assert bench.of("a")["duration-monitor_blocked"] == 0.0
+    assert bench.of("a")["duration-sample_age"] <= TICK
+
+
+def test_a_size_no_driver_can_tell_does_not_cost_the_disk_its_counters(bench, caplog):
+    bench.hypervisor.domains["a"].failures["blockInfo vda"] = Unsupported("no sizes here")
+    for _ in range(2):
+        bench.read_storage()
+        bench.read()
+        assert bench.types("a") == CLASS_A | CLASS_B
+    assert [record.getMessage() for record in caplog.records] == ["domain a: blockInfo vda: no sizes here"]
