@@ -126,8 +126,12 @@ def test_after_faults_at_random_all_is_as_it_was(lab, tmp_path, seconds):
                 time.sleep(choose.uniform(0, 1.5))
         finally:
             faults.heal()
+        # A libvirtd that is restarted while a guest's monitor is stuck gives that guest up and kills it.
+        running = lab.virsh("list", "--name", timeout=60).split()
+        left = [guest for guest in guests if guest.name in running]
+        assert len(left) >= 6
         since = time.time()
-        wait_until_fresh(daemon, guests, since, SETTLED)
+        wait_until_fresh(daemon, left, since, SETTLED)
         wait_for_reads(daemon, 2)
         after = held(daemon.process.pid)
         assert "Traceback" not in daemon.log
