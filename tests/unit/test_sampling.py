@@ -14,6 +14,7 @@ from tests.unit.fakes import (
     PAUSED,
     Clock,
     Control,
+    DiskSizes,
     DiskStats,
     FakeDomain,
     FakeHypervisor,
@@ -22,6 +23,7 @@ from tests.unit.fakes import (
 from virt2.budget import MONITOR, SERVER, Job
 from virt2.domain import Description, Disk, Domain, Nic
 from virt2.errors import CallFailed, Disconnected, DomainBusy, Unsupported
+from virt2.metrics import DISK_ERRORS, SIZE_TYPES
 from virt2.pool import Again
 from virt2.sampling import LOOKS, WAIT_FOR_STATE, Outcome, Record, Sample, Sampler, Trouble
 from virt2.stuck import Health
@@ -352,6 +354,117 @@ def test_with_libvirtd_out_of_workers_only_priority_calls_are_made():
     bench.monitor()
     assert bench.asked == []
     assert (bench.outcome.answered, bench.outcome.cause) == (False, "")
+
+
+class TestStorage:
+    """What touches the storage."""
+
+    def bench(self, *extra: str, storage: tuple[str, str] = ("nfs", "nfs"), **options: Any) -> Bench:
+        bench = Bench(extra=extra, **options)
+        disks = tuple(Disk(target, "/image", where) for target, where in zip(bench.fake.disks, storage))
+        bench.domain = bench.domain._replace(description=Description(disks=disks))
+        return bench
+
+    def job(self, bench: Bench) -> Job:
+        return bench.sampler.storage_job(bench.domain, bench.health)
+
+    def test_it_looks_who_is_inside_once_and_asks_for_each_disk_and_for_all_errors_at_once(self):
+        bench = self.bench(*SIZE_TYPES, DISK_ERRORS)
+        bench._run(self.job(bench))
+        assert bench.asked == [("controlInfo", ""), ("blockInfo", "vda"), ("blockInfo", "vdb"), ("diskErrors", "")]
+        assert bench.outcome.answered
+
+    @pytest.mark.parametrize(
+        ("extra", "asked"),
+        [((DISK_ERRORS,), ["diskErrors"]), (("disk_physical",), ["blockInfo"] * 2), ((), [])],
+        ids=["errors", "a size", "nothing"],
+    )
+    def test_only_what_was_asked_for(self, extra, asked):
+        bench = self.bench(*extra)
+        bench._run(self.job(bench))
+        assert [call for call, _ in bench.asked[1:]] == asked
+
+    def test_the_sizes_that_were_asked_for_and_no_others(self):
+        bench = self.bench("disk_physical", "disk_allocation")
+        bench.fake.disk_sizes = DiskSizes(capacity=30, allocation=10, physical=20)
+        bench._run(self.job(bench))
+        assert [sample.reply for sample in bench.samples] == [{"disk_physical": 20, "disk_allocation": 10}] * 2
+
+    def test_disks_without_errors_are_said_to_be_well(self):
+        bench = self.bench(DISK_ERRORS)
+        bench.fake.disk_errors = {"vdb": 2, "unplugged": 1}
+        began = bench.clock()
+        bench._run(self.job(bench))
+        assert [(sample.device, sample.reply) for sample in bench.samples] == [("vda", 0), ("vdb", 2)]
+        assert {sample.taken for sample in bench.samples} == {began + 1}
+
+    def test_where_errors_cannot_be_had_nothing_is_said_of_them(self):
+        bench = self.bench("disk_capacity", DISK_ERRORS)
+        bench.fake.failures["diskErrors"] = CallFailed("internal error", 1)
+        bench._run(self.job(bench))
+        assert {sample.call for sample in bench.samples} == {"blockInfo"}
+        assert bench.troubles == ["diskErrors: internal error"]
+        assert not bench.outcome.answered
+
+    def test_a_drive_without_a_medium_is_not_asked_for_its_size(self):
+        bench = self.bench("disk_capacity", storage=("nfs", ""))
+        bench._run(self.job(bench))
+        assert bench.asked[1:] == [("blockInfo", "vda")]
+
+    @pytest.mark.parametrize(
+        ("storage", "held"),
+        [(("nfs", "nfs"), {"nfs"}), (("nfs", "san"), {"nfs", "san"}), (("", "san"), {"san"})],
+        ids=["one", "two", "one known"],
+    )
+    def test_it_holds_the_storage_domains_of_all_disks(self, storage, held):
+        bench = self.bench("disk_capacity", storage=storage)
+        assert self.job(bench).storage == held
+
+    def test_where_nothing_can_be_said_of_it_the_domain_holds_its_own(self):
+        bench = self.bench(DISK_ERRORS, storage=("", ""))
+        assert self.job(bench).storage == {bench.fake.uuid}
+
+    def test_the_other_jobs_hold_none(self):
+        bench = self.bench(*SIZE_TYPES)
+        assert bench.sampler.monitor_job(bench.domain, bench.health).storage == frozenset()
+        assert bench.sampler.server_job(bench.domain, bench.health, False, bench.done_with.append).storage == set()
+
+    @pytest.mark.parametrize("letter", ["T", "D"])
+    def test_a_process_that_will_not_answer_is_left_alone(self, letter):
+        bench = self.bench("disk_capacity")
+        bench.processes.letter = letter
+        bench._run(self.job(bench))
+        assert bench.asked == []
+        assert not bench.outcome.answered
+
+    @pytest.mark.parametrize("control", [Control(OCCUPIED, 0, 0.1), Control(ERROR, 0, 0.0), Control(JOB, 0, 5.0)])
+    def test_a_monitor_somebody_is_in_is_looked_at_once(self, control):
+        bench = self.bench("disk_capacity")
+        bench.fake.control = control
+        bench._run(self.job(bench))
+        assert bench.asked == [("controlInfo", "")]
+        assert not bench.outcome.answered
+
+    def test_with_libvirtd_out_of_workers_it_is_left_for_later(self):
+        bench = self.bench("disk_capacity", out_of_workers=lambda: True)
+        bench._run(self.job(bench))
+        assert bench.asked == []
+        assert not bench.outcome.answered
+
+    def test_a_size_that_cannot_be_told_costs_the_disk_nothing_else(self):
+        bench = self.bench("disk_capacity")
+        bench.fake.failures["blockInfo vda"] = Unsupported("no sizes here")
+        bench._run(self.job(bench))
+        bench.monitor()
+        assert [(sample.call, sample.device) for sample in bench.samples] == [
+            ("blockInfo", "vdb"),
+            ("blockStats", "vda"),
+            ("blockStats", "vdb"),
+        ]
+        bench.hypervisor.calls.clear()
+        bench._run(self.job(bench))
+        assert ("blockInfo", "vda") not in bench.asked
+        assert bench.troubles == ["blockInfo vda: no sizes here"]
 
 
 def test_the_monitor_job_says_when_the_domain_answered_last(bench):

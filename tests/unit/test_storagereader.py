@@ -145,6 +145,8 @@ class TestValues:
         bench.read()
         assert bench.read_storage() == []
         assert bench.asked == []
+        # One may be the list's; workers would have made one for each domain.
+        assert bench.hypervisor.count("connect") <= 1
 
 
 class TestDeadStorage:
@@ -271,12 +273,35 @@ class TestLeftAlone:
     def test_one_whose_monitor_is_blocked(self, bench):
         with bench.hypervisor.stuck("b", monitor=True):
             bench.read()
+            began = bench.clock()
             bench.read_storage()
             assert bench.asked == ["a", "c", "x", "y"]
+            assert bench.clock() - began == INTERVAL, "it was waited for"
         bench.clock.settle()
         bench.read()
         bench.read_storage()
         assert "b" in bench.asked
+
+    def test_one_that_was_blocked_until_its_reader_has_found_it_well(self, bench):
+        bench.hypervisor.domains["b"].control = Control(OCCUPIED, 0, 5.0)
+        bench.read()
+        bench.hypervisor.domains["b"].control = Control(OK, 0, 0.0)
+        bench.read_storage()
+        assert bench.asked == ["a", "c", "x", "y"]
+        bench.read()
+        bench.read_storage()
+        assert "b" in bench.asked
+
+    def test_one_that_any_call_cut_off_is_charged_for(self, bench):
+        b = bench.hypervisor.domains["b"]
+        with bench.hypervisor.stuck("b", monitor=True):
+            bench.read()
+            bench.hypervisor.cut()
+            bench.clock.settle()
+            bench.ward.of(b.uuid, 0.0).clear()
+            bench.read_storage()
+            assert bench.asked == ["a", "c", "x", "y"]
+            assert bench.budget.charged(b.uuid).what == "blockStats"
 
     def test_one_somebody_else_is_in(self, bench):
         bench.hypervisor.domains["b"].control = Control(OCCUPIED, 0, 0.1)
