@@ -159,8 +159,23 @@ class Budget:
 
     @property
     def for_monitor(self) -> int:
-        """Slots that class B calls may use: with a budget over 2, one is set aside for class A."""
+        """Slots that class B calls may use: with a budget over 2, one is set aside.
+
+        For class A, and for the monitors of domains that go on answering while others are stuck.
+        """
         return self._size - 1 if self._size > 2 else self._size
+
+    def has_room_for_server(self, probe: bool = False) -> bool:
+        """Whether a class A call may be made now. Caller holds the lock.
+
+        Should class B have got stuck in the slot that is set aside as well, one such call goes beyond the budget:
+        what libvirtd knows itself is never withheld for monitors that do not answer.
+        """
+        if self.used < self._size + probe:
+            return True
+        calls = self.in_flight.values()
+        stuck = all(job.kind is MONITOR and job.stalled for job in calls)
+        return self._size > 2 and self.used == self._size and not self._others and stuck
 
     def resize(self, size: int) -> None:
         """Set the number of slots; below what is held now it waits until calls come back."""

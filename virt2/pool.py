@@ -179,7 +179,10 @@ class Pool:
             if missing <= 0 or self._stopping:
                 return
             self.wanted.notify(missing)
-            missing = min(missing - self._idle, self._budget.size - self._budget.used)
+            room = self._budget.size - self._budget.used
+            if self._server and self._budget.has_room_for_server():
+                room = max(room, 1)
+            missing = min(missing - self._idle, room)
             recruits = []
             for _ in range(missing):
                 self._count += 1
@@ -267,7 +270,7 @@ class Pool:
     def _next_server(self) -> Job | None:
         """Class A takes any free slot."""
         for job in tuple(self._server):
-            if self._budget.used >= self._budget.size + job.probe:
+            if not self._budget.has_room_for_server(job.probe):
                 self._budget.refuse()
                 return None
             if not self._is_occupied(job):
@@ -276,10 +279,10 @@ class Pool:
         return None
 
     def _next_monitor(self) -> tuple[Job | None, float]:
-        """Class B leaves the slot that is set aside for class A, and keeps to the pool's share.
+        """Class B keeps to the pool's share, and leaves the slot that is set aside.
 
-        With stuck calls in the pool, one more slot, beyond the share where the budget has one and else its last, is for
-        domains that answered in the read in which the first of those calls was made, or since.
+        With stuck calls in the pool, domains that answered in the read in which the first of those calls was made, or
+        since, may have one more, beyond the share and, where nothing else is left, the one that is set aside.
         """
         budget = self._budget
         soonest = OCCUPIED_PAUSE if self._server else IDLE
@@ -287,12 +290,10 @@ class Pool:
             return None, soonest
         now = self._clock()
         first_stuck = min(self._stuck_reads(now), default=None)
-        free = budget.for_monitor - budget.used
-        for_all = self.share - self.monitor_held
-        # Where there is but one slot for everybody it cannot be kept for those known to answer.
-        spare = 1 if first_stuck is not None and (free > for_all or self.share > 1) else 0
-        for_all = min(for_all, free - spare)
-        if free <= 0 or for_all + spare <= 0:
+        of_share = self.share - self.monitor_held
+        for_all = min(of_share, budget.for_monitor - budget.used)
+        for_known = for_all if first_stuck is None else min(of_share + 1, budget.size - budget.used)
+        if for_known <= 0:
             budget.refuse()
             return None, soonest
         for job in tuple(self._monitor):

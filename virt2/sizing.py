@@ -18,7 +18,7 @@ QUARANTINED_PART = 0.25
 """Part of the slots that calls may hold which touch the storage, at least one: as many storage domains may be dead
 until the sizes of the others stop coming."""
 GUARANTEED_ABOVE = 2
-"""Budget above which one slot is set aside for class A and the last one for domains known to answer."""
+"""Budget above which one slot is set aside for class A and domains known to answer."""
 
 
 class Limits(Protocol):

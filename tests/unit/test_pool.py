@@ -281,13 +281,13 @@ def test_a_pool_keeps_to_its_share(bench):
 
 
 class TestLastSlot:
-    """The last slot of a pool with stuck calls, beyond its share where the budget has one, is for those that answer."""
+    """With all of its share stuck, a pool has one slot more for those that answer, the one set aside at the last."""
 
     def test_domains_that_answered_since_the_first_call_got_stuck_may_use_it(self, bench):
         b = bench(3)
         pool = b.pool(share=2)
-        b.stuck = {"s"}
-        b.run(pool, b.jobs("s"))
+        b.stuck = {"s", "t"}
+        b.run(pool, b.jobs("s t"))
         b.clock.now += 9
         since = b.budget.running("s", MONITOR).since
         unknown, before, after = (
@@ -296,7 +296,28 @@ class TestLastSlot:
             b.job("after", answered=since + 0.5),
         )
         assert b.run(pool, [unknown, before, after]) == ["unknown", "before"]
-        assert b.calls == ["s", "after"]
+        assert b.calls == ["s", "t", "after"]
+
+    @pytest.mark.parametrize("stuck", [1, 8])
+    def test_as_many_may_be_stuck_as_the_budget_has_less_two_and_nobody_is_starved(self, bench, stuck):
+        b = bench(stuck + 2)
+        pool = b.pool(share=stuck + 1)
+        b.stuck = {f"s{number}" for number in range(stuck)}
+        b.run(pool, b.jobs(" ".join(sorted(b.stuck))))
+        assert b.run(pool, b.jobs("a b c")) == []
+
+    def test_class_a_goes_on_beyond_the_budget_should_one_of_those_get_stuck(self, bench):
+        b = bench(3)
+        pool = b.pool(share=2)
+        b.stuck = {"s", "t", "u"}
+        b.run(pool, b.jobs("s t"))
+        b.run(pool, [b.job("u", answered=b.clock() + 1.0)])
+        assert (b.calls, b.budget.used) == (["s", "t", "u"], 3)
+        assert b.run(pool, b.jobs("a b", SERVER)) == []
+        assert b.most_used == 4
+        b.stuck |= {"x", "y"}
+        assert b.run(pool, b.jobs("x y", SERVER)) == ["y"]
+        assert b.budget.used == 4
 
     def test_a_stuck_call_in_a_small_share_does_not_starve_domains_nobody_knows(self, bench):
         b = bench(10)
@@ -331,7 +352,7 @@ class TestLastSlot:
             job.doing("blockStats")
             b.stage.hold(lambda: "s" in b.stuck)
 
-        b.run(pool, [Job("s", MONITOR, stick), Job("a", MONITOR, work)])
+        b.run(pool, [Job("s", MONITOR, stick), Job("t", MONITOR, stick), Job("a", MONITOR, work)])
         b.clock.now += 9
         assert answered["a"] < b.budget.running("s", MONITOR).since
         assert b.run(pool, [b.job("a", answered=answered["a"])]) == []
@@ -343,8 +364,8 @@ class TestLastSlot:
     def test_anybody_may_once_the_stuck_call_came_back(self, bench):
         b = bench(3)
         pool = b.pool(share=2)
-        b.stuck = {"s"}
-        b.run(pool, b.jobs("s"))
+        b.stuck = {"s", "t"}
+        b.run(pool, b.jobs("s t"))
         assert b.run(pool, b.jobs("a")) == ["a"]
         b.release()
         assert b.run(pool, b.jobs("a s")) == []
@@ -352,11 +373,11 @@ class TestLastSlot:
     def test_a_call_that_was_cut_off_counts_like_one_in_flight(self, bench):
         b = bench(3, daemon=1)
         pool = b.pool(share=2)
-        b.stuck = {"s", "t"}
-        b.run(pool, b.jobs("s"))
+        b.stuck = {"s", "t", "u"}
+        b.run(pool, b.jobs("s t"))
         b.cut()
-        assert b.run(pool, [b.job("t"), b.job("a", answered=b.clock())]) == ["t"]
-        assert b.calls == ["s", "a"]
+        assert b.run(pool, [b.job("u"), b.job("a", answered=b.clock())]) == ["u"]
+        assert b.calls == ["s", "t", "a"]
 
     def test_other_slots_of_the_share_are_for_anybody(self, bench):
         b = bench(10)
