@@ -91,6 +91,10 @@ class Inventory:
         self._entries: dict[str, _Entry] = {}
         self._version = 0
         self._listed_at: float | None = None
+        self._answered: float | None = None
+        """When the last list was asked for that was answered, whatever became of the descriptions."""
+        self._describing: float | None = None
+        """When the description was asked for that is under way."""
         self._attempt_since: float | None = None
         self._attempts = 0
         self._next_attempt = 0.0
@@ -139,7 +143,7 @@ class Inventory:
         Where only one domain's lock is held, the list hangs too, but the calls for other domains are answered.
         """
         hung = self.hung_for()
-        return hung > HUNG_AFTER and self._budget.answered_at < self._clock() - hung
+        return hung > HUNG_AFTER and self._budget.answered_at < self._clock() - hung and not self.out_of_workers
 
     @property
     def out_of_workers(self) -> bool:
@@ -147,10 +151,15 @@ class Inventory:
 
         A held lock looks different: there the list hangs as well, and the calls for other domains are answered.
         """
-        since = self._budget.stalled_since()
-        if since is None or self._budget.answered_at >= since:
+        since, describing = self._budget.stalled_since(), self._describing
+        if since is None:
             return False
-        if self._listed_at is not None and self._listed_at > since:
+        if describing is not None and describing <= since:
+            # A list was answered just before; another cannot be asked for as long as this description hangs.
+            return self._budget.answered_at < describing
+        if self._budget.answered_at >= since:
+            return False
+        if self._answered is not None and self._answered > since:
             return True
         if self._attempt_since is None:
             self._messages.put(_REQUEST)
@@ -291,6 +300,7 @@ class Inventory:
     def _list(self) -> None:
         asked = self._clock()
         listed = self._connection.active()
+        self._answered = asked
         self._budget.review(line.uuid for line in listed)
         stale = set(self._stale)
         new = []
@@ -305,8 +315,12 @@ class Inventory:
         self._said = {said for said in self._said if not said[0] or said[0] in known}
         if new:
             describe = self._describer()
-            for line in new:
-                self._read_description(self._connection, line, describe)
+            try:
+                for line in new:
+                    self._describing = self._clock()
+                    self._read_description(self._connection, line, describe)
+            finally:
+                self._describing = None
         # Only now: where the connection is lost on the way, all of them are still to be read.
         self._stale -= stale
         with self._changed:

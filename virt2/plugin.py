@@ -244,18 +244,18 @@ class Plugin:
         return self._inventory.silent and (age is None or age > self._inventory.hung_for())
 
     def _watch_libvirtd(self) -> None:
-        silent, hung = self._silent(), self._inventory.hung_for()
+        silent, hung, full = self._silent(), self._inventory.hung_for(), self._inventory.out_of_workers
         overdue = hung > self._settings.stuck_after
         self._conditions.update(
             overdue and silent, f"libvirtd has not answered for {hung:.0f} s", "libvirtd answers again"
         )
         self._conditions.update(
-            overdue and not silent,
+            overdue and not silent and not full,
             f"libvirt's list of domains hangs for {hung:.0f} s, for a domain's lock is held: the last one is used",
             "libvirt's list of domains is back",
         )
         self._conditions.update(
-            self._inventory.out_of_workers,
+            full,
             "libvirtd has no worker left for us: only what needs none (interfaces) is reported until it has",
             "libvirtd has workers again",
         )

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.fakes import BOUND, TAG_NAMESPACE, Clock, FakeHypervisor
 from virt2 import domainxml, storage
-from virt2.budget import MONITOR, Budget, Charge, Job
+from virt2.budget import MONITOR, SERVER, STALLED_AFTER, Budget, Charge, Job
 from virt2.domain import Description
 from virt2.errors import CallFailed, Disconnected, DomainGone
 from virt2.inventory import HUNG_AFTER, Describe, Inventory, Link
@@ -400,6 +400,155 @@ def test_a_lost_connection_is_replaced_at_once(listed):
     assert listed.names == ["db", "new", "web"]
     assert listed.links == []
     assert all(connection.closed for connection in listed.hypervisor.connections[:-1])
+
+
+class TestReconnected:
+    """Nobody tells of what changes while there is no connection: everything is read anew."""
+
+    @pytest.mark.parametrize("refresh", [REFRESH, 0.0, float("inf")])
+    def test_a_domain_that_was_retagged_meanwhile_is_seen(self, hypervisor, refresh):
+        bench = Bench(hypervisor, refresh=refresh)
+        bench.start()
+        assert bench.attempt()
+        hypervisor.cut()
+        hypervisor.domains["web"].tag = "green"
+        hypervisor.calls.clear()
+        assert bench.attempt()
+        assert bench.tags == {"db": "blue", "web": "green"}
+        assert hypervisor.count("xml", "db") == hypervisor.count("xml", "web") == 1
+        bench.inventory.stop()
+
+    def test_and_one_that_was_retagged_while_libvirtd_was_away(self, listed):
+        listed.hypervisor.crash()
+        attempts = listed.inventory._attempts
+        listed.clock.now += 1.0
+        listed.wake()
+        listed.await_attempts(attempts + 1)
+        listed.hypervisor.domains["web"].tag = "green"
+        listed.hypervisor.boot()
+        listed.clock.now += RETRY
+        listed.wake()
+        listed.await_attempts(attempts + 2)
+        assert listed.tags == {"db": "blue", "web": "green"}
+
+    def test_that_costs_one_description_each_and_changes_nothing_else(self, listed):
+        version = listed.inventory.version
+        listed.hypervisor.cut()
+        for _ in range(3):
+            assert listed.attempt()
+        assert listed.hypervisor.count("xml") == 2
+        assert listed.inventory.version == version
+
+    def test_one_that_cannot_be_described_now_keeps_its_description_and_is_tried_again(self, listed):
+        listed.hypervisor.domains["db"].failures["xml"] = CallFailed("internal error", 1)
+        listed.hypervisor.cut()
+        assert listed.attempt()
+        assert listed.tags["db"] == "blue"
+        listed.hypervisor.domains["db"].failures.clear()
+        listed.hypervisor.domains["db"].tag = "green"
+        assert listed.attempt()
+        assert listed.tags["db"] == "green"
+
+
+class TestOutOfWorkers:
+    """Lists answer, for they are priority calls, and nothing else does: others have all of libvirtd's workers."""
+
+    def call(self, bench: Bench, kind: str = SERVER, name: str = "db") -> Job:
+        """Make a call."""
+        job = Job(bench.hypervisor.domains[name].uuid, kind, lambda connection, job: None)
+        job.clock = bench.clock
+        job.doing("info")
+        pool = Pool("0", bench.budget, bench.hypervisor.connect)
+        with bench.budget.lock:
+            bench.budget.take(pool, job)
+        return job
+
+    def stall(self, bench: Bench, kind: str = SERVER) -> Job:
+        """Make a call that does not come back."""
+        job = self.call(bench, kind)
+        bench.clock.now += STALLED_AFTER + 0.01
+        return job
+
+    def test_it_is_so_once_a_list_answers_that_was_asked_for_after_the_call(self, listed):
+        self.stall(listed)
+        assert not listed.inventory.out_of_workers
+        assert listed.attempt()
+        assert listed.inventory.out_of_workers
+
+    def test_such_a_list_is_asked_for_by_itself(self, listed):
+        self.stall(listed)
+        attempts = listed.inventory._attempts
+        assert not listed.inventory.out_of_workers
+        listed.await_attempts(attempts + 1)
+        assert listed.inventory.out_of_workers
+
+    def test_it_is_not_so_while_nothing_is_stalled(self, listed):
+        assert listed.attempt()
+        assert not listed.inventory.out_of_workers
+
+    def test_it_is_not_so_when_anything_that_needs_a_worker_was_answered_since(self, listed):
+        job = self.stall(listed)
+        assert listed.attempt()
+        self.call(listed, name="web").hear()
+        assert not listed.inventory.out_of_workers
+        assert job.stalled
+
+    def test_it_is_not_so_any_more_when_the_call_comes_back(self, listed):
+        job = self.stall(listed)
+        assert listed.attempt()
+        pool = Pool("1", listed.budget, listed.hypervisor.connect)
+        with listed.budget.lock:
+            listed.budget.give_back(pool, job, None)
+        assert not listed.inventory.out_of_workers
+
+    def test_a_call_that_needs_a_monitor_says_nothing_of_workers(self, listed):
+        self.stall(listed, MONITOR)
+        assert listed.attempt()
+        assert not listed.inventory.out_of_workers
+
+    def test_a_held_lock_is_no_lack_of_workers(self, listed):
+        with listed.hypervisor.stuck("db", lock=True):
+            self.stall(listed)
+            assert not listed.inventory.out_of_workers
+            listed.hypervisor.stage.await_blocked(1)
+            for _ in range(3):
+                listed.clock.now += 10.0
+                assert not listed.inventory.out_of_workers
+            assert listed.hypervisor.count("active") == 1
+
+    @pytest.mark.parametrize("before", [True, False], ids=["a call before the list", "a call after it"])
+    def test_descriptions_that_are_due_meanwhile_hide_nothing(self, listed, before):
+        with listed.hypervisor.full():
+            listed.clock.now += REFRESH
+            if before:
+                self.stall(listed)
+            # The list is answered; the first description, which is no priority call, is not.
+            listed.wake()
+            listed.hypervisor.stage.await_blocked(1)
+            listed.clock.now += 0.01
+            if not before:
+                self.stall(listed)
+            listed.clock.now += HUNG_AFTER
+            assert listed.inventory.out_of_workers
+            assert not listed.inventory.silent
+
+    def test_a_lock_taken_between_list_and_description_is_no_lack_of_workers(self, listed):
+        def take_lock(call: str, name: str, device: str) -> None:
+            if (call, name) == ("xml", "db"):
+                listed.hypervisor.domains["db"].stuck.add("lock")
+
+        listed.hypervisor.on_call = take_lock
+        listed.clock.now += REFRESH
+        listed.wake()
+        listed.hypervisor.stage.await_blocked(1)
+        listed.clock.now += HUNG_AFTER
+        assert not listed.inventory.out_of_workers
+        self.stall(listed)
+        self.call(listed, name="web").hear()
+        assert not listed.inventory.out_of_workers
+        assert not listed.inventory.silent
+        listed.hypervisor.on_call = lambda call, name, device: None
+        listed.hypervisor.domains["db"].stuck.clear()
 
 
 def test_what_was_to_be_read_again_is_not_forgotten_when_the_connection_is_lost(listed):

@@ -39,6 +39,7 @@ from virt2.stuck import Ward
 INTERVAL = 10.0
 TIMEOUT = 1.5
 STUCK_AFTER = 2.0
+REFRESH = 60.0
 CLASS_NETWORK = {"if_octets", "if_packets", "if_errors", "if_dropped"}
 CLASS_A = {"virt_cpu_total", "memory"} | CLASS_NETWORK
 CLASS_B = {"disk_octets", "disk_ops"}
@@ -88,7 +89,9 @@ class Bench:
         self.budget = Budget(size, lambda: self.hypervisor.daemon)
         self.sink = Sink()
         self.notifications: list[tuple[str, str, str]] = []
-        self.inventory = Inventory(self.hypervisor, self.budget, describer, retry=INTERVAL, clock=self.clock)
+        self.inventory = Inventory(
+            self.hypervisor, self.budget, describer, retry=INTERVAL, refresh=REFRESH, clock=self.clock
+        )
         self.ward = Ward()
         self.names = Names(("name",), (), "node1")
         self.roster = Roster(
@@ -458,6 +461,25 @@ def test_with_libvirtds_workers_taken_by_others_the_network_is_still_reported(ma
             # Those that were in a call that is no priority call when it happened have to wait for it: those asked at
             # once, and as many again, for a list has to come back before it is known what is the matter.
             assert sum(bench.types(name) == CLASS_NETWORK for name in names) >= len(names) - 2 * BUSY_WORKERS
+    bench.clock.settle()
+    bench.read()
+    bench.read()
+    assert all(bench.types(name) == CLASS_A | CLASS_B for name in names)
+
+
+def test_that_is_so_too_when_descriptions_are_to_be_read_again_meanwhile(make):
+    bench = make()
+    names = [f"d{number:02}" for number in range(16)]
+    for name in names:
+        bench.hypervisor.add(name)
+    bench.inventory.start()
+    bench.read()
+    bench.clock.now += REFRESH
+    with bench.hypervisor.full():
+        for _ in range(3):
+            bench.read()
+        assert sum(bench.types(name) == CLASS_NETWORK for name in names) >= len(names) - 2 * BUSY_WORKERS
+        assert all(bench.of(name)["duration-monitor_blocked"] == 0.0 for name in names)
     bench.clock.settle()
     bench.read()
     bench.read()
