@@ -195,7 +195,8 @@ class Plugin:
             timeout=self._settings.timeout_for(interval),
         )
         if self._settings.extra_stats:
-            self._collectd.register_read(self.read_storage, interval, name="virt2/storage")
+            # Not a name that a configured reader can have: collectd drops the second of a name without a word.
+            self._collectd.register_read(self.read_storage, interval, name="virt2-storage")
 
     def _register_readers(self, names: Iterable[str]) -> None:
         """Register a read callback for every reader that has none yet."""

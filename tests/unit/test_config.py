@@ -251,6 +251,36 @@ def test_blocks_add_up():
     assert (settings.interval, settings.workers, problems) == (5.0, 3, ())
 
 
+def test_extra_stats_add_up_across_blocks():
+    blocks = [module(option("ExtraStats", "disk_err")), module(option("extrastats", "disk_capacity disk_err"))]
+    settings, problems = parse(blocks)
+    assert sorted(settings.extra_stats) == ["disk_capacity", "disk_err"]
+    assert problems == ()
+
+
+def test_within_one_block_the_last_extra_stats_count():
+    settings = accepted(option("ExtraStats", "disk_err disk_capacity"), option("ExtraStats", "disk_physical"))
+    assert settings.extra_stats == ("disk_physical",)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_empty_extra_stats_take_nothing_from_other_blocks(first):
+    blocks = [module(option("ExtraStats", "disk_err")), module(option("ExtraStats", ""))]
+    assert parse(blocks if first else blocks[::-1])[0].extra_stats == ("disk_err",)
+
+
+def test_empty_extra_stats_undo_those_of_their_own_block():
+    assert accepted(option("ExtraStats", "disk_err"), option("ExtraStats", "")).extra_stats == ()
+
+
+def test_a_bad_selector_leaves_those_that_were_good():
+    blocks = [module(option("ExtraStats", "disk_err")), module(option("ExtraStats", "disk_speed"))]
+    settings, problems = parse(blocks)
+    assert settings.extra_stats == ("disk_err",)
+    assert [problem.severity for problem in problems] == ["error"]
+    assert "disk_speed" in problems[0].text
+
+
 @pytest.mark.parametrize(
     ("key", "first", "second"),
     [

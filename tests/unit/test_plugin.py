@@ -272,6 +272,123 @@ def test_with_libvirt_away_a_read_returns_and_it_is_said_once(daemon, collectd, 
     assert daemon.plan == []
 
 
+def test_a_notification_waits_for_the_next_read_and_both_ends_of_an_outage_are_told(daemon, collectd, host):
+    host.hypervisor.add("web")
+    host.hypervisor.down = "no such socket"
+    daemon.start()
+    with daemon.plugin._inventory._changed:
+        changed = daemon.plugin._inventory._changed
+        assert changed.wait_for(lambda: daemon.plugin._inventory._attempts >= 1, BOUND)
+    assert collectd.notified == []
+    daemon.read()
+    host.hypervisor.boot()
+    with changed:
+        daemon.plugin._inventory._next_attempt = 0.0
+        daemon.plugin._inventory.tell(None)
+        assert changed.wait_for(lambda: daemon.plugin._inventory.listed, BOUND)
+    assert [notified.severity for notified in collectd.notified] == [collectd.NOTIF_FAILURE]
+    daemon.read()
+    assert [(notified.severity, notified.plugin_instance) for notified in collectd.notified] == [
+        (collectd.NOTIF_FAILURE, "libvirtd"),
+        (collectd.NOTIF_OKAY, "libvirtd"),
+    ]
+
+
+class TestChangesOfPlan:
+    """A budget that goes up and down with what others do."""
+
+    @pytest.fixture
+    def change(self, daemon, host, monkeypatch, module) -> Callable[[float, int], None]:
+        self.now = 1000.0
+        monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=lambda: self.now))
+        host.limits = limits(20)
+        daemon.start()
+        assert daemon.plugin._limits.wait(BOUND)
+        daemon.read()
+
+        def change(seconds: float, max_workers: int) -> None:
+            """Let time pass, and a read find other limits."""
+            self.now += seconds
+            monkeypatch.setattr(daemon.plugin._limits, "limits", lambda: limits(max_workers))
+            daemon.read()
+
+        return change
+
+    def test_each_one_is_said_with_what_was_said_before(self, daemon, change):
+        change(10.0, 12)
+        change(10.0, 16)
+        assert [line.split(": ")[1] for line in daemon.plan[1:]] == [
+            "budget of libvirtd workers now 6, was 10",
+            "budget of libvirtd workers now 8, was 6",
+        ]
+
+    def test_a_plan_that_stays_is_said_once(self, daemon, change):
+        for _ in range(5):
+            change(60.0, 20)
+        assert len(daemon.plan) == 1
+
+    def test_of_many_a_few_are_said_a_minute_and_all_are_followed(self, daemon, module, change):
+        for count in range(100):
+            change(4.0, 12 if count % 2 else 16)
+            assert daemon.plugin._budget.size == (6 if count % 2 else 8)
+        said = len(daemon.plan) - 1
+        assert module.CHANGES_SAID <= said <= module.CHANGES_SAID * (400.0 / module.CHANGES_WITHIN + 1)
+
+    def test_the_last_one_is_said_in_the_end(self, daemon, module, change):
+        for max_workers in (12, 16, 12, 16):
+            change(1.0, max_workers)
+        assert "now 6, was 8" in daemon.plan[-1]
+        change(module.CHANGES_WITHIN, 16)
+        assert "now 8, was 6" in daemon.plan[-1]
+        assert len(daemon.plan) == 1 + module.CHANGES_SAID + 1
+
+
+class TestStorageReader:
+    """What touches the storage, only where that is asked for."""
+
+    def storage_reads(self, collectd: FakeCollectd) -> list[str]:
+        return [name for name in collectd.reads if "storage" in name]
+
+    def test_by_default_there_is_none(self, daemon, collectd, host):
+        host.hypervisor.add("web")
+        daemon.start()
+        daemon.read()
+        assert self.storage_reads(collectd) == []
+        assert host.hypervisor.count("blockInfo") == host.hypervisor.count("diskErrors") == 0
+
+    def test_empty_extra_stats_ask_for_none(self, daemon, collectd):
+        daemon.start(Node("ExtraStats", ""))
+        assert self.storage_reads(collectd) == []
+
+    def test_its_values_carry_its_own_interval(self, daemon, collectd, host):
+        host.hypervisor.add("web")
+        daemon.start(Node("ExtraStats", "disk_capacity disk_err"), Node("StorageInterval", 120.0))
+        (name,) = self.storage_reads(collectd)
+        assert collectd.intervals[name] == 120.0
+        daemon.read()
+        collectd.dispatched.clear()
+        collectd.reads[name]()
+        assert {(values.type, values.host, values.interval) for values in collectd.dispatched} == {
+            ("disk_capacity", "web", 120.0),
+            ("disk_error", "web", 120.0),
+        }
+
+    def test_a_reader_that_is_called_like_it_is_another(self, daemon, collectd):
+        daemon.start(Node("ExtraStats", "disk_err"), Node("Instance", "storage", children=[Node("Tag", "a")]))
+        assert sorted(collectd.reads) == ["virt2-storage", "virt2/0", "virt2/storage"]
+
+    def test_it_never_raises(self, daemon, collectd, monkeypatch):
+        daemon.start(Node("ExtraStats", "disk_err"))
+
+        def explode() -> None:
+            raise ZeroDivisionError("by hand")
+
+        monkeypatch.setattr(daemon.plugin._storage, "read", explode)
+        for _ in range(3):
+            collectd.reads[self.storage_reads(collectd)[0]]()
+        assert sum("ZeroDivisionError: by hand" in line for line in collectd.texts("error")) == 1
+
+
 def test_shutdown_before_init_is_nothing(module, collectd):
     module.register(collectd)
     collectd.shutdowns["virt2"]()
