@@ -79,8 +79,8 @@ def assert_no_gap(
 ) -> None:
     """Every default series of every guest has a point at least every 1.5 intervals, from its first one until now.
 
-    With `since`, from then on: where it has no earlier point, the first one must come as soon. Without `monitor`, of
-    those series only that need no monitor.
+    With `since`, from then on: the first one must come as soon. Without `monitor`, of those series only that need no
+    monitor.
     """
     now = time.time()
     series = daemon.series()
@@ -90,8 +90,7 @@ def assert_no_gap(
             points = own.get(name, [])
             assert points, (guest.name, name, "has no point")
             if since is not None:
-                older = [point for point in points if point[0] < since]
-                points = [*(older[-1:] or [(since, ())]), *points[len(older) :]]
+                points = [(since, ()), *(point for point in points if point[0] > since)]
             found = [(one - points[0][0], two - one) for one, two in gaps(points)]
             assert not found, (guest.name, name, "gaps (after, long)", found)
             assert now - points[-1][0] <= GAP * INTERVAL, (guest.name, name, "ends early")
