@@ -538,7 +538,7 @@ BLOCK = st.one_of(PLAIN, INSTANCE, st.builds(Node, KEY, VALUES, st.lists(PLAIN, 
 MODULE = st.lists(BLOCK, min_size=3, max_size=10).map(lambda nodes: module(*nodes))
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(st.lists(MODULE | BLOCK, min_size=1, max_size=4))
 def test_parse_never_raises(blocks):
     chosen, problems = parse(blocks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,8 @@ STANDARD = sys.stdlib_module_names if sys.version_info >= (3, 10) else None
 """The names of the standard library, where Python can tell."""
 
 
-def imports(module: str) -> set[str]:
+@functools.cache
+def imports(module: str) -> frozenset[str]:
     """Whole names of what a module imports, at its top or anywhere in it."""
     found = set()
     for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())):
@@ -27,10 +29,10 @@ def imports(module: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module} imports relatively"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
-def top(names: set[str]) -> set[str]:
+def top(names: frozenset[str]) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 

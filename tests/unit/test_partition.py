@@ -545,7 +545,7 @@ class Host(RuleBasedStateMachine):
 
 
 TestHost = Host.TestCase
-TestHost.settings = settings(calm, max_examples=100, stateful_step_count=30)
+TestHost.settings = settings(calm, max_examples=60, stateful_step_count=30)
 
 
 def test_ten_thousand_domains_with_a_tag_each_take_no_time_worth_mentioning() -> None:
