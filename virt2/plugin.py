@@ -80,6 +80,8 @@ class Plugin:
         """The plan that was said last."""
         self._changes: deque[float] = deque(maxlen=CHANGES_SAID)
         self._failures: set[str] = set()
+        self._suspended: frozenset[str] = frozenset()
+        """Storage domains that were said not to answer."""
         _log_to(collectd)
 
     def configure(self, block: Any) -> None:
@@ -119,6 +121,7 @@ class Plugin:
         """Let the storage reader read."""
         try:
             self._storage.read()
+            self._watch_storage()
         except Exception as error:
             self._say_once("storage", error)
 
@@ -260,6 +263,16 @@ class Plugin:
             "libvirtd has no worker left for us: only what needs none (interfaces) is reported until it has",
             "libvirtd has workers again",
         )
+
+    def _watch_storage(self) -> None:
+        suspended = self._storage.suspended
+        for storage in suspended | self._suspended:
+            self._conditions.update(
+                storage in suspended,
+                f"storage domain {storage}: a size or error asked for does not come back, no other is asked for there",
+                f"storage domain {storage} answers again",
+            )
+        self._suspended = suspended
 
     def _on_link(self, link: Link) -> None:
         """Told by the inventory's thread; sent by the next read."""
