@@ -266,11 +266,11 @@ class Plugin:
 
     def _watch_storage(self) -> None:
         suspended = self._storage.suspended
-        for storage in suspended | self._suspended:
+        for name in suspended | self._suspended:
             self._conditions.update(
-                storage in suspended,
-                f"storage domain {storage}: a size or error asked for does not come back, no other is asked for there",
-                f"storage domain {storage} answers again",
+                name in suspended,
+                f"storage domain {name}: a size or error asked for does not come back, no other is asked for there",
+                f"storage domain {name} answers again",
             )
         self._suspended = suspended
 
