@@ -137,6 +137,9 @@ class Reader:
             return 0
         jobs = [*self._server_jobs(domains, healths), *self._monitor_jobs(domains, healths)]
         _, left = self._pool.run(jobs, deadline)
+        skipped = {job.uuid for job in left if job.kind == MONITOR}
+        for uuid, health in healths.items():
+            health.skipped = uuid in skipped
         return len({job.uuid for job in left})
 
     def _server_jobs(self, domains: Sequence[Domain], healths: Mapping[str, Health]) -> Iterable[Job]:

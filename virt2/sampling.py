@@ -131,6 +131,11 @@ class Sampler:
                 if probe and connection.control(domain.uuid).state == CONTROL_OK:
                     done_with(domain.uuid)
                 complete = self._ask_server(connection, job, domain, health)
+                if health.skipped and complete and not health.incoming:
+                    # Nobody else looks whether its monitor is blocked, and looking needs no monitor.
+                    obstacle = self._obstacle(connection, job, domain, last=True)
+                    if obstacle is not None:
+                        self._put(obstacle)
             except (CallFailed, DomainBusy, DomainGone, Unsupported) as error:
                 self._report(job, error)
                 self._put(Outcome(domain.uuid, SERVER, taken, answered=False))

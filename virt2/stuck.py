@@ -8,7 +8,17 @@ from collections.abc import Iterable
 class Health:
     """One domain's health. Written by the read thread of the reader that has the domain, but for the two marked."""
 
-    __slots__ = ("answered", "blocked_since", "cause", "complete", "first_seen", "incoming", "newest", "unsupported")
+    __slots__ = (
+        "answered",
+        "blocked_since",
+        "cause",
+        "complete",
+        "first_seen",
+        "incoming",
+        "newest",
+        "skipped",
+        "unsupported",
+    )
 
     def __init__(self, now: float) -> None:
         self.first_seen = now
@@ -23,6 +33,8 @@ class Health:
         """When the newest sample of each call and device that went out was taken."""
         self.incoming: bool | None = None
         """Whether it is still being received or built; None before it was first asked. Written by a worker."""
+        self.skipped = False
+        """Whether no slot was left for its monitor in the last read."""
         self.unsupported: set[tuple[str, str]] = set()
         """Calls and the devices this driver cannot make them for: not made again. Written by a worker."""
 

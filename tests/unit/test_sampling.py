@@ -471,3 +471,19 @@ def test_the_monitor_job_says_when_the_domain_answered_last(bench):
     bench.health.answered = 5.0
     job = bench.sampler.monitor_job(bench.domain, bench.health)
     assert (job.kind, job.answered, job.probe) == (MONITOR, 5.0, False)
+
+
+def test_a_domain_that_no_slot_was_left_for_is_looked_at_without_its_monitor(bench):
+    bench.health.skipped = True
+    bench.fake.control = Control(OCCUPIED, 0, 7.0)
+    bench.server()
+    (blocked,) = [record for record in bench.records if isinstance(record, Outcome) and record.kind == MONITOR]
+    assert (blocked.answered, blocked.cause) == (False, "by another client")
+    assert [call for call, _, _ in bench.hypervisor.calls][-1] == "controlInfo"
+    assert not any(call == "blockStats" for call, _, _ in bench.hypervisor.calls)
+
+
+def test_nothing_is_said_of_the_monitor_of_one_that_looks_well(bench):
+    bench.health.skipped = True
+    bench.server()
+    assert not any(isinstance(record, Outcome) and record.kind == MONITOR for record in bench.records)
