@@ -109,7 +109,13 @@ class Plugin:
     def read(self, name: str) -> None:
         """Let one reader read."""
         try:
-            self._readers[name].read()
+            reader = self._readers[name]
+            reader.read()
+            self._conditions.update(
+                bool(reader.short_of),
+                f"reader {name} is short of workers, which are stuck: {reader.short_of} of its domains were not asked",
+                f"reader {name} has workers for all of its domains again",
+            )
             if name == "0":
                 self._report_limits()
             self._adjust()

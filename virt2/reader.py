@@ -84,6 +84,8 @@ class Reader:
         self._ward = ward
         self._names = names
         self._outbox = Outbox(names, sink)
+        self.short_of = 0
+        """Domains of the last read that no worker was left for, because workers are stuck."""
         self._interfaces = interfaces
         self._counters: Mapping[str, NicStats] = {}
         self._sampler = sampler(self._outbox.put, host_interfaces=lambda: self._counters.keys())
@@ -234,6 +236,7 @@ class Reader:
         self, domains: Sequence[Domain], healths: Mapping[str, Health], skipped: int, began: float
     ) -> None:
         blocked = sum(1 for domain in domains if healths[domain.uuid].blocked)
+        self.short_of = skipped if self._pool.stalled else 0
         values = [
             metrics.gauge("domains", len(domains)),
             metrics.gauge("domains_stuck", blocked),
