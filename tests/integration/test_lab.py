@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import libvirt
@@ -51,11 +52,14 @@ def test_every_counter_of_a_guest_moves(lab):
 
 def test_an_idle_guest_costs_next_to_nothing(lab):
     (guest,) = lab.guests([Guest("idle")])
-    wait_for(lambda: counters(guest)[0] > 0, SOON)
-    before = guest.domain.info()[4]
+    # It has booted and done each kind of work once.
+    wait_for(lambda: all(counters(guest)), SOON)
     reads = counters(guest)[0]
-    wait_for(lambda: counters(guest)[0] >= reads + 3 * 512, SOON)
-    assert guest.domain.info()[4] - before < 0.3e9
+    before = guest.domain.info()[4]
+    # Not by asking until something has moved: QEMU's answers would cost far more than the guest does.
+    time.sleep(6)
+    assert guest.domain.info()[4] - before < 0.03e9
+    assert counters(guest)[0] >= reads + 2 * 512
 
 
 @pytest.mark.parametrize(
