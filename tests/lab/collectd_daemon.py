@@ -159,7 +159,9 @@ class Collectd:
             points = found[there, plugin, name[:-DATE_SUFFIX]]
             with open(path, newline="") as file:
                 rows = csv.reader(file)
-                next(rows, None)
                 for row in rows:
+                    # Two write threads that create a file at the same time both write its titles.
+                    if row[0] == "epoch":
+                        continue
                     points.append((float(row[0]), tuple(float(value) for value in row[1:])))
         return dict(found)
