@@ -48,6 +48,10 @@ class Guest:
     """MiB."""
     paused: bool = False
     """Created, but its virtual CPUs do not run until `resume`."""
+    elements: str = ""
+    """XML put into `<domain>` as it is, such as `<vcpu>` or `<perf>`."""
+    devices: str = ""
+    """XML put into `<devices>` as it is, after the disks and interfaces."""
 
 
 class Images:
@@ -170,10 +174,12 @@ def domain_xml(spec: Guest, images: Images, nics: list[str]) -> str:
   <metadata>{tag}{spec.metadata}</metadata>
   <os><type arch='x86_64' machine='pc'>hvm</type></os>
   <features><acpi/></features>
+  {spec.elements}
   <devices>
     <emulator>/usr/bin/qemu-system-x86_64</emulator>
     <controller type='usb' model='none'/>
     {"".join(devices)}
+    {spec.devices}
   </devices>
 </domain>"""
 

@@ -27,6 +27,13 @@ def test_the_xml_holds_hostile_names_tags_and_metadata(tmp_path):
     assert {image.stat().st_size for image in tmp_path.iterdir()} == {IMAGE_SIZE}
 
 
+def test_the_xml_holds_further_elements_and_devices(tmp_path):
+    spec = Guest("more", elements="<vcpu>2</vcpu>", devices="<memballoon model='none'/>")
+    xml = ElementTree.fromstring(domain_xml(spec, Images(tmp_path, tmp_path), []))
+    assert xml.findtext("vcpu") == "2"
+    assert xml.find("devices/memballoon").get("model") == "none"
+
+
 def test_nic_names_are_unique_and_short():
     names = {new_nic() for _ in range(100)}
     assert len(names) == 100
