@@ -70,6 +70,7 @@ class _Reading:
         self._taken: dict[str, list[tuple[Any, parsers.Written]]] = {}  # by field
         self._added: dict[str, list[tuple[Any, ...]]] = {}  # by field; one of each block
         self._in_block: dict[str, tuple[Any, ...]] = {}  # the same of the block that is being read
+        self._listed: dict[str, dict[Any, None]] = {}  # by field; in the order seen
         self._tags: dict[str, dict[Match, None]] = {}  # by the name of the instance; both in the order seen
         self._problems: dict[str, Problem] = {}  # by text: the same line in two files is one mistake
         self._unknown: set[str] = set()
@@ -93,6 +94,8 @@ class _Reading:
                 self._take_instance(node)
             elif option.adds:
                 self._in_block[option.field] = _read(option, node)
+            elif option.lists:
+                self._listed.setdefault(option.field, {}).update(dict.fromkeys(_read(option, node)))
             else:
                 value = _read(option, node)
                 self._taken.setdefault(option.field, []).append((value, _written(node)))
@@ -114,6 +117,7 @@ class _Reading:
         chosen = {field: taken[-1][0] for field, taken in self._taken.items()}
         for field, values in self._added.items():
             chosen[field] = tuple(dict.fromkeys(word for value in values for word in value))
+        chosen.update((field, tuple(values)) for field, values in self._listed.items())
         automatic = chosen.get("instances", 1) or MOST_AUTOMATIC
         explicit = []
         for name, tags in self._tags.items():

@@ -65,6 +65,8 @@ class Inventory:
         retry: longest time between two attempts to connect, seconds.
         refresh: age at which a description is read again, seconds; 0 or less for never.
         on_link: called from the inventory's thread when libvirt was lost or is back.
+        wants: tells by name and UUID whether a domain is reported; others are not known here and cost no call.
+        on_list: called from the inventory's thread when a list is there and all its domains are described.
         clock: monotonic seconds.
     """
 
@@ -77,6 +79,8 @@ class Inventory:
         retry: float = LONGEST_RETRY,
         refresh: float = 60.0,
         on_link: Callable[[Link], None] = lambda link: None,
+        wants: Callable[[str, str], bool] = lambda name, uuid: True,
+        on_list: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._hypervisor = hypervisor
@@ -85,6 +89,8 @@ class Inventory:
         self._retry = min(retry, LONGEST_RETRY)
         self._refresh = refresh
         self._on_link = on_link
+        self.wants = wants
+        self._on_list = on_list
         self._clock = clock
         self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._changed = threading.Condition()
@@ -302,6 +308,7 @@ class Inventory:
         listed = self._connection.active()
         self._answered = asked
         self._budget.review(line.uuid for line in listed)
+        listed = [line for line in listed if self.wants(line.name, line.uuid)]
         stale = set(self._stale)
         new = []
         with self._changed:
@@ -325,6 +332,8 @@ class Inventory:
         self._stale -= stale
         with self._changed:
             self._listed_at = asked
+        if all(entry.described is not None for entry in self._entries.values()):
+            self._on_list()
 
     def _is_current(self, line: Any, now: float) -> bool:
         entry = self._entries.get(line.uuid)

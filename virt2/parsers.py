@@ -188,21 +188,24 @@ def selection(allowed: Sequence[str], fewest: int = 1) -> Parser[tuple[str, ...]
     return parse
 
 
-def matches(key: str, values: Written) -> tuple[Match, ...]:
-    """Read one or more entries, each a text to compare with or a ``/pattern/``; blanks around them do not count."""
+def entries(key: str, values: Written) -> tuple[Match, ...]:
+    """Read one or more entries, each a text to compare with or a ``/pattern/``."""
+    return _matches(key, values, [_text(value) or "" for value in values])
+
+
+def trimmed_entries(key: str, values: Written) -> tuple[Match, ...]:
+    """Read one or more entries like `entries`, but blanks around them do not count."""
+    return _matches(key, values, [(_text(value) or "").strip() for value in values])
+
+
+def _matches(key: str, values: Written, texts: Sequence[str]) -> tuple[Match, ...]:
     accepted = "a text without NUL or a /POSIX extended regular expression/"
-    entries = []
-    for value in values:
-        entry = (_text(value) or "").strip()
-        if not entry or "\0" in entry:
-            raise BadSetting(key, values, accepted + _quote_hint(values))
-        try:
-            entries.append(Match(entry))
-        except ValueError as error:
-            raise BadSetting(key, values, f"{accepted}, and in this one {error}") from error
-    if not entries:
-        raise BadSetting(key, values, accepted)
-    return tuple(entries)
+    if not texts or not all(texts) or any("\0" in text for text in texts):
+        raise BadSetting(key, values, accepted + _quote_hint(values))
+    try:
+        return tuple(map(Match, texts))
+    except ValueError as error:
+        raise BadSetting(key, values, f"{accepted}, and in this one {error}") from error
 
 
 def _single(values: Written) -> Value | None:

@@ -25,6 +25,7 @@ from virt2.alarms import FAILURE, OKAY, WARNING, Alarms, Conditions
 from virt2.budget import Budget
 from virt2.domain import Description
 from virt2.errors import BadSetting
+from virt2.filters import Filters
 from virt2.hypervisor import Hypervisor
 from virt2.inventory import Describe, Inventory, Link
 from virt2.log import Handler, printable
@@ -146,6 +147,9 @@ class Plugin:
         self._budget = Budget(settings.workers or sizing.UNKNOWN_BUDGET, procfs.daemon_pid)
         self._held = 0
         self._limits = admin.AdminPoller(self._read_limits, max(LIMITS_AGE * self._interval, 10.0))
+        self._filters = Filters(
+            settings.domains, settings.block_devices, settings.interface_devices, settings.ignore_selected
+        )
         self._inventory = Inventory(
             self._hypervisor,
             self._budget,
@@ -153,6 +157,8 @@ class Plugin:
             retry=self._interval,
             refresh=settings.refresh_interval,
             on_link=self._on_link,
+            wants=self._filters.domain,
+            on_list=self._check_filters,
         )
         self._scouts = Pool("scout", self._budget, self._hypervisor.connect, silent=self._silent)
         self._scout = Scout(self._inventory, self._budget, self._scouts, procfs.guests)
@@ -279,6 +285,11 @@ class Plugin:
                 f"storage domain {name} answers again",
             )
         self._suspended = suspended
+
+    def _check_filters(self) -> None:
+        """Told by the inventory's thread that all domains were looked at."""
+        for complaint in self._filters.complaints():
+            log.warning("%s", complaint)
 
     def _on_link(self, link: Link) -> None:
         """Told by the inventory's thread; sent by the next read."""

@@ -65,7 +65,7 @@ class Scout:
             return []
         jobs = []
         for guest in guests:
-            if not self._inventory.knows(guest.uuid):
+            if self._inventory.wants(guest.name, guest.uuid) and not self._inventory.knows(guest.uuid):
                 running = self._budget.running(guest.uuid, SERVER)
                 if running is None:
                     # Nor a second look-up for one that was cut off while libvirtd may still be in it.

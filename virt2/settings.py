@@ -47,14 +47,23 @@ class Option(NamedTuple):
     """Reads its values; None for what is not a plain option but a block."""
     adds: bool = False
     """Whether the values of several blocks add up; within one the last one counts."""
+    lists: bool = False
+    """Whether all values add up, in the order given, each once."""
     field: str = ""
     """Where Settings keep it."""
 
 
 def _option(
-    key: str, default: Any, default_text: str, parser: parsers.Parser[Any] | None, meaning: str, adds: bool = False
+    key: str,
+    default: Any,
+    default_text: str,
+    parser: parsers.Parser[Any] | None,
+    meaning: str,
+    adds: bool = False,
+    lists: bool = False,
 ) -> Any:
-    return dataclasses.field(default=default, metadata={"option": Option(key, default_text, meaning, parser, adds)})
+    option = Option(key, default_text, meaning, parser, adds, lists)
+    return dataclasses.field(default=default, metadata={"option": option})
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,40 @@ class Settings:
             lambda value: 0 < len(value.encode()) <= parsers.NAME_BYTES and "/" not in value,
         ),
         "The plugin part of every identifier. `virt` continues the series of the C plugin.",
+    )
+    domains: tuple[Match, ...] = _option(
+        "Domain",
+        (),
+        "none",
+        parsers.entries,
+        "Domains to report, all where there is no entry: a name, a UUID, or a `/regex/` of names. May be repeated.",
+        lists=True,
+    )
+    block_devices: tuple[Match, ...] = _option(
+        "BlockDevice",
+        (),
+        "none",
+        parsers.entries,
+        "Disks to report, all where there is no entry: `DOMAIN:DISK`, the disk as `BlockDeviceFormat` has it, or a "
+        "`/regex/` of that. May be repeated.",
+        lists=True,
+    )
+    interface_devices: tuple[Match, ...] = _option(
+        "InterfaceDevice",
+        (),
+        "none",
+        parsers.entries,
+        "Interfaces to report, all where there is no entry: `DOMAIN:INTERFACE`, the interface as `InterfaceFormat` has "
+        "it, or a `/regex/` of that. May be repeated.",
+        lists=True,
+    )
+    ignore_selected: bool = _option(
+        "IgnoreSelected",
+        False,
+        "false",
+        parsers.boolean,
+        "Whether what the entries of `Domain`, `BlockDevice` and `InterfaceDevice` match is left out, instead of "
+        "everything else. Turn it on to leave out a few.",
     )
     instances: int | None = _option(
         "Instances",
@@ -237,7 +280,7 @@ INSTANCE_OPTIONS: tuple[Option, ...] = (
         "Tag",
         "none",
         "The tag, or `/regex/` of tags, whose domains this reader takes; several are allowed.",
-        parsers.matches,
+        parsers.trimmed_entries,
         field="tags",
     ),
 )

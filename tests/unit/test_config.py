@@ -61,6 +61,10 @@ def test_the_defaults():
         "interval": None,
         "refresh_interval": 60.0,
         "plugin_name": "virt2",
+        "domains": (),
+        "block_devices": (),
+        "interface_devices": (),
+        "ignore_selected": False,
         "instances": None,
         "explicit_instances": (),
         "tag_namespace": "http://ovirt.org/ovirtmap/tag/1.0",
@@ -101,6 +105,14 @@ ACCEPTED = [
     ("PluginName", ("virt",), "plugin_name", "virt"),
     ("PluginName", ("x" * 127,), "plugin_name", "x" * 127),
     ("PluginName", (12.0,), "plugin_name", "12"),
+    ("Domain", ("web",), "domains", (Match("web"),)),
+    ("Domain", (" web ",), "domains", (Match(" web "),)),
+    ("Domain", (12.0,), "domains", (Match("12"),)),
+    ("Domain", ("/^web-[[:digit:]]+$/", "db"), "domains", (Match("/^web-[[:digit:]]+$/"), Match("db"))),
+    ("BlockDevice", ("web:vda",), "block_devices", (Match("web:vda"),)),
+    ("InterfaceDevice", ("web:1",), "interface_devices", (Match("web:1"),)),
+    ("IgnoreSelected", (True,), "ignore_selected", True),
+    ("IgnoreSelected", ("true",), "ignore_selected", True),
     ("Instances", (1.0,), "instances", 1),
     ("Instances", ("128",), "instances", 128),
     ("Instances", ("Auto",), "instances", None),
@@ -166,6 +178,18 @@ BAD_SECONDS = [0.0, -1.0, 0.0001, 86401.0, math.nan, math.inf, 1e308, True, "", 
         *[("StrictConfig", (value,), "true or false") for value in (1.0, 0.0, "maybe", "", "1")],
         ("PreScan", (True, True), "true or false"),
         ("HostPreScan", (None,), "true or false"),
+        *[
+            (key, values, "POSIX")
+            for key in ("Domain", "BlockDevice", "InterfaceDevice")
+            for values in ((), ("",), ("web", ""), (None,), (b"\xe4",), ("a\0b",), (math.nan,))
+        ],
+        ("Domain", (True,), "in quotes"),
+        ("Domain", (1.1,), "in quotes"),
+        ("Domain", (-1.0,), "in quotes"),
+        ("Domain", ("web", "/(/"), "a ( is not closed"),
+        ("BlockDevice", (r"/\d/",), "write a class such as [[:digit:]]"),
+        ("IgnoreSelected", (1.0,), "true or false"),
+        ("IgnoreSelected", ("all",), "true or false"),
         ("Connection", (), "URI"),
         ("Connection", ("a", "b"), "URI"),
         ("Connection", ("qemu:///system\n",), "URI"),
@@ -279,6 +303,20 @@ def test_a_bad_selector_leaves_those_that_were_good():
     assert settings.extra_stats == ("disk_err",)
     assert [problem.severity for problem in problems] == ["error"]
     assert "disk_speed" in problems[0].text
+
+
+def test_filters_add_up_over_lines_and_blocks_each_entry_once():
+    first = [option("Domain", "web"), option("Domain", "db", "web"), option("BlockDevice", "web:vda")]
+    settings, problems = parse([module(*first), module(option("domain", "/^mail/"), option("Domain", "db"))])
+    assert problems == ()
+    assert settings.domains == (Match("web"), Match("db"), Match("/^mail/"))
+    assert settings.block_devices == (Match("web:vda"),)
+
+
+def test_a_bad_entry_costs_itself_only():
+    settings, problems = read(option("Domain", "web"), option("Domain", "/(/"), option("Domain", "db"))
+    assert settings.domains == (Match("web"), Match("db"))
+    assert len(problems) == 1
 
 
 @pytest.mark.parametrize(
@@ -509,7 +547,9 @@ def test_every_setting_is_an_option_and_documented():
 @pytest.mark.parametrize("opt", [opt for opt in OPTIONS if opt.parser], ids=lambda opt: opt.key)
 def test_a_default_written_out_is_the_default(opt):
     default = getattr(Settings(), opt.field)
-    if opt.default_text.startswith(("collectd's", "half", "derived")):
+    if opt.lists:
+        assert (opt.default_text, default) == ("none", ())
+    elif opt.default_text.startswith(("collectd's", "half", "derived")):
         assert not default
     else:
         assert getattr(accepted(option(opt.key, opt.default_text)), opt.field) == default

@@ -607,6 +607,48 @@ def test_a_domain_found_without_a_list_is_taken_in(bench):
     assert not bench.inventory.listed
 
 
+class TestFilter:
+    """Domains that are not to be reported."""
+
+    @pytest.fixture
+    def wanted(self) -> set[str]:
+        return {"db"}
+
+    @pytest.fixture
+    def lists(self) -> list[list[str]]:
+        return []
+
+    @pytest.fixture
+    def bench(self, hypervisor, wanted, lists) -> Iterator[Bench]:
+        bench = Bench(hypervisor, wants=lambda name, uuid: name in wanted, on_list=lambda: lists.append(bench.names))
+        yield bench
+        bench.inventory.stop()
+        bench.hypervisor.cut()
+
+    def test_they_are_not_there_and_cost_no_call(self, bench):
+        bench.start()
+        assert bench.attempt()
+        assert bench.names == ["db"]
+        assert {name for _, name, _ in bench.hypervisor.calls} == {"", "db"}
+
+    def test_a_renamed_domain_comes_and_goes(self, bench, hypervisor):
+        bench.start()
+        bench.attempt()
+        domain = hypervisor.domains["web"] = hypervisor.domains.pop("db")
+        domain.name = "web"
+        bench.attempt()
+        assert bench.names == []
+
+    def test_the_end_of_each_list_is_told_when_all_are_described(self, bench, hypervisor, lists):
+        hypervisor.domains["db"].failures["xml"] = CallFailed("no")
+        bench.start()
+        bench.attempt()
+        assert lists == []
+        del hypervisor.domains["db"].failures["xml"]
+        bench.attempt()
+        assert lists == [["db"]]
+
+
 @pytest.mark.parametrize("failure", [DomainGone("gone"), Disconnected("reset")])
 def test_a_failing_describer_of_one_domain_is_no_unexpected_failure(bench, caplog, failure):
     bench.hypervisor.domains["web"].failures["xml"] = failure

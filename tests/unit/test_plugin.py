@@ -235,6 +235,28 @@ def test_a_strict_configuration_stops_for_what_an_earlier_block_said(daemon, col
         collectd.configs["virt2"](Node("Module", "virt2", children=[Node("StrictConfig", True)]))
 
 
+def test_only_the_domains_asked_for_are_reported(daemon, collectd, host):
+    for name in ("web", "db", "mail"):
+        host.hypervisor.add(name)
+    daemon.start(Node("Domain", "web"), Node("Domain", host.hypervisor.domains["mail"].uuid))
+    daemon.read()
+    assert {values.host for values in collectd.dispatched if values.host} == {"web", "mail"}
+    assert "db" not in {name for _, name, _ in host.hypervisor.calls}
+    assert collectd.texts("warning") == []
+
+
+def test_a_filter_that_matches_nothing_is_said_once(daemon, collectd, host):
+    host.hypervisor.add("web")
+    daemon.start(Node("Domain", "name"))
+    for _ in range(3):
+        daemon.read()
+        host.hypervisor.tell("lifecycle", host.hypervisor.domains["web"].uuid)
+    assert [text for text in collectd.texts("warning") if "Domain 'name' matches no domain" in text] == collectd.texts(
+        "warning"
+    )
+    assert len(collectd.texts("warning")) == 1
+
+
 def test_a_strict_configuration_without_fault_runs(daemon, collectd):
     daemon.start(Node("StrictConfig", True), Node("Workers", 3.0))
     assert "virt2/0" in collectd.reads

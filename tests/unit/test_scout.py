@@ -176,6 +176,14 @@ def test_who_comes_while_somebody_looks_returns_at_once(bench):
     assert bench.hypervisor.count("find") == 1
 
 
+def test_what_is_not_to_be_reported_is_not_looked_up(bench):
+    bench.inventory.wants = lambda name, uuid: name != "db"
+    bench.run("db", "web")
+    bench.look()
+    assert bench.tags == {"web": "tag-web"}
+    assert {name for call, name, _ in bench.hypervisor.calls if call != "connect"} == {"web"}
+
+
 class TestReaders:
     """A collectd that is started while a domain's lock is held."""
 
