@@ -137,8 +137,13 @@ class Reader:
         link = self._inventory.link
         if link is None or not link.up:
             return 0
+        charged = [domain for domain in domains if self._budget.charged(domain.uuid) is not None]
         jobs = [*self._server_jobs(domains, healths), *self._monitor_jobs(domains, healths)]
         _, left = self._pool.run(jobs, deadline)
+        freed = [domain for domain in charged if self._budget.charged(domain.uuid) is None]
+        if freed:
+            # The first look at them showed that what was cut off is over: they need not wait for the next read.
+            left += self._pool.run(self._monitor_jobs(freed, healths), deadline)[1]
         skipped = {job.uuid for job in left if job.kind == MONITOR}
         for uuid, health in healths.items():
             health.skipped = uuid in skipped

@@ -1,5 +1,7 @@
 """QEMUs that do not answer: every other domain keeps every metric, and of those what needs no QEMU is there too."""
 
+import random
+import re
 import time
 
 import pytest
@@ -36,6 +38,16 @@ def built(module_lab):
 def farm(built):
     yield built
     built.heal()
+
+
+@pytest.fixture
+def more(farm):
+    """Eight guests besides: 32 in all."""
+    guests = farm.lab.guests([Guest(f"more-{number}") for number in range(8)])
+    yield guests
+    farm.thaw(guests)
+    for guest in guests:
+        guest.stop()
 
 
 def points_of(daemon, guest, name):
@@ -129,33 +141,28 @@ class Look:
 
 
 @pytest.mark.parametrize("seconds", [6, pytest.param(60, marks=pytest.mark.full)])
-def test_half_of_the_domains_stopped_at_once_cost_the_other_half_nothing(farm, tmp_path, seconds):
-    more = farm.lab.guests([Guest(f"more-{number}") for number in range(8)])
-    try:
-        guests = [*farm.guests, *more]
-        stopped, others = guests[::2], guests[1::2]
-        with collectd(farm.lab, tmp_path / "collectd") as daemon:
-            wait_for_reads(daemon, 2)
-            look = Look(farm, daemon, others[0])
-            farm.freeze(stopped)
-            stay(daemon, seconds, look)
-            assert_no_gap(daemon, others)
-            assert_no_gap(daemon, stopped, monitor=False)
-            look.assert_good()
-            until = time.time()
-            farm.thaw(stopped)
-            assert_back(daemon, guests, until)
-            assert_no_gap(daemon, others)
-    finally:
-        farm.thaw(more)
-        for guest in more:
-            guest.stop()
+def test_half_of_the_domains_stopped_at_once_cost_the_other_half_nothing(farm, more, tmp_path, seconds):
+    guests = [*farm.guests, *more]
+    stopped, others = guests[::2], guests[1::2]
+    with collectd(farm.lab, tmp_path / "collectd") as daemon:
+        wait_for_reads(daemon, 2)
+        look = Look(farm, daemon, others[0])
+        farm.freeze(stopped)
+        stay(daemon, seconds, look)
+        assert_no_gap(daemon, others)
+        assert_no_gap(daemon, stopped, monitor=False)
+        look.assert_good()
+        until = time.time()
+        farm.thaw(stopped)
+        assert_back(daemon, guests, until)
+        assert_no_gap(daemon, others)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("settings", "count"), [("", 12), (UNSEEN, 8)], ids=["seen", "unseen"])
-def test_five_restarts_while_many_are_stopped_hold_at_most_one_more_worker(farm, tmp_path, settings, count):
-    stopped, others = farm.guests[::2][:count], farm.guests[1::2]
+@pytest.mark.parametrize(("settings", "count"), [("", 16), (UNSEEN, 8)], ids=["seen", "unseen"])
+def test_five_restarts_while_many_are_stopped_hold_at_most_one_more_worker(farm, more, tmp_path, settings, count):
+    guests = [*farm.guests, *more]
+    stopped, others = guests[::2][:count], guests[1::2]
     with collectd(farm.lab, tmp_path / "collectd", settings) as daemon:
         wait_for_reads(daemon, 2)
         farm.freeze(stopped)
@@ -171,11 +178,16 @@ def test_five_restarts_while_many_are_stopped_hold_at_most_one_more_worker(farm,
             held.append(farm.lost())
             print("held", held)
         assert max(held) <= held[0] + 1
+        farm.thaw(stopped)
 
 
-@pytest.mark.parametrize("count", [8, 12])
-def test_stopped_domains_nobody_has_asked_yet(farm, tmp_path, count):
+@pytest.mark.parametrize(
+    ("count", "workers"),
+    [(8, 20), (12, 20), pytest.param(12, 60, marks=pytest.mark.full), pytest.param(1, 5, marks=pytest.mark.full)],
+)
+def test_stopped_domains_nobody_has_asked_yet(farm, tmp_path, count, workers):
     stopped, others = farm.guests[::2][:count], [*farm.guests[::2][count:], *farm.guests[1::2]]
+    farm.lab.virt_admin("srv-threadpool-set", "libvirtd", "--max-workers", str(workers))
     farm.freeze(stopped)
     with collectd(farm.lab, tmp_path / "collectd", f"{ONE_GROUP}\n{UNSEEN}") as daemon:
         wait_for_reads(daemon, 1)
@@ -184,14 +196,112 @@ def test_stopped_domains_nobody_has_asked_yet(farm, tmp_path, count):
         stay(daemon, 8, look)
         print("reads", of_reader(daemon.series("collectd"), "0", "duration-read"))
         print("answered", sum(bool(last_disk_point(daemon, guest)) for guest in others), "of", len(others))
-        if count == 8:
+        budget = of_reader(daemon.series("collectd"), "libvirtd", "gauge-budget")[-1]
+        assert budget == workers // 2
+        if count <= max(budget - 2, 1):
             assert_no_gap(daemon, others, since)
         else:
             # Not all may be reached; who has answered goes on.
             assert_no_gap(daemon, [guest for guest in others if last_disk_point(daemon, guest)])
+            assert daemon.log.count("reader 0 is short of workers") == 1
         assert_no_gap(daemon, farm.guests, since, monitor=False)
         look.assert_good()
         assert daemon.stop() < 2
+
+
+def in_flight(guest):
+    """Whether somebody has been inside its monitor for longer than its answer takes."""
+    state, _, milliseconds = guest.domain.controlInfo()
+    return state != 0 and milliseconds > 100
+
+
+def test_a_domain_that_answers_while_a_read_waits_for_it_misses_nothing(farm, tmp_path):
+    late = farm.guests[0]
+    with collectd(farm.lab, tmp_path / "collectd", UNSEEN) as daemon:
+        wait_for_reads(daemon, 2)
+        for _ in range(3):
+            late.freeze()
+            wait_for(lambda: in_flight(late), SOON, "a read waits for it")
+            late.thaw()
+            wait_for_reads(daemon, 1)
+        assert_no_gap(daemon, farm.guests)
+        assert not messages(daemon, late)
+
+
+def test_domains_that_stop_while_a_read_waits_cost_the_others_nothing(farm, tmp_path):
+    first, *later = farm.guests[:4]
+    others = farm.guests[4:]
+    with collectd(farm.lab, tmp_path / "collectd", UNSEEN) as daemon:
+        wait_for_reads(daemon, 2)
+        first.freeze()
+        wait_for(lambda: in_flight(first), SOON, "a read waits for it")
+        farm.freeze(later)
+        wait_for_reads(daemon, 4)
+        assert_no_gap(daemon, others)
+        assert_no_gap(daemon, [first, *later], monitor=False)
+        until = time.time()
+        farm.thaw([first, *later])
+        assert_back(daemon, farm.guests, until)
+
+
+def test_a_connection_cut_with_a_call_in_flight_costs_no_second_worker(farm, tmp_path):
+    stopped, *others = farm.guests
+    with collectd(farm.lab, tmp_path / "collectd", UNSEEN) as daemon:
+        wait_for_reads(daemon, 2)
+        stopped.freeze()
+        wait_for(lambda: in_flight(stopped), SOON, "a read waits for it")
+        cut = time.time()
+        assert disconnect_readers(farm.lab) > 1
+        assert_back(daemon, others, cut)
+        stay(daemon, 6)
+        assert farm.lost() == 1
+        assert "cut off with its connection" in daemon.log
+        assert_no_gap(daemon, others, cut + BACK)
+        assert daemon.log.count("libvirt cannot be reached") <= 1
+        until = time.time()
+        stopped.thaw()
+        assert_back(daemon, farm.guests, until)
+        wait_for(lambda: not farm.lost(), SOON, "no worker is held")
+
+
+def disconnect_readers(lab):
+    """Have libvirtd cut its read-only connections, those of collectd; returns how many there were."""
+    numbers = re.findall(r"^ *(\d+) ", lab.virt_admin("client-list", "libvirtd"), re.MULTILINE)
+    readers = [number for number in numbers if "yes" in _readonly(lab.virt_admin("client-info", "libvirtd", number))]
+    for number in readers:
+        lab.virt_admin("client-disconnect", "libvirtd", number)
+    return len(readers)
+
+
+def _readonly(info):
+    return next(line for line in info.splitlines() if line.startswith("readonly"))
+
+
+@pytest.mark.parametrize("seconds", [10, pytest.param(120, marks=pytest.mark.full)])
+def test_guests_and_storage_that_flap_cost_the_others_nothing(farm, tmp_path, seconds):
+    choose = random.Random(1)
+    flapping = farm.guests[::4]
+    others = [guest for guest in farm.guests if guest not in flapping]
+    with collectd(farm.lab, tmp_path / "collectd") as daemon:
+        wait_for_reads(daemon, 2)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            farm.freeze(choose.sample(flapping, 4))
+            if choose.random() < 0.5:
+                farm.storage.hang()
+            # Not awaited: the outages last so long, and begin anywhere in a read or between two.
+            time.sleep(choose.uniform(0.2, 4))
+            farm.thaw(flapping)
+            farm.storage.heal()
+            time.sleep(choose.uniform(0.2, 3))
+        until = time.time()
+        assert_back(daemon, farm.guests, until)
+        assert_no_gap(daemon, others)
+        assert_no_gap(daemon, flapping, monitor=False)
+        assert not any(messages(daemon, guest) for guest in others)
+        for guest in flapping:
+            # A log line and a notification when it begins and when it is over, once a minute at most.
+            assert len(messages(daemon, guest)) <= 4 * (1 + seconds // 60), messages(daemon, guest)
 
 
 @pytest.mark.parametrize("workers", [5, pytest.param(20, marks=pytest.mark.full)])

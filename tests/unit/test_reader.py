@@ -519,7 +519,7 @@ class TestConnections:
                 assert bench.budget.used == 1
             assert bench.of("db")["duration-monitor_blocked"] > INTERVAL
             db.control = db.control._replace(state=OK, seconds=0.0)
-        bench.read()
+        # The very next read finds that it is over, and asks.
         bench.read()
         assert bench.budget.used == 0
         assert bench.types("db") == CLASS_A | CLASS_B
