@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from virt2.domain import Domain
 from virt2.naming import Identity
+from virt2.severity import OKAY, WARNING
 from virt2.stuck import Health
 
 log = logging.getLogger(__name__)
@@ -16,14 +17,12 @@ log = logging.getLogger(__name__)
 APART = 60.0
 """Seconds at least between the beginnings of two alarms for one domain: one that flaps is not reported each time."""
 
-OKAY, WARNING, FAILURE = "okay", "warning", "failure"
-
 
 class Notify(Protocol):
     """Gives a notification to collectd."""
 
     def __call__(self, severity: str, message: str, identity: Identity) -> None:
-        """`severity` is OKAY, WARNING or FAILURE."""
+        """`severity` is one of `virt2.severity`."""
 
 
 class Conditions:

@@ -12,7 +12,6 @@ import contextlib
 import ctypes
 import functools
 import logging
-import queue
 import socket
 import threading
 import time
@@ -21,7 +20,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from virt2 import admin, config, domainxml, procfs, sizing, storage
-from virt2.alarms import FAILURE, OKAY, WARNING, Alarms, Conditions
+from virt2.alarms import Alarms, Conditions
 from virt2.budget import Budget
 from virt2.domain import Description
 from virt2.errors import BadSetting
@@ -32,6 +31,7 @@ from virt2.log import Handler, printable
 from virt2.metrics import Metric, gauge
 from virt2.naming import Identity, Names
 from virt2.netdev import HostInterfaces
+from virt2.notifier import Notification, Notifier
 from virt2.outbox import Outbox
 from virt2.partition import Explicit
 from virt2.pool import Pool
@@ -40,6 +40,7 @@ from virt2.roster import Roster
 from virt2.sampling import Sampler
 from virt2.scout import Scout
 from virt2.settings import Settings
+from virt2.severity import FAILURE, OKAY, WARNING
 from virt2.storagereader import StorageReader
 from virt2.stuck import Ward
 from virt2.version import VERSION
@@ -101,6 +102,7 @@ class Plugin:
         for problem in problems:
             log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem.text)
         self._build(settings)
+        self._notifier.start()
         self._hypervisor.start_events()
         self._inventory.start()
         self._limits.poke()
@@ -120,7 +122,6 @@ class Plugin:
             if name == "0":
                 self._report_limits()
             self._adjust()
-            self._sink.send_notifications()
         except Exception as error:
             self._say_once(name, error)
 
@@ -139,10 +140,12 @@ class Plugin:
             self._limits.stop()
             for pool in (*self._pools.values(), self._scouts, self._storage_pool):
                 pool.stop()
+            self._notifier.stop()
 
     def _build(self, settings: Settings) -> None:
         self._settings = settings
         self._interval = settings.interval or _interval_in_force() or DEFAULT_INTERVAL
+        self._notifier = Notifier(Mail(self._collectd, settings.plugin_name).send)
         self._hypervisor = Hypervisor(settings.connection)
         self._budget = Budget(settings.workers or sizing.UNKNOWN_BUDGET, procfs.daemon_pid)
         self._held = 0
@@ -188,7 +191,7 @@ class Plugin:
             extra=settings.extra_stats,
             stuck_after=settings.stuck_after,
         )
-        self._alarms = Alarms(settings.stuck_after, self._sink.notify)
+        self._alarms = Alarms(settings.stuck_after, self._notifier.notify)
         self._conditions = Conditions()
 
     def _say_once(self, reader: str, error: Exception) -> None:
@@ -292,11 +295,11 @@ class Plugin:
             log.warning("%s", complaint)
 
     def _on_link(self, link: Link) -> None:
-        """Told by the inventory's thread; sent by the next read."""
+        """Told by the inventory's thread."""
         if link.up:
-            self._sink.notify(OKAY, "libvirt is back", Identity("", "libvirtd"))
+            self._notifier.notify(OKAY, "libvirt is back", Identity("", "libvirtd"))
         else:
-            self._sink.notify(FAILURE, f"libvirt cannot be reached: {link.reason}", Identity("", "libvirtd"))
+            self._notifier.notify(FAILURE, f"libvirt cannot be reached: {link.reason}", Identity("", "libvirtd"))
 
     def _make_plan(self, sizes: Mapping[str, int]) -> sizing.Plan:
         return sizing.plan(
@@ -400,38 +403,7 @@ class Sink:
 
     def __init__(self, collectd: Any, plugin: str, interval: float) -> None:
         self._new_values = functools.partial(collectd.Values, plugin=plugin, interval=interval)
-        self._new_notification = functools.partial(collectd.Notification, plugin=plugin)
-        self._severities = {
-            OKAY: collectd.NOTIF_OKAY,
-            WARNING: collectd.NOTIF_WARNING,
-            FAILURE: collectd.NOTIF_FAILURE,
-        }
-        self._notifications: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._refused: set[str] = set()
-
-    def notify(self, severity: str, message: str, identity: Identity) -> None:
-        """Have a notification sent by the next read: whoever takes it may block, and only reads may be blocked."""
-        self._notifications.put(
-            self._new_notification(
-                type="duration",
-                type_instance="monitor_blocked",
-                host=identity.host,
-                plugin_instance=identity.plugin_instance,
-                severity=self._severities[severity],
-                message=printable(message, LONGEST_NOTIFICATION),
-            )
-        )
-
-    def send_notifications(self) -> None:
-        """Send what was put in by `notify`."""
-        while True:
-            try:
-                notification = self._notifications.get_nowait()
-            except queue.Empty:
-                return
-            # collectd raises where nobody takes notifications: nothing is lost by that.
-            with contextlib.suppress(RuntimeError):
-                notification.dispatch()
 
     def dispatch(
         self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Mapping[str, str] | None = None
@@ -450,6 +422,50 @@ class Sink:
         if metric.type not in self._refused:
             self._refused.add(metric.type)
             log.error("collectd does not take values of type %s: %s; is its types.db loaded?", metric.type, error)
+
+
+class Mail:
+    """Gives notifications to collectd.
+
+    Arguments:
+        collectd: its module.
+        plugin: the plugin part of every identifier.
+    """
+
+    def __init__(self, collectd: Any, plugin: str) -> None:
+        self._new = functools.partial(collectd.Notification, plugin=plugin)
+        self._severities = {
+            OKAY: collectd.NOTIF_OKAY,
+            WARNING: collectd.NOTIF_WARNING,
+            FAILURE: collectd.NOTIF_FAILURE,
+        }
+        self._refused: set[str] = set()
+
+    def send(self, notification: Notification) -> None:
+        """Hand one over; returns when all of collectd's plugins have taken it."""
+        # An old collectd's notifications take no meta data: those without go out there.
+        meta = {"meta": dict(notification.meta)} if notification.meta else {}
+        try:
+            # collectd raises where nobody takes notifications: nothing is lost by that.
+            with contextlib.suppress(RuntimeError):
+                self._new(
+                    type=notification.type,
+                    type_instance=notification.type_instance,
+                    host=notification.identity.host,
+                    plugin_instance=notification.identity.plugin_instance,
+                    severity=self._severities[notification.severity],
+                    message=printable(notification.message, LONGEST_NOTIFICATION),
+                    time=notification.time,
+                    **meta,
+                ).dispatch()
+        except (TypeError, UnicodeError) as error:
+            if notification.type not in self._refused:
+                self._refused.add(notification.type)
+                log.error(
+                    "collectd does not take notifications of type %s: %s; is its types.db loaded?",
+                    notification.type,
+                    error,
+                )
 
 
 def _log_to(collectd: Any) -> None:

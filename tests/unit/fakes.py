@@ -574,6 +574,8 @@ class Notified(NamedTuple):
     host: str
     plugin: str
     plugin_instance: str
+    time: float
+    meta: dict[str, object]
 
 
 TYPES: dict[str, tuple[str, ...]] = {
@@ -736,19 +738,25 @@ class Notification:
         type_instance: str = "",
         plugin: str = "",
         host: str = "",
+        time: float = 0.0,
         severity: int = 0,
+        meta: dict[str, object] | None = None,
     ) -> None:
         self._collectd = collectd
-        self._fields = Notified(severity, message, type, type_instance, host, plugin, plugin_instance)
+        self._fields = Notified(
+            severity, message, type, type_instance, host, plugin, plugin_instance, float(time), meta or {}
+        )
 
     def dispatch(self) -> None:
         for key, value in self._fields._asdict().items():
-            if key != "severity":
+            if key not in ("severity", "time", "meta"):
                 _check_string(key, value)
         assert self._fields.severity in (1, 2, 4)
         assert len(self._fields.message.encode()) <= 255, "collectd cuts a message of more than 255 bytes"
         if self._fields.type not in self._collectd.types:
             raise TypeError(f"Dataset {self._fields.type} not found")
+        if not isinstance(self._fields.meta, dict):
+            raise TypeError("meta must be a dict")
         if not self._collectd.takes_notifications:
             raise RuntimeError("error dispatching notification, read the logs")
         self._collectd.notified.append(self._fields)

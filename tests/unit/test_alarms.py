@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from virt2.alarms import APART, OKAY, WARNING, Alarms, Conditions
+from virt2.alarms import APART, Alarms, Conditions
 from virt2.domain import Description, Disk, Domain
 from virt2.naming import Identity
+from virt2.severity import OKAY, WARNING
 from virt2.stuck import Health
 
 STUCK_AFTER = 2.0

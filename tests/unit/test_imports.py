@@ -12,7 +12,10 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "virt2"
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
-PURE = {"domain", "errors", "metrics", "partition", "sizing", "stuck", "domainxml", "storage", "matching", "filters"}
+PURE = {
+    *("domain", "errors", "metrics", "partition", "sizing", "stuck", "domainxml", "storage", "matching", "filters"),
+    *("severity",),
+}
 """Modules that decide: they reach no thread, no clock of their own and no foreign system."""
 
 STANDARD = sys.stdlib_module_names if sys.version_info >= (3, 10) else None

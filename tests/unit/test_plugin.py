@@ -6,13 +6,14 @@ import importlib
 import logging
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.unit.fakes import BOUND, FakeCollectd, FakeHypervisor, Node
+from tests.unit.fakes import BOUND, LOOK, FakeCollectd, FakeHypervisor, Node
 from virt2 import admin, procfs
 from virt2.admin import AdminUnavailable, Limits
 from virt2.errors import BadSetting
@@ -89,6 +90,13 @@ class Daemon:
 
     def read(self, name: str = "0") -> None:
         self.collectd.reads[f"virt2/{name}"]()
+
+    def await_notified(self, count: int) -> None:
+        """Wait until so many notifications were sent."""
+        limit = time.monotonic() + BOUND
+        while len(self.collectd.notified) < count:
+            assert time.monotonic() < limit, "no notification came"
+            time.sleep(LOOK)
 
     def series(self, host: str) -> set[str]:
         """What was dispatched for a host, by type."""
@@ -290,26 +298,22 @@ def test_with_libvirt_away_a_read_returns_and_it_is_said_once(daemon, collectd, 
     lines = [line for line in collectd.texts("error") if "cannot be reached" in line]
     assert len(lines) == 1
     assert "no such socket" in lines[0]
+    daemon.await_notified(1)
     assert [notified.severity for notified in collectd.notified] == [collectd.NOTIF_FAILURE]
     assert daemon.plan == []
 
 
-def test_a_notification_waits_for_the_next_read_and_both_ends_of_an_outage_are_told(daemon, collectd, host):
+def test_both_ends_of_an_outage_are_told_without_a_read(daemon, collectd, host):
     host.hypervisor.add("web")
     host.hypervisor.down = "no such socket"
     daemon.start()
-    with daemon.plugin._inventory._changed:
-        changed = daemon.plugin._inventory._changed
-        assert changed.wait_for(lambda: daemon.plugin._inventory._attempts >= 1, BOUND)
-    assert collectd.notified == []
-    daemon.read()
+    daemon.await_notified(1)
+    changed = daemon.plugin._inventory._changed
     host.hypervisor.boot()
     with changed:
         daemon.plugin._inventory._next_attempt = 0.0
         daemon.plugin._inventory.tell(None)
-        assert changed.wait_for(lambda: daemon.plugin._inventory.listed, BOUND)
-    assert [notified.severity for notified in collectd.notified] == [collectd.NOTIF_FAILURE]
-    daemon.read()
+    daemon.await_notified(2)
     assert [(notified.severity, notified.plugin_instance) for notified in collectd.notified] == [
         (collectd.NOTIF_FAILURE, "libvirtd"),
         (collectd.NOTIF_OKAY, "libvirtd"),
@@ -452,29 +456,56 @@ class TestSink:
         assert (values.host, values.plugin_instance, values.time) == ("web", "i", 5.0)
         assert values.meta == {"virt2_tag": "blue"}
 
+
+class TestMail:
+    """Giving notifications to collectd."""
+
+    @pytest.fixture
+    def mail(self, module, collectd) -> Any:
+        module._log_to(collectd)
+        return module.Mail(collectd, "virt2")
+
+    def notification(self, module, **changes: object) -> Any:
+        plain = module.Notification("warning", "it happened", Identity("web", "i"), "duration", "x", {}, 5.0)
+        return plain._replace(**changes)
+
     @pytest.mark.parametrize(
         ("severity", "number"), [("okay", "NOTIF_OKAY"), ("warning", "NOTIF_WARNING"), ("failure", "NOTIF_FAILURE")]
     )
-    def test_notifications_are_kept_until_a_read_sends_them(self, sink, collectd, severity, number):
-        sink.notify(severity, "it happened", Identity("web", ""))
-        assert collectd.notified == []
-        sink.send_notifications()
+    def test_severity_identity_time_and_meta_are_handed_on(self, module, mail, collectd, severity, number):
+        mail.send(self.notification(module, severity=severity, meta={"disk": "vda", "count": 2}))
         (notified,) = collectd.notified
         assert notified.severity == getattr(collectd, number)
-        assert (notified.host, notified.type, notified.type_instance) == ("web", "duration", "monitor_blocked")
+        assert (notified.host, notified.plugin, notified.plugin_instance) == ("web", "virt2", "i")
+        assert (notified.type, notified.type_instance, notified.time) == ("duration", "x", 5.0)
+        assert notified.meta == {"disk": "vda", "count": 2}
 
-    def test_a_hostile_message_is_escaped_and_fits(self, sink, collectd):
-        sink.notify("warning", "domain a\nb\0 " + "\u00e9" * 300, Identity("web", ""))
-        sink.send_notifications()
+    def test_a_hostile_message_is_escaped_and_fits(self, module, mail, collectd):
+        mail.send(self.notification(module, message="domain a\nb\0 " + "\u00e9" * 300))
         assert "\n" not in collectd.notified[0].message
 
-    def test_where_nobody_takes_notifications_nothing_is_raised(self, sink, collectd):
+    def test_where_nobody_takes_notifications_nothing_is_raised(self, module, mail, collectd):
         collectd.takes_notifications = False
-        sink.notify("warning", "it happened", Identity("web", ""))
-        sink.send_notifications()
-        collectd.takes_notifications = True
-        sink.send_notifications()
+        mail.send(self.notification(module))
         assert collectd.notified == []
+        assert collectd.texts("error") == []
+
+    def test_a_type_collectd_does_not_know_is_said_once(self, module, mail, collectd):
+        for _ in range(3):
+            mail.send(self.notification(module, type="file_system"))
+        mail.send(self.notification(module))
+        (line,) = collectd.texts("error")
+        assert "file_system" in line
+        assert [notified.type for notified in collectd.notified] == ["duration"]
+
+    def test_an_old_collectd_without_meta_data_takes_those_that_need_none(self, module, collectd):
+        def old(**fields: object) -> Any:
+            assert "meta" not in fields
+            return new(**fields)
+
+        new, collectd.Notification = collectd.Notification, old
+        module.Mail(collectd, "virt2").send(self.notification(module))
+        assert len(collectd.notified) == 1
 
 
 def test_inside_collectd_importing_the_package_registers(module, collectd, monkeypatch):
