@@ -1,0 +1,285 @@
+"""The C plugin `virt` and virt2 side by side, in one collectd, on the same guests, with the same settings.
+
+What virt2 writes must hold everything that the C plugin writes, under the same identifiers and with the same values,
+but for the differences that stand here one by one, each with its reason. A difference that does not show any more is
+a failure too, and so is anything virt2 has on top of it that is not listed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.integration.support import names_of
+from tests.lab import Collectd, Guest, python_module, wait_for
+
+INTERVAL = 1.0
+"""Seconds: the shortest collectd users have, so that a few reads take little."""
+READS = 4
+"""Reads of each plugin that are compared; the C plugin's first one finds the domains."""
+ANSWER = 0.4
+"""Seconds within which a call that virt2 stamped with a time had surely been answered."""
+SOON = 30.0
+"""Seconds; the daemons of all cases run at the same time."""
+STORAGE_INTERVAL = 2.0
+
+TYPES = {
+    line.split()[0]: [source.split(":")[1] for source in re.findall(r"\S+:\S+:\S+:\S+", line)]
+    for line in Path("/usr/share/collectd/types.db").read_text().splitlines()
+    if line and not line.startswith("#")
+}
+"""The kinds of each type's data sources."""
+
+C_PLUGIN = """\
+LoadPlugin virt
+<Plugin virt>
+  Connection "qemu:///system"
+  {settings}
+</Plugin>
+"""
+
+NOVA_OLD = "http://openstack.org/xmlns/libvirt/nova/1.0"
+NOVA_NEW = "http://openstack.org/xmlns/libvirt/nova/1.1"
+
+
+def nova(namespace: str, name: str) -> str:
+    return f'<nova:instance xmlns:nova="{namespace}"><nova:name>{name}</nova:name></nova:instance>'
+
+
+EMPTY_DRIVE = "<disk type='file' device='cdrom'><target dev='hdc' bus='scsi'/><readonly/></disk>"
+GUESTS = [
+    Guest("plain", tag="virt-0"),
+    Guest("odd", disks=3, nics=1, devices=EMPTY_DRIVE, elements="<vcpu>2</vcpu>"),
+    Guest("old", disks=1, nics=1, metadata=nova(NOVA_OLD, "display-old")),
+    Guest("new", disks=1, nics=1, metadata=nova(NOVA_NEW, "display-new")),
+    Guest("paused", paused=True),
+]
+NOT_RUNNING = GUESTS[-1]
+
+
+class Listed(NamedTuple):
+    """Identifiers that only one of the two plugins has, and why."""
+
+    pattern: str
+    """Matches all of an identifier: host/plugin[-instance]/type[-instance], where virt2's plugin is named virt too."""
+    why: str
+
+
+ITSELF = Listed(r"[^/]+/virt(-[^/]*)?/duration-(monitor_blocked|sample_age)", "what virt2 says of a domain's monitor")
+READERS = Listed(r"collectd/virt-[^/]+/(gauge|duration)-[^/]+", "what virt2 says of itself and of libvirtd")
+PAUSED = Listed(
+    f".*({NOT_RUNNING.name}|{NOT_RUNNING.uuid}).*", "the C plugin has no metrics of domains that do not run"
+)
+OF_VIRT2 = (ITSELF, READERS, PAUSED)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Settings, and where the two plugins are to differ with them.
+
+    `settings` are given to both plugins as they stand.
+    """
+
+    name: str
+    settings: str = ""
+    virt2: str = ""
+    """Settings that the C plugin does not know."""
+    more: tuple[Listed, ...] = OF_VIRT2
+    """What only virt2 has."""
+    less: tuple[Listed, ...] = ()
+    """What only the C plugin has."""
+    intervals: tuple[str, ...] = ()
+    """Types that virt2 has every `STORAGE_INTERVAL` only."""
+    shows: tuple[str, ...] = ()
+    """Patterns of identifiers that both are to have: what the settings are for."""
+
+
+SIZES = ("disk_allocation", "disk_capacity", "disk_physical")
+
+CASES = [
+    Case("default set", shows=("plain/virt/disk_octets-vdb", "odd/virt/disk_ops-hdc", "new/virt/if_errors-lab.*")),
+    Case("host by uuid", "HostnameFormat uuid", shows=(f"{GUESTS[0].uuid}/virt/disk_ops-vda",)),
+    Case(
+        "host and instance by name and uuid",
+        "HostnameFormat name uuid\nPluginInstanceFormat uuid name",
+        shows=(f"old:{GUESTS[2].uuid}/virt-{GUESTS[2].uuid}:old/memory-total",),
+    ),
+    Case(
+        "host by hostname",
+        "HostnameFormat hostname\nPluginInstanceFormat name",
+        shows=("collectd/virt-plain/virt_cpu_total", "collectd/virt-odd/virt_cpu_total"),
+    ),
+    Case(
+        "sizes and disk errors",
+        f'ExtraStats "{" ".join(SIZES)} disk_err"',
+        f"StorageInterval {STORAGE_INTERVAL:g}",
+        more=(*OF_VIRT2, Listed(r"[^/]+/virt/disk_error-[^/]+", "0 where a disk is well (B8)")),
+        intervals=(*SIZES, "disk_error"),
+        shows=tuple(f"plain/virt/{kind}-vda" for kind in SIZES),
+    ),
+]
+
+
+class Point(NamedTuple):
+    """One value list, without its identity."""
+
+    time: float
+    interval: float
+    values: tuple[float, ...]
+
+
+class Run:
+    """A collectd with both plugins, and what it wrote."""
+
+    def __init__(self, lab: Any, folder: Path, case: Case) -> None:
+        folder.mkdir()
+        drop_ins = {
+            # The C plugin first: it connects at its init, and virt2 must bear that.
+            "a-virt.conf": C_PLUGIN.format(settings=case.settings),
+            "virt2.conf": python_module("virt2", f"{case.settings}\n{case.virt2}"),
+        }
+        self.case = case
+        self.daemon = Collectd(lab, folder, drop_ins, INTERVAL, record=True)
+        self.series: dict[str, dict[str, list[Point]]] = {"virt": defaultdict(list), "virt2": defaultdict(list)}
+        """By plugin and identifier, in the order they were written."""
+        self.notifications: dict[str, list[dict[str, Any]]] = {"virt": [], "virt2": []}
+
+    @property
+    def virt(self) -> dict[str, list[Point]]:
+        """What the C plugin wrote."""
+        return self.series["virt"]
+
+    @property
+    def virt2(self) -> dict[str, list[Point]]:
+        """What virt2 wrote."""
+        return self.series["virt2"]
+
+    def take(self) -> None:
+        """Read what was recorded since."""
+        for record in self.daemon.records.new():
+            plugin = record["plugin"]
+            if plugin not in self.series:
+                continue
+            if "message" in record:
+                self.notifications[plugin].append(record)
+                continue
+            point = Point(record["time"], record["interval"], tuple(record["values"]))
+            self.series[plugin][identifier(record)].append(point)
+
+    def complete(self) -> bool:
+        """Whether both plugins have read often enough."""
+        self.take()
+        reads = self.virt2.get("collectd/virt-0/duration-read", ())
+        totals = [points for name, points in self.virt.items() if name.endswith("/virt_cpu_total")]
+        return len(reads) >= READS and len(totals) >= len(GUESTS) - 1 and min(map(len, totals)) >= READS
+
+
+def identifier(record: dict[str, Any]) -> str:
+    """How collectd writes a value list's identity, with the plugin named virt."""
+    plugin = "-".join(filter(None, ("virt", record["plugin_instance"])))
+    return "/".join((record["host"], plugin, "-".join(filter(None, (record["type"], record["type_instance"])))))
+
+
+def type_of(name: str) -> str:
+    return name.split("/")[-1].partition("-")[0]
+
+
+@pytest.fixture(scope="module")
+def guests(module_lab):
+    return {guest.name: guest for guest in module_lab.guests(GUESTS)}
+
+
+@pytest.fixture(scope="module")
+def runs(module_lab, guests, tmp_path_factory):
+    """Every case's daemon has run, all at the same time, for they spend theirs waiting."""
+    folder = tmp_path_factory.mktemp("runs")
+    runs = {case.name: Run(module_lab, folder / str(number), case) for number, case in enumerate(CASES)}
+    with contextlib.ExitStack() as stack:
+        for run in runs.values():
+            stack.enter_context(run.daemon)
+        for run in runs.values():
+            wait_for(run.complete, SOON, f"reads of the case {run.case.name}")
+    for run in runs.values():
+        run.take()
+    return runs
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.name)
+def run(request, runs):
+    return runs[request.param.name]
+
+
+def test_virt2_has_every_series_of_the_c_plugin_and_each_further_one_is_listed(run):
+    for pattern in run.case.shows:
+        assert any(re.fullmatch(pattern, name) for name in run.virt), f"the C plugin does not show {pattern}"
+    missing = unlisted(set(run.virt) - set(run.virt2), run.case.less)
+    assert not missing, f"only the C plugin has {missing}"
+    further = unlisted(set(run.virt2) - set(run.virt), run.case.more)
+    assert not further, f"only virt2 has, and the test does not list, {further}"
+
+
+def unlisted(names: Iterable[str], table: Iterable[Listed]) -> list[str]:
+    """The names no pattern matches; a pattern that matches none is wrong itself."""
+    names = set(names)
+    found = {entry: {name for name in names if re.fullmatch(entry.pattern, name)} for entry in table}
+    assert all(found.values()), f"listed, and not found: {[entry for entry in found if not found[entry]]}"
+    return sorted(names - set().union(*found.values()))
+
+
+def test_the_values_of_both_are_the_same_within_what_moved_in_between(run):
+    compared = Counter()
+    for name in sorted(set(run.virt) & set(run.virt2)):
+        compare = compare_counters if set(TYPES[type_of(name)]) == {"DERIVE"} else compare_gauges
+        compared[type_of(name)] += compare(name, run.virt[name], run.virt2[name])
+    never = {type_of(name) for name in run.virt} - set(+compared)
+    assert not never, f"no value was compared of {never}"
+
+
+def compare_counters(name: str, there: list[Point], ours: list[Point]) -> int:
+    """Each value of the C plugin lies between virt2's before and after; returns how many were compared.
+
+    The C plugin stamps a value after its call, virt2 before.
+    """
+    compared = 0
+    for point in there:
+        before = [one for one in ours if one.time + ANSWER <= point.time]
+        after = [one for one in ours if one.time >= point.time]
+        if before and after:
+            for low, value, high in zip(before[-1].values, point.values, after[0].values):
+                assert low <= value <= high, (name, before[-1], point, after[0])
+            compared += 1
+    return compared
+
+
+def compare_gauges(name: str, there: list[Point], ours: list[Point]) -> int:
+    """The values do not move, and are the same; returns how many were compared."""
+    values = {point.values for point in there}
+    assert values == {point.values for point in ours}, name
+    return len(there)
+
+
+def test_the_intervals_of_both_are_the_same_but_for_what_touches_the_storage(run):
+    for name in set(run.virt) & set(run.virt2):
+        wanted = STORAGE_INTERVAL if type_of(name) in run.case.intervals else INTERVAL
+        assert {point.interval for point in run.virt2[name]} == {wanted}, name
+        assert {point.interval for point in run.virt[name]} == {INTERVAL}, name
+
+
+def test_no_series_has_two_values_at_a_time_and_nothing_is_complained_of(run):
+    for name, points in run.virt2.items():
+        times = [point.time for point in points]
+        assert len(times) == len(set(times)), name
+    complaints = [line for line in run.daemon.log.splitlines() if "virt2" in line and "] [info]" not in line]
+    assert not complaints
+
+
+def test_a_paused_domain_has_all_its_series(runs, guests):
+    run = runs["default set"]
+    assert {f"paused/virt/{name}" for name in names_of(guests["paused"])} <= set(run.virt2)
