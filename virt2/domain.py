@@ -11,9 +11,13 @@ class Disk(NamedTuple):
     target: str
     """Device name seen by the guest, such as ``vda``; what libvirt's block calls take."""
     source: str
-    """Path or device of the image, empty where it has none (network disk, empty CD-ROM)."""
+    """Path or device of the image, or what it is called on its storage (``pool/image``); empty where it has none."""
     storage: str
     """The storage domain the image lies on, empty where it could not be inferred."""
+    label: str = ""
+    """Its type instance (see `virt2.labels`); empty for the target."""
+    reported: bool = True
+    """Whether its values are asked for and go out."""
 
 
 class Nic(NamedTuple):
@@ -25,6 +29,10 @@ class Nic(NamedTuple):
     """Hardware address, as written in the XML."""
     tap: bool = False
     """It is a tap device of the host, whose counters libvirt reads off the host and turns round."""
+    number: int = 1
+    """Its place among the domain's interfaces that have a target, from 1."""
+    label: str = ""
+    """Its type instance (see `virt2.labels`); empty for the target."""
 
 
 class NicStats(NamedTuple):

@@ -9,7 +9,7 @@ not by expat, which would copy a namespace's name (it may be a MiB long) for eve
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
@@ -34,7 +34,7 @@ _Name = tuple[str, str]
 
 
 def describe(
-    xml: str, *, namespace: str, element: str, mounts: storage.Mounts, metadata: Callable[[], str] | None = None
+    xml: str, *, namespace: str, element: str, mounts: storage.Mounts, metadata: Callable[[str], str] | None = None
 ) -> Description:
     """Describe a domain by its XML.
 
@@ -43,9 +43,9 @@ def describe(
         namespace: URI of the tag's element.
         element: local name of the tag's element, a direct child of ``<metadata>``.
         mounts: where image files are looked up.
-        metadata: fetches from libvirt the XML of just that element, empty if there is none; asked only if the metadata
-            as a whole cannot be parsed. It may raise `DomainGone` (no tag), `Unsupported` and `CallFailed` (no tag, and
-            a problem says why); what else it raises is the caller's.
+        metadata: fetches from libvirt the XML of just the element of a namespace, empty if there is none; asked only if
+            the metadata as a whole cannot be parsed. It may raise `DomainGone` (no tag), `Unsupported` and `CallFailed`
+            (no tag, and a problem says why); what else it raises is the caller's.
 
     Returns:
         The description. XML that cannot be parsed is no exception but a problem in it. Disks come in the order of the
@@ -195,14 +195,14 @@ def _without_metadata(xml: str) -> str:
 
 
 def _tag_alone(
-    fault: _NotParsed, namespace: str, element: str, metadata: Callable[[], str] | None
+    fault: _NotParsed, namespace: str, element: str, metadata: Callable[[str], str] | None
 ) -> tuple[str, tuple[str, ...]]:
     """Get the tag from libvirt without the rest of the metadata, which has a fault."""
     unknown = f"metadata cannot be parsed ({fault})"
     if metadata is None:
         return "", (f"{unknown}: treated as untagged",)
     try:
-        fragment = metadata()
+        fragment = metadata(namespace)
         if not fragment.strip():
             return "", ()
         # libvirt strips the prefix of the element it hands out, and with it the namespace.
@@ -245,12 +245,18 @@ def _description(scan: _Scan, tag: str, problems: tuple[str, ...], mounts: stora
         target, source = _attribute(disk, "target", "dev"), disk.find("source")
         if target:
             where = storage.infer(disk, scan.domain_ids.get(target, ""), mounts)
-            disks.append(Disk(target, "" if source is None else storage.source_path(source), where))
-    nics = [
-        Nic(_attribute(nic, "target", "dev"), _attribute(nic, "mac", "address"), nic.get("type") in _TAPS)
-        for nic in scan.nics
-    ]
-    return Description(tag, tuple(disks), tuple(nic for nic in nics if nic.target and nic.mac), problems)
+            disks.append(Disk(target, "" if source is None else storage.source_name(source), where))
+    return Description(tag, tuple(disks), tuple(_nics(scan.nics)), problems)
+
+
+def _nics(elements: list[Element]) -> Iterator[Nic]:
+    """Give the interfaces that have both a target and an address; those without an address are counted."""
+    number = 0
+    for element in elements:
+        target, mac = _attribute(element, "target", "dev"), _attribute(element, "mac", "address")
+        number += bool(target)
+        if target and mac:
+            yield Nic(target, mac, element.get("type") in _TAPS, number)
 
 
 def _attribute(element: Element, child: str, name: str) -> str:

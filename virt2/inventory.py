@@ -35,8 +35,8 @@ NO_ID = -1
 """libvirt's id of a domain that has none, or none that is known."""
 _REQUEST = None
 
-Describe = Callable[[str, Callable[[str], str]], Description]
-"""Makes a description of a domain's XML, given a way to get the metadata of one namespace alone."""
+Describe = Callable[[str, str, Callable[[str], str]], Description]
+"""Describes a domain by its name and XML, given a way to get the metadata of one namespace alone."""
 
 
 class Link(NamedTuple):
@@ -349,7 +349,7 @@ class Inventory:
         before = self._entries.get(line.uuid)
         try:
             description = describe(
-                connection.xml(line.uuid), lambda namespace: connection.metadata(line.uuid, namespace)
+                line.name, connection.xml(line.uuid), lambda namespace: connection.metadata(line.uuid, namespace)
             )
         except DomainGone:
             return

@@ -78,6 +78,12 @@ MAPPING: dict[str, Callable[[Any, str], Iterable[Metric]]] = {
 """Which call's reply becomes what."""
 
 
+OF_DISKS = frozenset({DISK, SIZES})
+"""Calls whose device is a disk that goes by its label; disk errors go by the target, as libvirt names them."""
+OF_NICS = frozenset({NIC})
+"""Calls whose device is an interface that goes by its label."""
+
+
 def monitor_blocked(seconds: float) -> Metric:
     """How long the domain's monitor has not been usable; 0 when well."""
     return Metric("duration", "monitor_blocked", (seconds,))

@@ -1,29 +1,16 @@
-"""Under which host and plugin instance a domain's values go out.
-
-Domain names are hostile: libvirt admits newlines, ``..`` and 240 bytes; collectd's writers make paths and lines of
-them, and collectd cuts what is too long without a word. Two domains must never share an identity.
-"""
+"""Under which host and plugin instance a domain's values go out: two domains must never share an identity."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import logging
 import threading
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from virt2.domain import Domain
+from virt2.identifiers import MARK, digest, marked, presentable
 
 log = logging.getLogger(__name__)
-
-LONGEST = 127
-"""Bytes in a part of an identifier: collectd's DATA_MAX_NAME_LEN of 128, less the final zero."""
-_MARK = 9
-"""Bytes of the mark that keeps shortened or equal names apart: ``~`` and 8 hexadecimal digits."""
-_UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Unicode categories that break a line, a path or an encoding: controls, surrogates, line and paragraph ends."""
 
 
 class Identity(NamedTuple):
@@ -90,9 +77,9 @@ class Names:
         part = "plugin_instance" if self._host == ("hostname",) else "host"
         digits, identity, attempts = uuid.replace("-", ""), taken, 0
         while identity in self._owners:
-            identity = taken._replace(**{part: _marked(getattr(taken, part), digits[: _MARK - 1])})
+            identity = taken._replace(**{part: marked(getattr(taken, part), digits[:MARK])})
             attempts += 1
-            digits = _digest(f"{uuid} {attempts}")
+            digits = digest(f"{uuid} {attempts}")
         return identity
 
     def _join(self, parts: Sequence[str], domain: Domain) -> str:
@@ -100,26 +87,3 @@ class Names:
             return ""
         values = {"name": domain.name, "uuid": domain.uuid, "hostname": self._hostname}
         return ":".join(values[part] for part in parts)
-
-
-@functools.lru_cache(maxsize=4096)
-def presentable(name: str) -> str:
-    """A name that collectd and its writers take: no control characters, no path of dots, not over `LONGEST` bytes.
-
-    A pure function of the name, so that a domain keeps its series; different long names stay different.
-    """
-    safe = "".join("_" if unicodedata.category(char) in _UNFIT else char for char in name)
-    if safe and not safe.strip("."):
-        safe = "_" * len(safe)
-    if len(safe.encode()) > LONGEST:
-        safe = _marked(safe, _digest(name)[: _MARK - 1])
-    return safe
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
-
-
-def _marked(name: str, digits: str) -> str:
-    """Put a mark behind a name, cut so that both fit and no character is torn."""
-    return name.encode()[: LONGEST - _MARK].decode(errors="ignore") + "~" + digits

@@ -7,9 +7,10 @@ import queue
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
-from virt2.domain import Domain
-from virt2.metrics import MAPPING, Metric
-from virt2.naming import Identity, Names, presentable
+from virt2.domain import Description, Disk, Domain, Nic
+from virt2.identifiers import presentable
+from virt2.metrics import MAPPING, OF_DISKS, OF_NICS, Metric
+from virt2.naming import Identity, Names
 from virt2.sampling import Outcome, Record, Sample, Trouble
 from virt2.stuck import Health
 
@@ -70,7 +71,7 @@ class Outbox:
     def _dispatch(self, sample: Sample, domain: Domain, health: Health) -> None:
         if sample.taken > health.newest.get((sample.call, sample.device), 0.0):
             health.newest[sample.call, sample.device] = sample.taken
-            metrics = MAPPING[sample.call](sample.reply, presentable(sample.device))
+            metrics = MAPPING[sample.call](sample.reply, _label(sample, domain.description))
             self._sink.dispatch(self._names.of(domain), metrics, sample.time)
 
     def _say(self, trouble: Trouble, domains: Mapping[str, Domain]) -> None:
@@ -79,3 +80,16 @@ class Outbox:
         if trouble not in self._said:
             self._said.add(trouble)
             log.warning("domain %s: %s", domains[trouble.uuid].name, trouble.text)
+
+
+def _label(sample: Sample, description: Description) -> str:
+    """What the sample's device is called."""
+    devices: tuple[Disk, ...] | tuple[Nic, ...] = ()
+    if sample.call in OF_DISKS:
+        devices = description.disks
+    elif sample.call in OF_NICS:
+        devices = description.nics
+    for device in devices:
+        if device.target == sample.device and device.label:
+            return device.label
+    return presentable(sample.device)

@@ -177,6 +177,20 @@ def words(
     return parse
 
 
+def choice(allowed: Sequence[str]) -> Parser[str]:
+    """Build the parser of one word out of ``allowed``."""
+    accepted = f"one of {', '.join(allowed)}"
+
+    def parse(key: str, values: Written) -> str:
+        value = _single(values)
+        word = value.strip().lower() if isinstance(value, str) else ""
+        if word not in allowed:
+            raise BadSetting(key, values, accepted)
+        return word
+
+    return parse
+
+
 def selection(allowed: Sequence[str], fewest: int = 1) -> Parser[tuple[str, ...]]:
     """Build the parser of some words out of ``allowed``; their order and repetition mean nothing."""
     several = words(allowed, fewest, len(allowed))

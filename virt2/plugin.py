@@ -27,6 +27,7 @@ from virt2.errors import BadSetting
 from virt2.filters import Filters
 from virt2.hypervisor import Hypervisor
 from virt2.inventory import Describe, Inventory, Link
+from virt2.labels import Labels
 from virt2.log import Handler, printable
 from virt2.metrics import Metric, gauge
 from virt2.naming import Identity, Names
@@ -152,6 +153,14 @@ class Plugin:
         self._limits = admin.AdminPoller(self._read_limits, max(LIMITS_AGE * self._interval, 10.0))
         self._filters = Filters(
             settings.domains, settings.block_devices, settings.interface_devices, settings.ignore_selected
+        )
+        self._labels = Labels(
+            self._filters,
+            settings.block_device_format,
+            settings.block_device_format_basename,
+            settings.interface_format,
+            settings.report_block_devices,
+            settings.report_network_interfaces,
         )
         self._inventory = Inventory(
             self._hypervisor,
@@ -373,14 +382,15 @@ class Plugin:
         mounts = storage.read_mounts()
         settings = self._settings
 
-        def describe(xml: str, fetch: Any) -> Description:
-            return domainxml.describe(
+        def describe(name: str, xml: str, fetch: Any) -> Description:
+            description = domainxml.describe(
                 xml,
                 namespace=settings.tag_namespace,
                 element=settings.tag_element,
                 mounts=mounts,
-                metadata=lambda: fetch(settings.tag_namespace),
+                metadata=fetch,
             )
+            return self._labels.apply(name, description)
 
         return describe
 

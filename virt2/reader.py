@@ -164,7 +164,7 @@ class Reader:
             uuid = domain.uuid
             monitor = self._budget.running(uuid, MONITOR)
             if (
-                domain.description.disks
+                self._sampler.asks_monitor(domain)
                 and (monitor is None or not monitor.stalled)
                 and self._budget.running(uuid, SERVER) is None
                 and self._budget.charged(uuid) is None
@@ -201,7 +201,7 @@ class Reader:
                 health.block(monitor.cause, monitor.taken if monitor.since is None else monitor.since)
             elif monitor is None and not silent:
                 self._judge_by_calls(uuid, health, now)
-            well = monitor.answered if monitor is not None else not domain.description.disks
+            well = monitor.answered if monitor is not None else not self._sampler.asks_monitor(domain)
             if server is not None and server.answered and well:
                 health.complete = began
                 health.clear()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, Union
 
 from virt2 import metrics
 from virt2.budget import MONITOR, SERVER, Job
-from virt2.domain import Domain
+from virt2.domain import Disk, Domain
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Error, Unsupported
 from virt2.pool import Again
 from virt2.stuck import Health
@@ -144,13 +144,23 @@ class Sampler:
 
         return Job(domain.uuid, SERVER, work, probe=probe)
 
+    def asks_monitor(self, domain: Domain) -> bool:
+        """Whether there is anything to ask the domain's monitor in a read."""
+        return any(disk.reported for disk in domain.description.disks)
+
+    def asks_storage(self, domain: Domain) -> bool:
+        """Whether there is anything to ask that touches the domain's storage."""
+        if metrics.DISK_ERRORS in self._extra:
+            return bool(domain.description.disks)
+        return any(disk.reported and disk.storage for disk in domain.description.disks)
+
     def monitor_job(self, domain: Domain, health: Health) -> Job:
         """The calls that need the QEMU monitor, once it looks free."""
         # A domain known to be blocked gets one look a read, so that it does not make reads longer.
         looks = list(LOOKS if not health.blocked else ())
 
         def ask(connection: Any, job: Job) -> None:
-            for disk in domain.description.disks:
+            for disk in reported(domain):
                 self._ask(connection.disk, job, domain.uuid, metrics.DISK, disk.target, health)
                 job.hear()
 
@@ -161,7 +171,7 @@ class Sampler:
 
         def ask(connection: Any, job: Job) -> None:
             sizes = [kind for kind in self._extra if kind in metrics.SIZE_TYPES]
-            for disk in domain.description.disks:
+            for disk in reported(domain):
                 if sizes and disk.storage:
                     self._ask(
                         lambda uuid, target: _chosen(connection.disk_sizes(uuid, target), sizes),
@@ -296,6 +306,11 @@ class Sampler:
             return Outcome(domain.uuid, MONITOR, now, False, "by another client", now - control.seconds)
         # Its "how long" is always 0, although the job is really held, as while a device removal waits.
         return Outcome(domain.uuid, MONITOR, now, False, "held by another client outside the monitor")
+
+
+def reported(domain: Domain) -> list[Disk]:
+    """The disks of a domain whose values are asked for."""
+    return [disk for disk in domain.description.disks if disk.reported]
 
 
 def _chosen(sizes: Any, kinds: Iterable[str]) -> dict[str, int]:

@@ -137,6 +137,44 @@ class Settings:
         "Whether what the entries of `Domain`, `BlockDevice` and `InterfaceDevice` match is left out, instead of "
         "everything else. Turn it on to leave out a few.",
     )
+    block_device_format: str = _option(
+        "BlockDeviceFormat",
+        "target",
+        "target",
+        parsers.choice(("target", "source")),
+        "What disks are called: `target`, such as `vda`, or `source`: the path of the image, else what its storage "
+        "calls it, such as `pool/image`.",
+    )
+    block_device_format_basename: bool = _option(
+        "BlockDeviceFormatBasename",
+        False,
+        "false",
+        parsers.boolean,
+        "Whether of a `source` only the last part is taken. `BlockDevice` still sees all of it.",
+    )
+    interface_format: str = _option(
+        "InterfaceFormat",
+        "name",
+        "name",
+        parsers.choice(("name", "address", "number")),
+        "What interfaces are called: `name`, such as `vnet3`, `address` for the MAC address, or `number`: "
+        "`interface-1` and so on, which `InterfaceDevice` sees as `1`. Change it for series that outlive a restart of "
+        "the domain.",
+    )
+    report_block_devices: bool = _option(
+        "ReportBlockDevices",
+        True,
+        "true",
+        parsers.boolean,
+        "Whether disks are reported; `disk_err` is in any case.",
+    )
+    report_network_interfaces: bool = _option(
+        "ReportNetworkInterfaces",
+        True,
+        "true",
+        parsers.boolean,
+        "Whether interfaces are reported.",
+    )
     instances: int | None = _option(
         "Instances",
         None,

@@ -124,6 +124,19 @@ def source_path(source: Element) -> str:
     return source.get("file") or source.get("dev") or source.get("dir") or ""
 
 
+def source_name(source: Element) -> str:
+    """Name an image: by its path, else as its storage knows it, such as ``pool/image``; empty where it has no name."""
+    volume = "/".join(filter(None, (source.get("pool"), source.get("volume"))))
+    return (
+        source_path(source)
+        or source.get("name")
+        or volume
+        or source.get("path")
+        or _pci(source.find("address"))
+        or (_network(source) if source.get("protocol") else "")
+    )
+
+
 def _ovirt(path: str) -> str:
     """Return the storage domain's UUID out of one of oVirt's image paths."""
     match = _OVIRT.match(_normal(path))

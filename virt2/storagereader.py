@@ -80,7 +80,8 @@ class StorageReader:
         jobs = []
         for domain in self._inventory.domains()[1]:
             health = self._ward.of(domain.uuid, now)
-            if domain.description.disks and not health.blocked and self._budget.charged(domain.uuid) is None:
+            asked = self._sampler.asks_storage(domain)
+            if asked and not health.blocked and self._budget.charged(domain.uuid) is None:
                 jobs.append(self._sampler.storage_job(domain, health))
         return sorted(jobs, key=lambda job: self._answered.get(job.uuid, 0.0))
 

@@ -70,8 +70,8 @@ def test_the_tag_alone_can_be_had_where_the_metadata_is_broken(hypervisor, subje
     connection, uuid = connection_to(hypervisor, subject)
     fetched = []
 
-    def fetch() -> str:
-        fetched.append(connection.metadata(uuid, fakes.TAG_NAMESPACE))
+    def fetch(namespace: str) -> str:
+        fetched.append(connection.metadata(uuid, namespace))
         return fetched[0]
 
     broken = connection.xml(uuid).replace("</metadata>", "<p:undeclared>&nonsense;</p:undeclared></metadata>", 1)

@@ -65,6 +65,11 @@ def test_the_defaults():
         "block_devices": (),
         "interface_devices": (),
         "ignore_selected": False,
+        "block_device_format": "target",
+        "block_device_format_basename": False,
+        "interface_format": "name",
+        "report_block_devices": True,
+        "report_network_interfaces": True,
         "instances": None,
         "explicit_instances": (),
         "tag_namespace": "http://ovirt.org/ovirtmap/tag/1.0",
@@ -113,6 +118,12 @@ ACCEPTED = [
     ("InterfaceDevice", ("web:1",), "interface_devices", (Match("web:1"),)),
     ("IgnoreSelected", (True,), "ignore_selected", True),
     ("IgnoreSelected", ("true",), "ignore_selected", True),
+    ("BlockDeviceFormat", ("Source",), "block_device_format", "source"),
+    ("BlockDeviceFormatBasename", ("true",), "block_device_format_basename", True),
+    ("InterfaceFormat", ("ADDRESS",), "interface_format", "address"),
+    ("InterfaceFormat", (" number ",), "interface_format", "number"),
+    ("ReportBlockDevices", (False,), "report_block_devices", False),
+    ("ReportNetworkInterfaces", ("off",), "report_network_interfaces", False),
     ("Instances", (1.0,), "instances", 1),
     ("Instances", ("128",), "instances", 128),
     ("Instances", ("Auto",), "instances", None),
@@ -190,6 +201,17 @@ BAD_SECONDS = [0.0, -1.0, 0.0001, 86401.0, math.nan, math.inf, 1e308, True, "", 
         ("BlockDevice", (r"/\d/",), "write a class such as [[:digit:]]"),
         ("IgnoreSelected", (1.0,), "true or false"),
         ("IgnoreSelected", ("all",), "true or false"),
+        *[
+            ("BlockDeviceFormat", values, "one of target, source")
+            for values in ((), ("",), ("path",), ("target source",), ("target", "source"), (1.0,), (True,), (None,))
+        ],
+        ("InterfaceFormat", ("mac",), "one of name, address, number"),
+        ("InterfaceFormat", (1.0,), "one of name, address, number"),
+        *[
+            (key, (value,), "true or false")
+            for key in ("BlockDeviceFormatBasename", "ReportBlockDevices", "ReportNetworkInterfaces")
+            for value in (1.0, "", "source", None)
+        ],
         ("Connection", (), "URI"),
         ("Connection", ("a", "b"), "URI"),
         ("Connection", ("qemu:///system\n",), "URI"),

@@ -40,7 +40,7 @@ NICS = """
 FOUND_DISKS = (
     Disk("vda", "/srv/nfs/a <b>.img", "filer:/vm"),
     Disk("sdb", "/dev/vg/lv", "vg"),
-    Disk("vdc", "", "rbd://m1/vms"),
+    Disk("vdc", "vms/c", "rbd://m1/vms"),
     Disk("sda", "", ""),
 )
 FOUND_NICS = (Nic("vnet0", "52:54:00:00:00:01", tap=True),)
@@ -67,7 +67,7 @@ def tagged(*tags: str) -> str:
 
 
 def describe(xml: str, fragment: str | errors.Error | None = None) -> Description:
-    def metadata() -> str:
+    def metadata(namespace: str) -> str:
         if isinstance(fragment, str):
             return fragment
         assert fragment is not None
@@ -77,7 +77,7 @@ def describe(xml: str, fragment: str | errors.Error | None = None) -> Descriptio
     return domainxml.describe(xml, namespace=TAG, element="tag", mounts=MOUNTS, metadata=source)
 
 
-def not_asked() -> NoReturn:
+def not_asked(namespace: str) -> NoReturn:
     raise AssertionError("libvirt was asked for the metadata")
 
 
@@ -105,6 +105,34 @@ def test_nics_without_a_target_or_a_mac_are_left_out(missing: str) -> None:
 def test_the_source_is_the_path_as_it_is_written(attribute: str, kind: str) -> None:
     text = document("", f"<disk type='{kind}'><source {attribute}='//a/../b '/><target dev='vda'/></disk>")
     assert describe(text).disks[0].source == "//a/../b "
+
+
+@pytest.mark.parametrize(
+    ("disk", "name"),
+    [
+        ("<disk type='network'><source protocol='rbd' name='vms/c'/>", "vms/c"),
+        ("<disk type='network'><source protocol='nbd'><host name='n1'/></source>", "nbd://n1"),
+        ("<disk type='volume'><source pool='default' volume='c.img'/>", "default/c.img"),
+        ("<disk type='vhostuser'><source type='unix' path='/run/v.sock'/>", "/run/v.sock"),
+        (
+            "<disk type='nvme'><source type='pci' namespace='1'><address domain='0x0' bus='0x1' slot='0x2'"
+            " function='0x3'/></source>",
+            "0000:01:02.3",
+        ),
+        ("<disk type='network'><source/>", ""),
+        ("<disk type='file' device='cdrom'>", ""),
+    ],
+)
+def test_a_source_without_a_path_is_what_its_storage_calls_it(disk: str, name: str) -> None:
+    assert describe(document("", f"{disk}<target dev='vda'/></disk>")).disks[0].source == name
+
+
+def test_interfaces_are_numbered_among_those_with_a_target() -> None:
+    devices = """<interface type='hostdev'><mac address='52:54:00:00:00:01'/></interface>
+        <interface type='bridge'><target dev='vnet0'/></interface>
+        <interface type='bridge'><mac address='52:54:00:00:00:03'/><target dev='vnet2'/></interface>
+        <interface type='bridge'><mac address='52:54:00:00:00:02'/><target dev='vnet1'/></interface>"""
+    assert [(nic.target, nic.number) for nic in describe(document("", devices)).nics] == [("vnet2", 2), ("vnet1", 3)]
 
 
 def test_a_cd_does_not_place_the_domain() -> None:

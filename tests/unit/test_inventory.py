@@ -22,10 +22,8 @@ RETRY = 10.0
 def describer() -> Describe:
     mounts = storage.Mounts.parse("")
 
-    def describe(xml: str, fetch: Callable[[str], str]) -> Description:
-        return domainxml.describe(
-            xml, namespace=TAG_NAMESPACE, element="tag", mounts=mounts, metadata=lambda: fetch(TAG_NAMESPACE)
-        )
+    def describe(name: str, xml: str, fetch: Callable[[str], str]) -> Description:
+        return domainxml.describe(xml, namespace=TAG_NAMESPACE, element="tag", mounts=mounts, metadata=fetch)
 
     return describe
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from virt2.domain import Domain
-from virt2.naming import LONGEST, Identity, Names, presentable
+from virt2.identifiers import LONGEST, presentable
+from virt2.naming import Identity, Names
 
 UUID = "00000000-0000-4000-8000-00000000000"
 

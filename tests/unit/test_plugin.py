@@ -265,6 +265,62 @@ def test_a_filter_that_matches_nothing_is_said_once(daemon, collectd, host):
     assert len(collectd.texts("warning")) == 1
 
 
+def labelled(collectd: FakeCollectd, kind: str, host: str = "web") -> set[str]:
+    """The type instances of what was dispatched of a type for a domain."""
+    return {values.type_instance for values in collectd.dispatched if (values.host, values.type) == (host, kind)}
+
+
+def asked(host: Host, call: str) -> set[str]:
+    return {device for name, _, device in host.hypervisor.calls if name == call}
+
+
+def test_devices_are_asked_by_target_and_go_out_under_their_label(daemon, collectd, host):
+    host.hypervisor.add("web", disks=("vda", "vdb"), nics=("vnet0", "vnet1"))
+    daemon.start(
+        Node("BlockDeviceFormat", "source"),
+        Node("BlockDeviceFormatBasename", True),
+        Node("InterfaceFormat", "number"),
+        Node("ExtraStats", "disk_capacity disk_err"),
+    )
+    daemon.read()
+    daemon.collectd.reads["virt2-storage"]()
+    assert labelled(collectd, "disk_octets") == labelled(collectd, "disk_capacity") == {"web-vda.img", "web-vdb.img"}
+    assert labelled(collectd, "if_octets") == {"interface-1", "interface-2"}
+    assert asked(host, "blockStats") == asked(host, "blockInfo") == labelled(collectd, "disk_error") == {"vda", "vdb"}
+    assert asked(host, "interfaceStats") == {"vnet0", "vnet1"}
+
+
+def test_only_the_devices_asked_for_are_asked_but_errors_of_all(daemon, collectd, host):
+    host.hypervisor.add("web", disks=("vda", "vdb"), nics=("vnet0", "vnet1"))
+    daemon.start(
+        Node("BlockDevice", "web:vdb"),
+        Node("InterfaceDevice", "/:vnet1$/"),
+        Node("ExtraStats", "disk_capacity disk_err"),
+    )
+    daemon.read()
+    daemon.collectd.reads["virt2-storage"]()
+    assert asked(host, "blockStats") == asked(host, "blockInfo") == {"vdb"}
+    assert asked(host, "interfaceStats") == {"vnet1"}
+    assert labelled(collectd, "disk_error") == {"vda", "vdb"}
+
+
+def test_without_disks_to_report_no_monitor_is_used_and_the_domain_is_well(daemon, collectd, host):
+    host.hypervisor.add("web")
+    daemon.start(
+        Node("ReportBlockDevices", False),
+        Node("ReportNetworkInterfaces", "false"),
+        Node("ExtraStats", "disk_capacity"),
+    )
+    for _ in range(2):
+        daemon.read()
+        daemon.collectd.reads["virt2-storage"]()
+    assert daemon.series("web") == {"virt_cpu_total", "memory", "duration"}
+    forbidden = {"blockStats", "interfaceStats", "controlInfo", "blockInfo"}
+    assert not forbidden & {name for name, _, _ in host.hypervisor.calls}
+    health = daemon.plugin._ward.of(host.hypervisor.domains["web"].uuid, 0.0)
+    assert health.complete is not None
+
+
 def test_a_strict_configuration_without_fault_runs(daemon, collectd):
     daemon.start(Node("StrictConfig", True), Node("Workers", 3.0))
     assert "virt2/0" in collectd.reads
