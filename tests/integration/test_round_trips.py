@@ -1,0 +1,92 @@
+"""What virt2 costs libvirtd, counted on its socket: no machine is too slow for these."""
+
+from collections import Counter
+
+import libvirt
+import pytest
+
+from tests.integration.support import collectd
+from tests.lab import Guest, wait_for
+from tests.lab.relay import Relay, bursts
+
+INTERVAL = 1.0
+APART = 0.3
+"""Seconds of silence between two reads: most of the interval, and far more than lies between two calls of one."""
+READS = 3
+"""Reads in a row that have to be alike."""
+SETTLED = 90.0
+"""Seconds: each worker's connection has by then looked up each domain once, which it comes to at random."""
+
+
+def steady_reads(relay):
+    """What each of the last reads asked, once the look-ups and descriptions of the first are over."""
+    reads = [Counter(call.name for call in burst) for burst in bursts(relay.calls, APART)][1:-1]
+    last = reads[-READS:]
+    return last if len(last) == READS and not any("lookupByUUID" in read for read in last) else None
+
+
+def test_a_steady_read_makes_two_calls_per_domain_one_per_disk_and_one_list(lab, tmp_path):
+    guests = lab.guests(Guest(f"guest-{disks}", disks=disks, nics=disks) for disks in (1, 2, 3, 4))
+    with Relay(lab) as relay, collectd(lab, tmp_path / "collectd", "RefreshInterval 0", INTERVAL):
+        reads = wait_for(lambda: steady_reads(relay), SETTLED)
+    count = len(guests)
+    assert reads == READS * [{"listAllDomains": 1, "info": count, "controlInfo": count, "blockStats": 1 + 2 + 3 + 4}]
+
+
+def test_descriptions_are_read_once_until_a_domain_changes(lab, tmp_path):
+    guests = lab.guests(Guest(f"guest-{number}") for number in range(4))
+    with Relay(lab) as relay, collectd(lab, tmp_path / "collectd", "RefreshInterval 0", INTERVAL):
+
+        def described():
+            return sum(call.name == "XMLDesc" for call in relay.calls)
+
+        wait_for(lambda: steady_reads(relay), SETTLED)
+        assert described() == len(guests)
+        guests[0].retag("elsewhere")
+        wait_for(lambda: described() > len(guests), SETTLED)
+        wait_for(lambda: len(bursts(relay.calls, APART)) > 2 and described() == len(guests) + 1, SETTLED)
+
+
+CALLS = {
+    "lookupByUUID": lambda connection, guest: connection.lookupByUUIDString(guest.uuid),
+    "lookupByName": lambda connection, guest: connection.lookupByName(guest.name),
+    "listAllDomains": lambda connection, guest: connection.listAllDomains(),
+    "getInfo": lambda connection, guest: connection.getInfo(),
+    "getLibVersion": lambda connection, guest: connection.getLibVersion(),
+    "domainListGetStats": lambda connection, guest: connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE),
+}
+DOMAIN_CALLS = {
+    "XMLDesc": (),
+    "info": (),
+    "state": (),
+    "controlInfo": (),
+    "memoryStats": (),
+    "jobStats": (),
+    "jobInfo": (),
+    "diskErrors": (),
+    "vcpus": (),
+    "getCPUStats": (True,),
+    "ioThreadInfo": (),
+    "blockStats": ("vda",),
+    "blockStatsFlags": ("vda",),
+    "blockInfo": ("vda",),
+    "blockJobInfo": ("vda",),
+}
+
+
+@pytest.mark.parametrize("name", [*CALLS, *DOMAIN_CALLS, "interfaceStats"])
+def test_the_relay_knows_calls_by_their_names(module_lab, name):
+    module_lab.reset()
+    (guest,) = module_lab.guests([Guest("known")])
+    with Relay(module_lab) as relay:
+        connection = libvirt.openReadOnly(
+            f"qemu+unix:///system?socket={module_lab.inside('/run/libvirt')}/libvirt-sock-ro"
+        )
+        domain = connection.lookupByName(guest.name)
+        before = len(relay.calls)
+        if name in CALLS:
+            CALLS[name](connection, guest)
+        else:
+            getattr(domain, name)(*DOMAIN_CALLS.get(name, guest.nics[:1]))
+        assert name in [call.name for call in relay.calls[before:]]
+        connection.close()
