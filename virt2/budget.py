@@ -19,6 +19,8 @@ SERVER = "server"
 """Kind of a job whose calls need libvirtd alone (class A)."""
 MONITOR = "monitor"
 """Kind of a job whose calls need the QEMU monitor (class B)."""
+AGENT = "agent"
+"""Kind of a job whose calls wait for the guest's agent: libvirtd has the monitor free meanwhile, but not the worker."""
 STALLED_AFTER = 0.1
 """Seconds in one call after which a worker is counted out and another stands in for it. Calls take 1 to 3 ms; a
 false alarm costs one idle thread, waiting longer costs that much of every read that meets stuck domains."""
@@ -29,7 +31,7 @@ class Job:
 
     Arguments:
         uuid: the domain.
-        kind: `SERVER` or `MONITOR`.
+        kind: `SERVER`, `MONITOR` or `AGENT`.
         work: called with the worker's connection and this job; says `doing` before each call.
         answered: when the domain last answered a job of this kind (the pool's clock), None if it never did.
         storage: the storage domains a class C call touches: no other such call is made for any of them meanwhile.
@@ -98,7 +100,7 @@ class Holder(Protocol):
     """A pool, as far as the budget keeps its accounts."""
 
     monitor_held: int
-    """Slots of class B calls, charged ones included. Under the budget's lock."""
+    """Slots of calls that are not class A, charged ones included. Under the budget's lock."""
     wanted: threading.Condition
     """Notified when a slot may be free again; over the budget's lock."""
 
@@ -174,7 +176,7 @@ class Budget:
         if self.used < self._size + probe:
             return True
         calls = self.in_flight.values()
-        stuck = all(job.kind is MONITOR and job.stalled for job in calls)
+        stuck = all(job.kind is not SERVER and job.stalled for job in calls)
         return self._size > 2 and self.used == self._size and not self._others and stuck
 
     def resize(self, size: int) -> None:
@@ -218,17 +220,24 @@ class Budget:
         return min(calls, default=None)
 
     def charged(self, uuid: str) -> Charge | None:
-        """The oldest call of that domain that was cut off and may still occupy libvirtd."""
+        """The oldest call of that domain that was cut off and may still occupy libvirtd and the monitor."""
         if not self.charges:
             return None
         with self.lock:
-            found = [charge for (charged, _), charge in self.charges.items() if charged == uuid]
+            found = [self.charges[key] for key in _of_domain(self.charges, uuid)]
         return min(found, key=lambda charge: charge.since, default=None)
 
     def discharge(self, uuid: str) -> None:
-        """Drop the charges of a domain whose calls libvirtd is known to be through with."""
+        """Drop the charges of a domain in whose monitor nobody is: libvirtd is through with the calls."""
         with self.lock:
-            for key in [key for key in self.charges if key[0] == uuid]:
+            for key in _of_domain(self.charges, uuid):
+                self._drop(key)
+            self._wake()
+
+    def expire(self, kind: str, since: float) -> None:
+        """Drop the charges of one kind that were made before then: libvirtd has given those calls up by itself."""
+        with self.lock:
+            for key in [key for key, charge in self.charges.items() if key[1] is kind and charge.since < since]:
                 self._drop(key)
             self._wake()
 
@@ -254,7 +263,7 @@ class Budget:
     def take(self, pool: Holder, job: Job) -> None:
         """Caller holds the lock and has found the job admissible."""
         self.in_flight[job.uuid, job.kind] = job
-        if job.kind is MONITOR:
+        if job.kind is not SERVER:
             pool.monitor_held += 1
 
     def give_back(self, pool: Holder, job: Job, charge: Charge | None) -> None:
@@ -264,7 +273,7 @@ class Budget:
         self._answered_at = max(self._answered_at, job.heard)
         if charge is not None and key not in self.charges:
             self.charges[key] = charge
-        elif job.kind is MONITOR:
+        elif job.kind is not SERVER:
             pool.monitor_held -= 1
         self._wake()
 
@@ -285,7 +294,7 @@ class Budget:
 
     def _drop(self, key: tuple[str, str]) -> None:
         charge = self.charges.pop(key)
-        if key[1] is MONITOR:
+        if key[1] is not SERVER:
             charge.pool.monitor_held -= 1
 
     def _wake(self) -> None:
@@ -294,3 +303,8 @@ class Budget:
             self._wanted.notify_all()
             for pool in self._pools:
                 pool.wanted.notify_all()
+
+
+def _of_domain(charges: Iterable[tuple[str, str]], uuid: str) -> list[tuple[str, str]]:
+    """The keys of a domain's charges, but for its agent's: control info tells nothing of these."""
+    return [key for key in charges if key[0] == uuid and key[1] is not AGENT]

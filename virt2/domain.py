@@ -57,6 +57,8 @@ class Description(NamedTuple):
     nics: tuple[Nic, ...] = ()
     problems: tuple[str, ...] = ()
     """What an operator should hear once, in words without the domain's name."""
+    agent: bool = False
+    """An agent may answer: the guest has its channel open, or libvirt does not tell."""
 
     @property
     def storage(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What a domain's XML says of it: tag, disks and network interfaces.
+"""What a domain's XML says of it: tag, disks, network interfaces, and whether its agent can be asked.
 
 The XML is libvirt's own except for one part: `<metadata>` holds what anybody with the right to edit the domain put
 there, printed by libvirt as it came in. So the text is hostile there, and only there: what cannot be parsed costs the
@@ -19,6 +19,8 @@ from virt2.domain import Description, Disk, Nic
 LONGEST_TAG = 255
 """Characters in a tag, at most: it travels in log lines."""
 
+_AGENT_CHANNEL = "org.qemu.guest_agent.0"
+"""The channel by whose name libvirt knows the guest's agent."""
 _OVIRT_VM = "http://ovirt.org/vm/1.0"
 _TAPS = frozenset({"bridge", "ethernet", "network"})
 """Types of an interface that is a tap device on the host; the XML of a running domain has the type really in use."""
@@ -72,7 +74,7 @@ class _Scan:
     """The state of one pass over a text: where it is, and what it found.
 
     Attributes:
-        disks, nics: the elements, whole.
+        disks, nics, channels: the elements, whole.
         tags: the texts of the tag elements.
         domain_ids: oVirt's storage domain for a disk, by the disk's target.
     """
@@ -81,6 +83,8 @@ class _Scan:
         """Look for tags of these names; a fragment is read as if it stood within ``<metadata>``."""
         self.disks: list[Element] = []
         self.nics: list[Element] = []
+        self.channels: list[Element] = []
+        self._lists = {"disk": self.disks, "interface": self.nics, "channel": self.channels}
         self.tags: list[str] = []
         self.domain_ids: dict[str, str] = {}
         self._tag_names = tag_names
@@ -112,7 +116,7 @@ class _Scan:
         if self._builder is not None:
             self._builder.end(name)
             if self._depth == 3:
-                (self.disks if name == "disk" else self.nics).append(self._builder.close())
+                self._lists[name].append(self._builder.close())
                 self._builder = None
         elif self._text is not None and self._depth == self._text_depth:
             self._keep("".join(self._text))
@@ -129,7 +133,7 @@ class _Scan:
         if self._depth < 3:
             return
         inside = self._path[1]
-        if inside == ("", "devices") and self._depth == 3 and name in ("disk", "interface"):
+        if inside == ("", "devices") and self._depth == 3 and name in self._lists:
             self._builder = TreeBuilder()
             self._builder.start(name, attributes)
         elif inside == ("", "metadata"):
@@ -246,7 +250,8 @@ def _description(scan: _Scan, tag: str, problems: tuple[str, ...], mounts: stora
         if target:
             where = storage.infer(disk, scan.domain_ids.get(target, ""), mounts)
             disks.append(Disk(target, "" if source is None else storage.source_name(source), where))
-    return Description(tag, tuple(disks), tuple(_nics(scan.nics)), problems)
+    agent = any(map(_is_open_agent, scan.channels))
+    return Description(tag, tuple(disks), tuple(_nics(scan.nics)), problems, agent)
 
 
 def _nics(elements: list[Element]) -> Iterator[Nic]:
@@ -257,6 +262,12 @@ def _nics(elements: list[Element]) -> Iterator[Nic]:
         number += bool(target)
         if target and mac:
             yield Nic(target, mac, element.get("type") in _TAPS, number)
+
+
+def _is_open_agent(channel: Element) -> bool:
+    """Tell whether a channel is the agent's and the guest may have it open: before 1.2.11 libvirt does not tell."""
+    target = channel.find("target")
+    return target is not None and target.get("name") == _AGENT_CHANNEL and target.get("state") != "disconnected"
 
 
 def _attribute(element: Element, child: str, name: str) -> str:

@@ -21,6 +21,10 @@ class DomainBusy(Error):
     """libvirt gave up waiting for the domain's job: somebody else holds its monitor."""
 
 
+class AgentSilent(Error):
+    """The guest's agent is not there, or did not answer in time."""
+
+
 class Unsupported(Error):
     """What was asked is unknown to this libvirt, driver or guest; asking again will not help."""
 

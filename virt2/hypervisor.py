@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import libvirt
@@ -46,6 +47,17 @@ _UNSUPPORTED = frozenset(
     )
     if hasattr(libvirt, name)
 )
+
+_NO_AGENT = frozenset(
+    {
+        libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
+        getattr(libvirt, "VIR_ERR_AGENT_UNSYNCED", 88),
+        # Of a domain without a channel for one.
+        libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
+    }
+)
+_AGENT_BLOCK = -2
+"""libvirt's VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK, its own default: agents are waited for without limit."""
 
 LIFECYCLE = "lifecycle"
 CHANGED = "changed"
@@ -107,7 +119,7 @@ class Event(NamedTuple):
     """Something libvirt told on its own account."""
 
     kind: str
-    """`LIFECYCLE`, `CHANGED` (metadata or devices) or `CLOSED` (the connection; uuid is empty)."""
+    """`LIFECYCLE`, `CHANGED` (metadata, devices, agent) or `CLOSED` (the connection; uuid is empty)."""
     uuid: str
     event: int = 0
     detail: int = 0
@@ -147,10 +159,12 @@ class Hypervisor:
 
     Arguments:
         uri: what virConnectOpenReadOnly takes; empty for libvirt's own choice.
+        agents: whether it is to be told when a guest's agent comes or goes.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, *, agents: bool = False) -> None:
         self.uri = uri
+        self._agents = agents
         self._events = False
         # libvirt prints every error to stderr unless a handler is there; errors reach us as exceptions.
         libvirt.registerErrorHandler(_ignore_error, None)
@@ -173,23 +187,35 @@ class Hypervisor:
         Raises:
             Disconnected: libvirt cannot be reached, with its words.
         """
+        return Connection(self._open(libvirt.openReadOnly), events=self._events, agents=self._agents)
+
+    def connect_agents(self) -> AgentConnection:
+        """Open a read-write connection, on which alone libvirt takes calls to a guest's agent (a priority call).
+
+        Raises:
+            Disconnected: libvirt cannot be reached, or refuses it; with its words.
+        """
+        return AgentConnection(self._open(libvirt.open))
+
+    def _open(self, function: Callable[[str | None], Any]) -> Any:
         try:
-            raw = libvirt.openReadOnly(self.uri or None)
+            raw = function(self.uri or None)
         except libvirt.libvirtError as error:
             raise errors.Disconnected(_words(error)) from None
         if self._events:
             # Drivers without a wire (the test driver) have no keepalive: nothing to guard there.
             with contextlib.suppress(libvirt.libvirtError):
                 raw.setKeepAlive(KEEPALIVE_INTERVAL, KEEPALIVE_COUNT)
-        return Connection(raw, events=self._events)
+        return raw
 
 
 class Connection:
     """One connection to libvirt, with the look-ups it has made. Not for two threads at a time."""
 
-    def __init__(self, raw: Any, *, events: bool) -> None:
+    def __init__(self, raw: Any, *, events: bool, agents: bool = False) -> None:
         self._raw = raw
         self._events = events
+        self._agents = agents
         self._translated = _Translated(raw)
         self._domains: dict[str, Any] = {}
         self._callbacks: list[int] = []
@@ -244,6 +270,7 @@ class Connection:
             ("VIR_DOMAIN_EVENT_ID_METADATA_CHANGE", changed),
             ("VIR_DOMAIN_EVENT_ID_DEVICE_ADDED", changed),
             ("VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED", changed),
+            *([("VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE", changed)] if self._agents else []),
         ):
             try:
                 with self._translated:
@@ -341,6 +368,86 @@ class Connection:
         if len(self._domains) >= KNOWN_DOMAINS:
             self._domains.clear()
         self._domains[uuid] = domain
+
+
+class AgentConnection:
+    """A read-write connection, on which guests' agents are asked and nothing else is done. For any number of threads.
+
+    The calls wait for the guest: without the monitor or the domain's lock, but holding a worker of libvirtd's. Whoever
+    else asks the same agent waits for it too.
+    """
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self._translated = _Translated(raw)
+        self._limits = True
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection still stands, as far as this side knows (no round trip)."""
+        return _is_alive(self._raw)
+
+    def close(self) -> None:
+        """Give the connection back. May block like any call; never raises."""
+        with contextlib.suppress(libvirt.libvirtError):
+            self._raw.close()
+
+    def guest_info(self, uuid: str, seconds: float) -> dict[str, Any]:
+        """All that the agent can tell, by libvirt's names; it is given so many seconds per command.
+
+        With a last look at the domain, for which the monitor must be free: class B in that. The values are the guest's
+        own, of any size and sense.
+
+        Raises:
+            AgentSilent: there is none, or it does not answer.
+            CallFailed: what it said is none of what an agent says.
+        """
+        return dict(self._ask("guestInfo", uuid, seconds, 0, 0))
+
+    def fs_info(self, uuid: str, seconds: float) -> list[tuple[Any, ...]]:
+        """Mount point, name, type and disks of each of the guest's file systems; otherwise as `guest_info`."""
+        return [tuple(line) for line in self._ask("fsInfo", uuid, seconds)]
+
+    def _ask(self, call: str, uuid: str, seconds: float, *arguments: int) -> Any:
+        try:
+            with self._translated:
+                domain = self._raw.lookupByUUIDString(uuid)
+                if not hasattr(domain, call):
+                    raise errors.Unsupported(f"libvirt's Python binding has no {call}")
+                with self._limited(domain, seconds):
+                    try:
+                        return getattr(domain, call)(*arguments)
+                    except libvirt.libvirtError as error:
+                        if error.get_error_code() in _NO_AGENT and self.alive:
+                            raise errors.AgentSilent(_words(error)) from None
+                        raise
+        except (SystemError, UnicodeError) as error:
+            # The binding's way to say that the guest's bytes, or an error of libvirt's that quotes them, are no text.
+            raise errors.CallFailed("the reply is no text") from error
+
+    @contextlib.contextmanager
+    def _limited(self, domain: Any, seconds: float) -> Iterator[None]:
+        """Let libvirt give up this domain's agent after so many seconds, where it can.
+
+        That is a setting of the domain's, for everybody, which libvirt keeps: it is taken back at once, for a backup
+        may rightly have to wait longer for its agent than this.
+        """
+        if math.isinf(seconds) or not self._limits:
+            yield
+            return
+        try:
+            domain.agentSetResponseTimeout(math.ceil(seconds), 0)
+        except (AttributeError, libvirt.libvirtError) as error:
+            if isinstance(error, libvirt.libvirtError) and error.get_error_code() not in _UNSUPPORTED:
+                raise
+            self._limits = False
+            yield
+            return
+        try:
+            yield
+        finally:
+            with contextlib.suppress(libvirt.libvirtError):
+                domain.agentSetResponseTimeout(_AGENT_BLOCK, 0)
 
 
 def client_version() -> str:

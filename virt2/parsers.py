@@ -116,6 +116,16 @@ def seconds_or_never(key: str, values: Written) -> float:
     return value if value > 0 else math.inf
 
 
+def patience(key: str, values: Written) -> float:
+    """Read for how many seconds something is waited for; 0 means without end, which is read as infinity."""
+    if _number(values) == 0:
+        return math.inf
+    try:
+        return seconds(key, values)
+    except BadSetting as error:
+        raise BadSetting(key, values, f"{error.accepted}, or 0 for without end") from None
+
+
 def count_or_auto(most: int) -> Parser[int | None]:
     """Build the parser of a whole number from 1 to ``most``, or ``auto``, which is read as None."""
 

@@ -20,11 +20,14 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from virt2 import admin, config, domainxml, procfs, sizing, storage
+from virt2.agentline import AgentLine
+from virt2.agentreader import AgentReader
 from virt2.alarms import Alarms, Conditions
 from virt2.budget import Budget
 from virt2.domain import Description
 from virt2.errors import BadSetting
 from virt2.filters import Filters
+from virt2.guestinfo import AGENT_SELECTORS
 from virt2.hypervisor import Hypervisor
 from virt2.inventory import Describe, Inventory, Link
 from virt2.labels import Labels
@@ -40,7 +43,7 @@ from virt2.reader import Reader
 from virt2.roster import Roster
 from virt2.sampling import Sampler
 from virt2.scout import Scout
-from virt2.settings import Settings
+from virt2.settings import STORAGE_SELECTORS, Settings
 from virt2.severity import FAILURE, OKAY, WARNING
 from virt2.storagereader import StorageReader
 from virt2.stuck import Ward
@@ -108,6 +111,7 @@ class Plugin:
         self._inventory.start()
         self._limits.poke()
         self._build_storage()
+        self._build_agents()
         self._register_readers(self._roster.sizes())
 
     def read(self, name: str) -> None:
@@ -134,12 +138,19 @@ class Plugin:
         except Exception as error:
             self._say_once("storage", error)
 
+    def read_agents(self) -> None:
+        """Let the guests' agents be asked."""
+        try:
+            self._agents.read()
+        except Exception as error:
+            self._say_once("agent", error)
+
     def shutdown(self) -> None:
         """Let the threads go that can; those inside libvirt end with the process."""
         if self._readers:
             self._inventory.stop()
             self._limits.stop()
-            for pool in (*self._pools.values(), self._scouts, self._storage_pool):
+            for pool in (*self._pools.values(), self._scouts, self._storage_pool, self._agent_pool):
                 pool.stop()
             self._notifier.stop()
 
@@ -147,7 +158,7 @@ class Plugin:
         self._settings = settings
         self._interval = settings.interval or _interval_in_force() or DEFAULT_INTERVAL
         self._notifier = Notifier(Mail(self._collectd, settings.plugin_name).send)
-        self._hypervisor = Hypervisor(settings.connection)
+        self._hypervisor = Hypervisor(settings.connection, agents=bool(_chosen(settings, AGENT_SELECTORS)))
         self._budget = Budget(settings.workers or sizing.UNKNOWN_BUDGET, procfs.daemon_pid)
         self._held = 0
         self._limits = admin.AdminPoller(self._read_limits, max(LIMITS_AGE * self._interval, 10.0))
@@ -221,9 +232,41 @@ class Plugin:
             sampler=self._sampler,
             timeout=self._settings.timeout_for(interval),
         )
-        if self._settings.extra_stats:
+        if _chosen(self._settings, STORAGE_SELECTORS):
             # Not a name that a configured reader can have: collectd drops the second of a name without a word.
             self._collectd.register_read(self.read_storage, interval, name="virt2-storage")
+
+    def _build_agents(self) -> None:
+        """What only guests' agents can tell, apart from everything else."""
+        settings = self._settings
+        selectors = _chosen(settings, AGENT_SELECTORS)
+        tick = min(self._interval, settings.guest_agent_interval)
+        line = AgentLine(self._hypervisor.connect_agents)
+        self._agent_pool = Pool("agent", self._budget, line.hold, silent=self._silent)
+        self._agents = AgentReader(
+            selectors=selectors,
+            inventory=self._inventory,
+            budget=self._budget,
+            pool=self._agent_pool,
+            ward=self._ward,
+            names=self._names,
+            sink=Sink(self._collectd, settings.plugin_name, settings.guest_agent_interval),
+            notify=self._notifier.notify,
+            interval=settings.guest_agent_interval,
+            tick=tick,
+            patience=settings.guest_agent_timeout,
+            timeout=settings.timeout_for(tick),
+            refused=lambda: line.refused,
+            processes=self._processes,
+        )
+        if selectors:
+            log.info(
+                "%s: one read-write connection to %s is opened, for libvirt lets nobody else ask guests' agents;"
+                " nothing else is done on it",
+                ", ".join(selectors),
+                settings.connection,
+            )
+            self._collectd.register_read(self.read_agents, tick, name="virt2-agent")
 
     def _register_readers(self, names: Iterable[str]) -> None:
         """Register a read callback for every reader that has none yet."""
@@ -317,7 +360,8 @@ class Plugin:
             self._limits.reason,
             self._held,
             sizes,
-            storage=bool(self._settings.extra_stats),
+            storage=bool(_chosen(self._settings, STORAGE_SELECTORS)),
+            agents=bool(_chosen(self._settings, AGENT_SELECTORS)),
         )
 
     def _apply(self, plan: sizing.Plan, sizes: Mapping[str, int]) -> None:
@@ -325,6 +369,7 @@ class Plugin:
         for name, share in plan.shares.items():
             self._pools[name].share = share
         self._storage_pool.share = plan.quarantine
+        self._agent_pool.share = plan.agents
         before = self._plan
         if not self._inventory.listed:
             return
@@ -476,6 +521,11 @@ class Mail:
                     notification.type,
                     error,
                 )
+
+
+def _chosen(settings: Settings, selectors: Iterable[str]) -> list[str]:
+    """Those of some selectors that are on."""
+    return [selector for selector in selectors if selector in settings.extra_stats]
 
 
 def _log_to(collectd: Any) -> None:

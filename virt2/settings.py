@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from virt2 import parsers
+from virt2.guestinfo import AGENT_SELECTORS
 from virt2.matching import Match
 from virt2.metrics import DISK_ERRORS, SIZE_TYPES
 from virt2.partition import MOST_AUTOMATIC
 
-SELECTORS = (*SIZE_TYPES, DISK_ERRORS)
+STORAGE_SELECTORS = (*SIZE_TYPES, DISK_ERRORS)
+"""Those for which the storage is touched."""
+SELECTORS = (*STORAGE_SELECTORS, *AGENT_SELECTORS)
 """What ExtraStats can ask for."""
 MOST_INSTANCES = 128
 MOST_WORKERS = 1000
@@ -281,8 +284,8 @@ class Settings:
         "",
         parsers.selection(SELECTORS, fewest=0),
         "What is reported besides: `disk_allocation`, `disk_capacity`, `disk_physical`, `disk_err`. These touch the "
-        "storage: where it hangs, each storage domain may freeze one guest. Adds up over blocks; within one the last "
-        "line counts.",
+        "storage: where it hangs, each storage domain may freeze one guest. `guest_info` and `fs_info` ask the guests' "
+        "agents. Adds up over blocks; within one the last line counts.",
         adds=True,
     )
     storage_interval: float = _option(
@@ -291,6 +294,22 @@ class Settings:
         "60",
         parsers.seconds,
         "Seconds between two reads of what touches the storage. Raise it where the storage is slow.",
+    )
+    guest_agent_interval: float = _option(
+        "GuestAgentInterval",
+        60.0,
+        "60",
+        parsers.seconds,
+        "Seconds between two questions to the same guest's agent (`guest_info`, `fs_info`). Raise it where agents are "
+        "slow.",
+    )
+    guest_agent_timeout: float = _option(
+        "GuestAgentTimeout",
+        10.0,
+        "10",
+        parsers.patience,
+        "Seconds for which libvirt waits for an agent's word, 0 for without end, which may cost a worker of "
+        "libvirtd's. Set it to 0 where others set libvirt's own limit, which is put back to none after each question.",
     )
     admin_connection: str = _option(
         "AdminConnection",

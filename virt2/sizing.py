@@ -17,6 +17,10 @@ RESERVED_PART = 0.2
 QUARANTINED_PART = 0.25
 """Part of the slots that calls may hold which touch the storage, at least one: as many storage domains may be dead
 until the sizes of the others stop coming."""
+AGENTS_PART = 0.25
+MOST_AGENTS = 4
+"""Slots for calls that wait for guests' agents: this part of what the calls that touch the storage leave, at least one;
+they share one connection, of which libvirtd reads no more than 5 calls at a time."""
 GUARANTEED_ABOVE = 2
 """Budget above which one slot is set aside for class A and domains known to answer."""
 
@@ -48,6 +52,8 @@ class Plan(NamedTuple):
     """There are more readers with domains than slots: they wait for each other."""
     reason: str
     """Why the budget is what it is, in words."""
+    agents: int = 0
+    """Calls to guests' agents in flight at a time; 0 where there are none, or no slot can be spared."""
 
 
 def plan(
@@ -57,6 +63,7 @@ def plan(
     held: int,
     groups: Mapping[str, int],
     storage: bool = False,
+    agents: bool = False,
 ) -> Plan:
     """Make a plan.
 
@@ -67,6 +74,7 @@ def plan(
         held: libvirtd's workers that virt2 holds now: they are not available, but they are ours.
         groups: number of domains of each reader.
         storage: whether there are class C calls, which have workers of their own.
+        agents: whether there are calls to guests' agents, which have workers of their own as well.
     """
     reserve = 0
     if limits is None:
@@ -88,8 +96,12 @@ def plan(
     slots = budget - 1 if budget > GUARANTEED_ABOVE else budget
     quarantine = max(1, int(slots * QUARANTINED_PART)) if storage else 0
     slots = max(1, slots - quarantine)
+    # Never the last slot, nor without one that is set aside: an agent may take for ever.
+    spared = min(slots - 1, MOST_AGENTS, max(1, int(slots * AGENTS_PART)))
+    for_agents = spared if agents and budget > GUARANTEED_ABOVE else 0
+    slots -= for_agents
     turns = sum(1 for size in groups.values() if size) > slots
-    return Plan(budget, reserve, _shares(slots, groups), quarantine, turns, reason)
+    return Plan(budget, reserve, _shares(slots, groups), quarantine, turns, reason, for_agents)
 
 
 def _shares(slots: int, groups: Mapping[str, int]) -> dict[str, int]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .storage import HangingStorage
 
 TAG_NAMESPACE = "http://ovirt.org/ovirtmap/tag/1.0"
+EMULATOR = "/usr/bin/qemu-system-x86_64"
 IMAGE_SIZE = 1 << 20
 """Bytes of each disk image, sparse."""
 IDE_DISKS = 4
@@ -52,6 +53,8 @@ class Guest:
     """XML put into `<domain>` as it is, such as `<vcpu>` or `<perf>`."""
     devices: str = ""
     """XML put into `<devices>` as it is, after the disks and interfaces."""
+    emulator: str = EMULATOR
+    """The program that is QEMU, or ends in being it."""
 
 
 class Images:
@@ -176,7 +179,7 @@ def domain_xml(spec: Guest, images: Images, nics: list[str]) -> str:
   <features><acpi/></features>
   {spec.elements}
   <devices>
-    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <emulator>{spec.emulator}</emulator>
     <controller type='usb' model='none'/>
     {"".join(devices)}
     {spec.devices}

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from virt2.budget import Budget
-from virt2.errors import Disconnected, DomainGone, Error
+from virt2.errors import AgentSilent, Disconnected, DomainGone, Error
 from virt2.pool import Pool
 
 BOUND = 10.0
@@ -211,8 +211,13 @@ class FakeDomain:
         """What calls raise: by name (``blockStats``), or by name and device (``blockStats vda``)."""
         self.broken_metadata = ""
         """Text put into the XML's metadata as it is."""
+        self.agent = False
+        """Whether its guest has an agent's channel open."""
+        self.guest_info: dict[str, Any] = {"hostname": "inside", "user.count": 2}
+        """What its agent tells."""
+        self.file_systems: list[tuple[str, str, str, list[str]]] = []
         self.stuck: set[str] = set()
-        """Of ``monitor`` and ``lock``: what calls of that kind wait for."""
+        """Of ``monitor``, ``lock`` and ``agent``: what calls of that kind wait for."""
         self.frozen: set[str] = set()
         """Folders in whose storage a class C call was caught: until that is back the guest stands still."""
 
@@ -243,9 +248,13 @@ class FakeDomain:
             f"<target dev={quoteattr(target)}/></interface>"
             for target in self.nics
         )
+        state = "connected" if self.agent else "disconnected"
+        channel = (
+            f"<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0' state='{state}'/></channel>"
+        )
         return (
             f"<domain type='test' id='{self.id}'><name>{escape(self.name)}</name><uuid>{self.uuid}</uuid>"
-            f"{metadata}<devices>{disks}{nics}</devices></domain>"
+            f"{metadata}<devices>{disks}{nics}{channel}</devices></domain>"
         )
 
 
@@ -262,6 +271,11 @@ class FakeHypervisor:
         """By name."""
         self.calls: list[tuple[str, str, str]] = []
         self.connections: list[FakeConnection] = []
+        self.agent_connections: list[FakeAgentConnection] = []
+        self.read_write = True
+        """Whether it lets anybody open a connection that is not read-only."""
+        self.answering: list[float] = []
+        """Seconds that agents were given, by call."""
         self.events_started = 0
         self.daemon = 1
         """Identity of the libvirtd that runs; changes when it is restarted."""
@@ -314,10 +328,13 @@ class FakeHypervisor:
         self.domains[name].id = self._ids
 
     @contextlib.contextmanager
-    def stuck(self, name: str, *, monitor: bool = False, lock: bool = False) -> Iterator[FakeDomain]:
-        """Let a domain's monitor not answer, or its object lock be held, for the length of a ``with``."""
+    def stuck(
+        self, name: str, *, monitor: bool = False, lock: bool = False, agent: bool = False
+    ) -> Iterator[FakeDomain]:
+        """Let a domain's monitor or agent not answer, or its lock be held, for the length of a ``with``."""
         domain = self.domains[name]
-        wanted = {kind for kind, is_wanted in (("monitor", monitor), ("lock", lock)) if is_wanted}
+        kinds = (("monitor", monitor), ("lock", lock), ("agent", agent))
+        wanted = {kind for kind, is_wanted in kinds if is_wanted}
         assert wanted, "say what is stuck"
         domain.stuck |= wanted
         try:
@@ -350,7 +367,7 @@ class FakeHypervisor:
 
     def cut(self) -> None:
         """Lose every connection, with the calls that are in flight on it."""
-        for connection in self.connections:
+        for connection in (*self.connections, *self.agent_connections):
             connection.lost = True
         self.stage.review()
 
@@ -385,6 +402,14 @@ class FakeHypervisor:
             raise Disconnected(self.down)
         connection = FakeConnection(self)
         self.connections.append(connection)
+        return connection
+
+    def connect_agents(self) -> FakeAgentConnection:
+        self.calls.append(("connect_agents", "", ""))
+        if self.down or not self.read_write:
+            raise Disconnected(self.down or "authentication failed")
+        connection = FakeAgentConnection(self)
+        self.agent_connections.append(connection)
         return connection
 
 
@@ -488,14 +513,23 @@ class FakeConnection:
                 hypervisor.touching.remove(folders)
 
     def _ask(
-        self, call: str, uuid: str, device: str = "", *, priority: bool = False, monitor: bool = False
+        self,
+        call: str,
+        uuid: str,
+        device: str = "",
+        *,
+        priority: bool = False,
+        monitor: bool = False,
+        agent: bool = False,
     ) -> FakeDomain:
         """Make a call for one domain."""
         hypervisor = self._hypervisor
         name = next((domain.name for domain in hypervisor.domains.values() if domain.uuid == uuid), uuid)
 
         def obstacle() -> bool:
-            return self._is_locked(name) or (monitor and self._is_silent(name))
+            if self._is_locked(name) or (monitor and self._is_silent(name)):
+                return True
+            return agent and name in hypervisor.domains and self._is_stuck(name, "agent")
 
         if monitor:
             with hypervisor.stage.lock:
@@ -550,6 +584,23 @@ class FakeConnection:
         return domain
 
 
+class FakeAgentConnection(FakeConnection):
+    """A read-write connection to the fake hypervisor; it has no more than the real one."""
+
+    def guest_info(self, uuid: str, seconds: float) -> dict[str, Any]:
+        return dict(self._ask_agent("guestInfo", uuid, seconds).guest_info)
+
+    def fs_info(self, uuid: str, seconds: float) -> list[tuple[Any, ...]]:
+        return list(self._ask_agent("fsInfo", uuid, seconds).file_systems)
+
+    def _ask_agent(self, call: str, uuid: str, seconds: float) -> FakeDomain:
+        self._hypervisor.answering.append(seconds)
+        domain = self._ask(call, uuid, agent=True)
+        if not domain.agent:
+            raise AgentSilent("QEMU guest agent is not connected")
+        return domain
+
+
 class Dispatched(NamedTuple):
     """One value list that the fake collectd was given."""
 
@@ -579,6 +630,7 @@ class Notified(NamedTuple):
 
 
 TYPES: dict[str, tuple[str, ...]] = {
+    "df_complex": ("gauge",),
     "disk_allocation": ("gauge",),
     "disk_capacity": ("gauge",),
     "disk_error": ("gauge",),
@@ -592,7 +644,10 @@ TYPES: dict[str, tuple[str, ...]] = {
     "if_errors": ("derive", "derive"),
     "if_octets": ("derive", "derive"),
     "if_packets": ("derive", "derive"),
+    "load": ("gauge", "gauge", "gauge"),
     "memory": ("gauge",),
+    "percent_bytes": ("gauge",),
+    "users": ("gauge",),
     "virt_cpu_total": ("derive",),
 }
 """The types of collectd's types.db that virt2 uses, with the kinds of their data sources."""

@@ -85,6 +85,8 @@ def test_the_defaults():
         "stuck_after": 2.0,
         "extra_stats": (),
         "storage_interval": 60.0,
+        "guest_agent_interval": 60.0,
+        "guest_agent_timeout": 10.0,
         "admin_connection": "",
     }
 
@@ -94,6 +96,9 @@ ACCEPTED = [
     ("ExtraStats", ("disk_physical,disk_allocation",), "extra_stats", ("disk_allocation", "disk_physical")),
     ("ExtraStats", ("",), "extra_stats", ()),
     ("StorageInterval", (300.0,), "storage_interval", 300.0),
+    ("GuestAgentInterval", (300.0,), "guest_agent_interval", 300.0),
+    ("GuestAgentTimeout", (3.5,), "guest_agent_timeout", 3.5),
+    ("GuestAgentTimeout", (0.0,), "guest_agent_timeout", math.inf),
     ("PartitionBy", ("tag,storage",), "partition_by", ("tag", "storage")),
     ("Connection", ("test:///default",), "connection", "test:///default"),
     ("Connection", ("",), "connection", "qemu:///system"),

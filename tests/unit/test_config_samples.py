@@ -43,7 +43,12 @@ def modules(path):
 
 
 def test_there_are_samples():
-    assert [path.name for path in SAMPLES] == ["virt2-fast.conf", "virt2-slow.conf", "virt2.conf"]
+    assert [path.name for path in SAMPLES] == [
+        "virt2-fast.conf",
+        "virt2-guest-agent.conf",
+        "virt2-slow.conf",
+        "virt2.conf",
+    ]
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
@@ -64,6 +69,7 @@ def test_all_samples_together_are_two_readers_and_the_rest():
     assert settings == Settings(
         instances=1,
         explicit_instances=(Instance("fast", (Match("sd-fast"),)), Instance("slow", (Match("/^sd-slow/"),))),
+        extra_stats=("guest_info",),
     )
 
 

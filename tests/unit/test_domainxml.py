@@ -86,6 +86,33 @@ def test_a_domain_with_everything() -> None:
     assert found == Description("virt-1", FOUND_DISKS, FOUND_NICS)
 
 
+@pytest.mark.parametrize(
+    ("channel", "agent"),
+    [
+        ("<target type='virtio' name='org.qemu.guest_agent.0' state='connected'/>", True),
+        ("<target type='virtio' name='org.qemu.guest_agent.0' state='disconnected'/>", False),
+        # An old libvirt does not tell.
+        ("<target type='virtio' name='org.qemu.guest_agent.0'/>", True),
+        ("<target type='virtio' name='org.qemu.guest_agent.1' state='connected'/>", False),
+        ("<target type='virtio' name='com.redhat.spice.0' state='connected'/>", False),
+        ("<target type='virtio'/>", False),
+        ("", False),
+    ],
+)
+def test_an_agent_can_be_asked_where_its_channel_is_open(channel: str, agent: bool) -> None:
+    spice = "<channel type='spicevmc'><target type='virtio' name='com.redhat.spice.0' state='connected'/></channel>"
+    for devices in (
+        f"<channel type='unix'>{channel}</channel>{spice}",
+        f"{spice}<channel type='unix'>{channel}</channel>",
+    ):
+        assert describe(document("", devices)).agent is agent
+
+
+def test_a_channel_in_the_metadata_is_none() -> None:
+    channel = "<channel type='unix'><target name='org.qemu.guest_agent.0' state='connected'/></channel>"
+    assert not describe(within(f"<devices>{channel}</devices>{channel}")).agent
+
+
 @pytest.mark.parametrize("text", ["<domain/>", "<domain><devices/></domain>", document("", "")])
 def test_a_domain_with_nothing(text: str) -> None:
     assert describe(text) == Description()

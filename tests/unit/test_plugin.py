@@ -34,9 +34,12 @@ class Host:
         self.limits: Limits | None = None
         self.uris: list[str] = []
         self.asked: list[str] = []
+        self.agents = False
+        """Whether virt2 wants to be told of agents that come and go."""
 
-    def connect(self, uri: str) -> FakeHypervisor:
+    def connect(self, uri: str, *, agents: bool) -> FakeHypervisor:
         self.uris.append(uri)
+        self.agents = agents
         return self.hypervisor
 
     def read_limits(self, uri: str) -> Limits:
@@ -469,6 +472,96 @@ class TestStorageReader:
         for _ in range(3):
             collectd.reads[self.storage_reads(collectd)[0]]()
         assert sum("ZeroDivisionError: by hand" in line for line in collectd.texts("error")) == 1
+
+
+class TestAgentReader:
+    """What only guests' agents can tell, only where that is asked for."""
+
+    @pytest.fixture
+    def web(self, host):
+        domain = host.hypervisor.add("web")
+        domain.agent = True
+        return domain
+
+    def announced(self, collectd: FakeCollectd) -> list[str]:
+        return [text for text in collectd.texts("info") if "read-write" in text]
+
+    def test_by_default_nothing_is_read_write_and_nobody_waits_for_agents(self, daemon, collectd, host, web):
+        daemon.start()
+        daemon.read()
+        assert "virt2-agent" not in collectd.reads
+        assert host.hypervisor.agent_connections == []
+        assert not host.agents
+        assert self.announced(collectd) == []
+        assert daemon.plugin._agent_pool.share == 0
+
+    def test_its_values_carry_its_own_interval(self, daemon, collectd, host, web):
+        daemon.start(Node("ExtraStats", "guest_info"), Node("GuestAgentInterval", 120.0))
+        daemon.read()
+        collectd.dispatched.clear()
+        collectd.reads["virt2-agent"]()
+        assert {(values.type, values.host, values.interval) for values in collectd.dispatched} == {
+            ("duration", "web", 120.0),
+            ("users", "web", 120.0),
+        }
+        assert {"guest_hostname": "inside"} in [values.meta for values in collectd.dispatched]
+
+    def test_it_is_read_as_often_as_all_else_so_that_the_work_is_spread(self, daemon, collectd):
+        daemon.start(Node("ExtraStats", "guest_info"))
+        assert collectd.intervals["virt2-agent"] == INTERVAL
+
+    def test_the_one_read_write_connection_is_announced_once(self, daemon, collectd, host, web):
+        daemon.start(Node("ExtraStats", "guest_info fs_info"))
+        daemon.read()
+        for _ in range(3):
+            collectd.reads["virt2-agent"]()
+        (line,) = self.announced(collectd)
+        assert "guest_info, fs_info: one read-write connection" in line
+        assert len(host.hypervisor.agent_connections) == 1
+        assert host.agents
+
+    def test_what_touches_the_storage_does_not_come_with_it(self, daemon, collectd, host, web):
+        daemon.start(Node("ExtraStats", "guest_info"))
+        daemon.read()
+        assert "virt2-storage" not in collectd.reads
+        assert host.hypervisor.count("blockInfo") == 0
+
+    def test_file_systems_become_notifications_where_their_type_is_known(self, daemon, collectd, host, web):
+        collectd.types["file_system"] = ("gauge",)
+        web.file_systems = [("/a\x00\ud800b", "vda1", "ext4", ["vda", "vdb"])]
+        daemon.start(Node("ExtraStats", "fs_info"))
+        daemon.read()
+        collectd.reads["virt2-agent"]()
+        daemon.await_notified(1)
+        (told,) = collectd.notified
+        assert (told.message, told.host, told.severity) == ("File system information", "web", collectd.NOTIF_OKAY)
+        assert told.meta == {
+            "mountpoint": "/a\\x00\\ud800b",
+            "name": "vda1",
+            "fstype": "ext4",
+            "ndevAlias": 2,
+            "devAlias": "vda,vdb",
+        }
+
+    def test_it_never_raises(self, daemon, collectd, monkeypatch):
+        daemon.start(Node("ExtraStats", "guest_info"))
+
+        def explode() -> None:
+            raise ZeroDivisionError("by hand")
+
+        monkeypatch.setattr(daemon.plugin._agents, "read", explode)
+        for _ in range(3):
+            collectd.reads["virt2-agent"]()
+        assert sum("ZeroDivisionError: by hand" in line for line in collectd.texts("error")) == 1
+
+    def test_shutdown_lets_go_of_the_read_write_connection(self, daemon, collectd, host, web):
+        daemon.start(Node("ExtraStats", "guest_info"))
+        daemon.read()
+        collectd.reads["virt2-agent"]()
+        collectd.shutdowns["virt2"]()
+        for thread in [thread for thread in threading.enumerate() if thread.name.startswith("virt2/agent")]:
+            thread.join(BOUND)
+        assert host.hypervisor.agent_connections[0].closed
 
 
 def test_shutdown_before_init_is_nothing(module, collectd):

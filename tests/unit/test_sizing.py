@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virt2.sizing import GUARANTEED_ABOVE, Plan, plan
+from virt2.sizing import GUARANTEED_ABOVE, MOST_AGENTS, Plan, plan
 
 
 class Limits(NamedTuple):
@@ -137,3 +137,32 @@ def test_what_is_left_to_others_is_never_touched(workers, max_workers, available
         assert made.budget <= max(1, max_workers // 2)
     else:
         assert made.budget <= workers
+
+
+@pytest.mark.parametrize(
+    ("size", "storage", "agents"),
+    [
+        pytest.param(10, False, 2, id="a quarter"),
+        pytest.param(10, True, 1, id="a quarter of what the quarantine leaves"),
+        pytest.param(200, False, MOST_AGENTS, id="no more than one connection takes"),
+        pytest.param(4, False, 1, id="one of few"),
+        pytest.param(3, False, 1, id="one of very few"),
+        pytest.param(3, True, 0, id="none where the readers would have none"),
+        pytest.param(2, False, 0, id="none where none is set aside"),
+        pytest.param(1, False, 0, id="never the only one"),
+    ],
+)
+def test_agents_get_few_slots_or_none(size, storage, agents):
+    assert plan(size, None, "", 0, {"0": 9}, storage=storage, agents=True).agents == agents
+
+
+@given(st.integers(1, 400), st.booleans())
+def test_agents_never_take_the_readers_last_slot_nor_the_one_set_aside(size, storage):
+    made = plan(size, None, "", 0, {"0": 9}, storage=storage, agents=True)
+    assert made.shares["0"] >= 1
+    if made.agents:
+        assert made.shares["0"] + made.quarantine + made.agents == size - 1
+
+
+def test_nobody_gives_up_a_slot_for_agents_that_are_not_asked():
+    assert plan(10, None, "", 0, {"0": 9}) == plan(10, None, "", 0, {"0": 9}, agents=False)
