@@ -18,6 +18,8 @@ class Disk(NamedTuple):
     """Its type instance (see `virt2.labels`); empty for the target."""
     reported: bool = True
     """Whether its values are asked for and go out."""
+    alias: str = ""
+    """libvirt's own name for it while the domain runs, such as ``virtio-disk0``: what its events carry."""
 
 
 class Nic(NamedTuple):
@@ -79,3 +81,23 @@ class Domain(NamedTuple):
     def placement(self) -> str:
         """What places the domain into a group when it has no tag: the storage domain of its first disk."""
         return self.description.storage[0] if self.description.storage else ""
+
+
+class Status(NamedTuple):
+    """What libvirt says of the state of a domain, active or not."""
+
+    uuid: str
+    name: str
+    id: int
+    """As in `Domain`; -1 for a domain that is not active."""
+    persistent: bool
+    """Whether it is still defined when it is not active."""
+    state: int
+    """virDomainState."""
+    reason: int
+    """Of the numbers that belong to this state."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it has a QEMU, or what stands in for one."""
+        return self.id >= 0

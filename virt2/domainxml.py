@@ -249,7 +249,8 @@ def _description(scan: _Scan, tag: str, problems: tuple[str, ...], mounts: stora
         target, source = _attribute(disk, "target", "dev"), disk.find("source")
         if target:
             where = storage.infer(disk, scan.domain_ids.get(target, ""), mounts)
-            disks.append(Disk(target, "" if source is None else storage.source_name(source), where))
+            path = "" if source is None else storage.source_name(source)
+            disks.append(Disk(target, path, where, alias=_attribute(disk, "alias", "name")))
     agent = any(map(_is_open_agent, scan.channels))
     return Description(tag, tuple(disks), tuple(_nics(scan.nics)), problems, agent)
 

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import libvirt
 
 from virt2 import errors
-from virt2.domain import NicStats
+from virt2.domain import NicStats, Status
+from virt2.events import CHANGED, CLOSED, IO_ERROR, LIFECYCLE, WATCHDOG, Event
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +59,6 @@ _NO_AGENT = frozenset(
 )
 _AGENT_BLOCK = -2
 """libvirt's VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK, its own default: agents are waited for without limit."""
-
-LIFECYCLE = "lifecycle"
-CHANGED = "changed"
-CLOSED = "closed"
 
 
 class Listed(NamedTuple):
@@ -113,16 +110,6 @@ class Control(NamedTuple):
     detail: int
     seconds: float
     """How long it has been so; always 0 in state ERROR."""
-
-
-class Event(NamedTuple):
-    """Something libvirt told on its own account."""
-
-    kind: str
-    """`LIFECYCLE`, `CHANGED` (metadata, devices, agent) or `CLOSED` (the connection; uuid is empty)."""
-    uuid: str
-    event: int = 0
-    detail: int = 0
 
 
 class _Translated:
@@ -247,7 +234,7 @@ class Connection:
             return _version(self._raw.getLibVersion())
 
     def watch(self, sink: Callable[[Event], None]) -> bool:
-        """Have `sink` called, on a thread of libvirt's, with every event that concerns the list of domains. Class A.
+        """Have `sink` called, on a thread of libvirt's, with every event worth knowing. Class A.
 
         `sink` must only enqueue. Returns whether everything that changes a domain will be told; where it is false,
         polling has to find it.
@@ -255,29 +242,34 @@ class Connection:
         if not self._events:
             return False
 
+        # What is asked of the domain here costs no round trip.
         def lifecycle(_conn: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
-            sink(Event(LIFECYCLE, domain.UUIDString(), event, detail))
+            sink(Event(LIFECYCLE, domain.UUIDString(), event, detail, domain.name(), domain.ID()))
 
         def changed(_conn: Any, domain: Any, *_details: Any) -> None:
             sink(Event(CHANGED, domain.UUIDString()))
 
+        def io_error(_conn: Any, domain: Any, path: str, alias: str, action: int, reason: str, _opaque: Any) -> None:
+            told = Event(IO_ERROR, domain.UUIDString(), 0, action, domain.name(), domain.ID())
+            sink(told._replace(path=path or "", alias=alias or "", reason=reason or ""))
+
+        def watchdog(_conn: Any, domain: Any, action: int, _opaque: Any) -> None:
+            sink(Event(WATCHDOG, domain.UUIDString(), 0, action, domain.name(), domain.ID()))
+
         def closed(_conn: Any, reason: int, _opaque: Any) -> None:
             sink(Event(CLOSED, "", detail=reason))
 
-        complete = True
-        for name, callback in (
-            ("VIR_DOMAIN_EVENT_ID_LIFECYCLE", lifecycle),
-            ("VIR_DOMAIN_EVENT_ID_METADATA_CHANGE", changed),
-            ("VIR_DOMAIN_EVENT_ID_DEVICE_ADDED", changed),
-            ("VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED", changed),
-            *([("VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE", changed)] if self._agents else []),
-        ):
-            try:
-                with self._translated:
-                    number = getattr(libvirt, name)
-                    self._callbacks.append(self._raw.domainEventRegisterAny(None, number, callback, None))
-            except (AttributeError, errors.Unsupported):
-                complete = False
+        complete = all(
+            [
+                self._register("LIFECYCLE", lifecycle),
+                self._register("METADATA_CHANGE", changed),
+                self._register("DEVICE_ADDED", changed),
+                self._register("DEVICE_REMOVED", changed),
+                not self._agents or self._register("AGENT_LIFECYCLE", changed),
+            ]
+        )
+        self._register("IO_ERROR_REASON", io_error)
+        self._register("WATCHDOG", watchdog)
         try:
             with self._translated:
                 self._raw.registerCloseCallback(closed, None)
@@ -285,6 +277,21 @@ class Connection:
         except errors.Unsupported:
             complete = False
         return complete
+
+    def _register(self, event: str, callback: Callable[..., None]) -> bool:
+        """Have a callback called for an event; returns whether libvirt has it, on this side and at the other end."""
+        number = getattr(libvirt, f"VIR_DOMAIN_EVENT_ID_{event}", None)
+        if number is None:
+            return False
+        try:
+            with self._translated:
+                self._callbacks.append(self._raw.domainEventRegisterAny(None, number, callback, None))
+        except errors.Disconnected:
+            raise
+        except errors.Error:
+            # An older libvirtd calls it an internal error when it does not know the number.
+            return False
+        return True
 
     def active(self) -> list[Listed]:
         """The active domains, paused ones too. Class A; blocks while any domain's object lock is held."""
@@ -296,6 +303,27 @@ class Connection:
             self._remember(uuid, domain)
             listed.append(Listed(uuid, domain.name(), domain.ID()))
         return listed
+
+    def statuses(self) -> list[Status]:
+        """Every domain, active or not, with its state. Class A, priority; blocks like `active`."""
+        found = []
+        for flag, persistent in (
+            (libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT, True),
+            (libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT, False),
+        ):
+            with self._translated:
+                domains = self._raw.listAllDomains(flag)
+            for domain in domains:
+                try:
+                    with self._translated:
+                        state, reason = domain.state()
+                except errors.Disconnected:
+                    raise
+                except errors.Error:
+                    # Gone meanwhile; or ill, which must not cost the others.
+                    continue
+                found.append(Status(domain.UUIDString(), domain.name(), domain.ID(), persistent, state, reason))
+        return found
 
     def find(self, name: str) -> Listed:
         """Look one domain up by its name. Class A, priority."""

@@ -13,12 +13,13 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from virt2.budget import Budget
-from virt2.domain import Description, Domain
+from virt2.domain import Description, Domain, Status
 from virt2.errors import Disconnected, DomainGone, Error
+from virt2.events import OF_THE_LIST, Event
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,10 @@ FIRST_RETRY = 1.0
 """Seconds until the first new attempt after a failed one; doubled each time."""
 LONGEST_RETRY = 30.0
 """Seconds between attempts at the most, or the interval where that is shorter."""
+
+STATUS_AGE = 0.75
+"""Part of `statuses_every` after which they are read with the next list: lists are asked for by readers, and those are
+never quite on time."""
 
 NO_ID = -1
 """libvirt's id of a domain that has none, or none that is known."""
@@ -47,6 +52,16 @@ class Link(NamedTuple):
     """Since when, monotonic seconds."""
     reason: str
     """libvirt's words when it cannot."""
+
+
+class Statuses(NamedTuple):
+    """The states of all domains, active or not."""
+
+    domains: Sequence[Status]
+    asked: float
+    """When they were asked for, monotonic seconds."""
+    first: bool
+    """Whether they are the first over a connection: what happened before it nobody told."""
 
 
 class _Entry(NamedTuple):
@@ -67,6 +82,9 @@ class Inventory:
         on_link: called from the inventory's thread when libvirt was lost or is back.
         wants: tells by name and UUID whether a domain is reported; others are not known here and cost no call.
         on_list: called from the inventory's thread when a list is there and all its domains are described.
+        on_event: called from libvirt's thread with every event it tells; must only enqueue.
+        on_statuses: called from the inventory's thread with the states of all domains, once for every connection.
+        statuses_every: seconds after which they are read again; None for never.
         clock: monotonic seconds.
     """
 
@@ -81,6 +99,9 @@ class Inventory:
         on_link: Callable[[Link], None] = lambda link: None,
         wants: Callable[[str, str], bool] = lambda name, uuid: True,
         on_list: Callable[[], None] = lambda: None,
+        on_event: Callable[[Event], None] = lambda event: None,
+        on_statuses: Callable[[Statuses], None] | None = None,
+        statuses_every: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._hypervisor = hypervisor
@@ -91,6 +112,13 @@ class Inventory:
         self._on_link = on_link
         self.wants = wants
         self._on_list = on_list
+        self._on_event = on_event
+        self._on_statuses = on_statuses
+        self._statuses_every = statuses_every
+        self.statuses: Statuses | None = None
+        """The last that were read; None before, and where nobody wants them."""
+        self._status_connection: Any = None
+        """The connection they were read over."""
         self._clock = clock
         self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._changed = threading.Condition()
@@ -214,9 +242,17 @@ class Inventory:
             self._entries.setdefault(uuid, _Entry(Domain(uuid, name, NO_ID, Description()), None))
             self._version += 1
 
-    def tell(self, event: Any) -> None:
-        """Take an event (see `virt2.hypervisor.Event`); called on libvirt's thread, only enqueues."""
-        self._messages.put(event)
+    def domain(self, uuid: str) -> Domain | None:
+        """The domain of the last good list, None where it has none of that UUID."""
+        entry = self._entries.get(uuid)
+        return None if entry is None else entry.domain
+
+    def tell(self, event: Event | None) -> None:
+        """Take an event (see `virt2.events.Event`); called on libvirt's thread, only enqueues."""
+        if event is _REQUEST or event.kind in OF_THE_LIST:
+            self._messages.put(event)
+        if event is not _REQUEST:
+            self._on_event(event)
 
     def _up(self) -> bool:
         return self._link is not None and self._link.up
@@ -274,6 +310,7 @@ class Inventory:
             if self._connection is not None:
                 try:
                     self._list()
+                    self._read_statuses()
                     return
                 except Disconnected as error:
                     # libvirtd may just have been restarted: it is lost only when it cannot be had anew.
@@ -281,6 +318,7 @@ class Inventory:
                     self._disconnect()
             self._connect()
             self._list()
+            self._read_statuses()
         finally:
             self._budget.release()
 
@@ -334,6 +372,26 @@ class Inventory:
             self._listed_at = asked
         if all(entry.described is not None for entry in self._entries.values()):
             self._on_list()
+
+    def _read_statuses(self) -> None:
+        """Read the states of all domains where they are wanted and due. After the list, which is not to wait for it."""
+        if self._on_statuses is None:
+            return
+        asked, first = self._clock(), self._connection is not self._status_connection
+        every, before = self._statuses_every, self.statuses
+        age = None if every is None or before is None else (asked - before.asked) / every
+        if first or (age is not None and age >= STATUS_AGE):
+            try:
+                found = self._connection.statuses()
+            except Disconnected:
+                raise
+            except Error as error:
+                self._say("", f"the states of domains could not be read: {error}")
+                return
+            domains = [domain for domain in found if self.wants(domain.name, domain.uuid)]
+            self.statuses = Statuses(domains, asked, first)
+            self._status_connection = self._connection
+            self._on_statuses(self.statuses)
 
     def _is_current(self, line: Any, now: float) -> bool:
         entry = self._entries.get(line.uuid)

@@ -12,6 +12,9 @@ from virt2.identifiers import MARK, digest, marked, presentable
 
 log = logging.getLogger(__name__)
 
+FORMER = 1024
+"""Domains that are not active whose identity is remembered."""
+
 
 class Identity(NamedTuple):
     """What names a domain's values in collectd, besides plugin and type."""
@@ -36,6 +39,8 @@ class Names:
         self._hostname = hostname
         self._identities: dict[str, tuple[str, Identity]] = {}
         self._owners: dict[Identity, str] = {}
+        self._former: dict[str, tuple[str, Identity]] = {}
+        """Of domains that are not active, with the name each had; the latest last."""
         self._lock = threading.Lock()
 
     def of(self, domain: Domain) -> Identity:
@@ -48,7 +53,11 @@ class Names:
             # Readers ask at the same time: two domains must not find the same identity free.
             if known is not None:
                 self._owners.pop(known[1], None)
-            identity = self._free(wanted, domain.uuid)
+            former = self._former.pop(domain.uuid, None)
+            if former is not None and former[0] == domain.name and former[1] not in self._owners:
+                identity = former[1]
+            else:
+                identity = self._free(wanted, domain.uuid)
             self._identities[domain.uuid] = (domain.name, identity)
             self._owners[identity] = domain.uuid
         if identity != wanted:
@@ -61,11 +70,35 @@ class Names:
             )
         return identity
 
+    def of_any(self, domain: Domain) -> Identity:
+        """The identity of a domain that need not be active: the one it has, had last, or will have.
+
+        One that is not active owns none: another that becomes active may take it.
+        """
+        with self._lock:
+            known = self._identities.get(domain.uuid) or self._former.get(domain.uuid)
+            if known is not None and known[0] == domain.name:
+                return known[1]
+            identity = self._free(
+                Identity(self._join(self._host, domain), self._join(self._instance, domain)), domain.uuid
+            )
+            if domain.uuid not in self._identities:
+                self._remember(domain.uuid, domain.name, identity)
+            return identity
+
     def retain(self, uuids: Iterable[str]) -> None:
-        """Forget every other domain; its identity is free again."""
+        """Let every other domain go: its identity is free, and remembered for when it comes back."""
         with self._lock:
             for uuid in self._identities.keys() - set(uuids):
-                del self._owners[self._identities.pop(uuid)[1]]
+                name, identity = self._identities.pop(uuid)
+                del self._owners[identity]
+                self._remember(uuid, name, identity)
+
+    def _remember(self, uuid: str, name: str, identity: Identity) -> None:
+        self._former.pop(uuid, None)
+        self._former[uuid] = name, identity
+        if len(self._former) > FORMER:
+            del self._former[next(iter(self._former))]
 
     def _free(self, wanted: Identity, uuid: str) -> Identity:
         """Make an identity fit, and mark it where another domain has it."""

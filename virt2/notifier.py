@@ -18,8 +18,9 @@ from virt2.naming import Identity
 
 log = logging.getLogger(__name__)
 
-CAPACITY = 1000
-"""Entries that wait at the most: one for each domain of a large host that goes down at once, several times over."""
+CAPACITY = 10000
+"""Entries that wait at the most: some dozens for each domain of a large host, for what its guests say of their file
+systems comes all at once."""
 STOP_PATIENCE = 0.5
 """Seconds for which `Notifier.stop` waits for a taker. Below the 2 s in which the daemon is to exit."""
 

@@ -28,6 +28,7 @@ from virt2.domain import Description
 from virt2.errors import BadSetting
 from virt2.filters import Filters
 from virt2.guestinfo import AGENT_SELECTORS
+from virt2.herald import Herald
 from virt2.hypervisor import Hypervisor
 from virt2.inventory import Describe, Inventory, Link
 from virt2.labels import Labels
@@ -173,6 +174,14 @@ class Plugin:
             settings.report_block_devices,
             settings.report_network_interfaces,
         )
+        self._names = Names(settings.hostname_format, settings.plugin_instance_format, _own_hostname())
+        self._herald = Herald(
+            self._notifier.put,
+            self._names.of_any,
+            lambda uuid: self._inventory.domain(uuid),
+            wants=self._filters.domain,
+            persistent=settings.persistent_notification,
+        )
         self._inventory = Inventory(
             self._hypervisor,
             self._budget,
@@ -182,13 +191,15 @@ class Plugin:
             on_link=self._on_link,
             wants=self._filters.domain,
             on_list=self._check_filters,
+            on_event=self._herald.tell,
+            on_statuses=self._herald.take,
+            statuses_every=self._interval if settings.persistent_notification else None,
         )
         self._scouts = Pool("scout", self._budget, self._hypervisor.connect, silent=self._silent)
         self._scout = Scout(self._inventory, self._budget, self._scouts, procfs.guests)
         self._processes = procfs.Processes() if settings.host_pre_scan else None
         self._interfaces = HostInterfaces(settings.connection, procfs.daemon_pid)
         self._ward = Ward()
-        self._names = Names(settings.hostname_format, settings.plugin_instance_format, _own_hostname())
         explicit = [
             Explicit(instance.name, tuple(match.matches for match in instance.tags))
             for instance in settings.explicit_instances

@@ -255,6 +255,14 @@ class Settings:
         parsers.words(("name", "uuid"), 0, 3, last="none", remark=" (metadata is not supported yet)"),
         "The plugin instance of a domain's identifiers: `name` and `uuid`, joined by `:`; `none` ends the list.",
     )
+    persistent_notification: bool = _option(
+        "PersistentNotification",
+        False,
+        "false",
+        parsers.boolean,
+        "Whether the state of every persistent domain is notified in every read, instead of what happens to domains "
+        "when it happens. Turn it on for a receiver that keeps no states.",
+    )
     pre_scan: bool = _option(
         "PreScan",
         True,

@@ -1,7 +1,8 @@
-"""A FUSE file system that passes everything through to a folder, and makes it wait at a gate.
+"""A FUSE file system that passes everything through to a folder, and makes it wait at a gate, or fail.
 
 Run inside a lab as `python -m tests.lab.hanging_fs BACKING MOUNT_POINT GATE`. Each operation first takes a shared
-lock on the gate file for a moment: while somebody else holds an exclusive one, all wait.
+lock on the gate file for a moment: while somebody else holds an exclusive one, all wait. The number of an error in the
+gate file is what reads and writes fail with.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ class HangingFs(fuse.Operations):
         if operation not in ("init", "destroy"):
             with open(self._gate) as gate:
                 fcntl.flock(gate, fcntl.LOCK_SH)
+                failure = gate.read()
+            if failure and operation in ("read", "write"):
+                raise fuse.FuseOSError(int(failure))
         return super().__call__(operation, *args)
 
     def _path(self, path: str) -> str:

@@ -1,4 +1,4 @@
-"""Storage that hangs on command."""
+"""Storage that hangs or fails on command."""
 
 from __future__ import annotations
 
@@ -49,10 +49,21 @@ class HangingStorage:
         fcntl.flock(self._gate, fcntl.LOCK_EX)
         self._hanging = True
 
+    def fail(self, number: int) -> None:
+        """From now on every read and write fails with this error, such as `errno.EIO`."""
+        self._write(str(number))
+
     def heal(self) -> None:
-        """Let everything that waits go on; does nothing on storage that is well."""
+        """Let everything that waits go on, and all succeed; does nothing on storage that is well."""
+        self._write("")
         fcntl.flock(self._gate, fcntl.LOCK_UN)
         self._hanging = False
+
+    def _write(self, text: str) -> None:
+        self._gate.seek(0)
+        self._gate.truncate()
+        self._gate.write(text)
+        self._gate.flush()
 
     def close(self) -> None:
         """Give up the gate, which heals it."""

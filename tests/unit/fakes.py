@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from virt2.budget import Budget
+from virt2.domain import Status
 from virt2.errors import AgentSilent, Disconnected, DomainGone, Error
+from virt2.events import Event
 from virt2.pool import Pool
 
 BOUND = 10.0
@@ -72,13 +74,6 @@ class Control(NamedTuple):
     state: int
     detail: int
     seconds: float
-
-
-class Event(NamedTuple):
-    kind: str
-    uuid: str
-    event: int = 0
-    detail: int = 0
 
 
 class Stage:
@@ -202,6 +197,7 @@ class FakeDomain:
         """Folders of those that lie elsewhere, by disk."""
         self.info = Info(RUNNING, 2097152, 1048576, 2, 5_000_000_000)
         self.reason = 0
+        self.persistent = False
         self.control = Control(OK, 0, 0.0)
         self.disk_stats = DiskStats(1, 512, 2, 1024, -1)
         self.disk_sizes = DiskSizes(8192, 4096, 4608)
@@ -268,7 +264,8 @@ class FakeHypervisor:
         self.uri = uri
         self.stage = Stage()
         self.domains: dict[str, FakeDomain] = {}
-        """By name."""
+        """The active ones by name."""
+        self.inactive: list[Status] = []
         self.calls: list[tuple[str, str, str]] = []
         self.connections: list[FakeConnection] = []
         self.agent_connections: list[FakeAgentConnection] = []
@@ -381,11 +378,11 @@ class FakeHypervisor:
         self.down = ""
         self.daemon += 1
 
-    def tell(self, kind: str, uuid: str) -> None:
+    def tell(self, kind: str, uuid: str, **fields: Any) -> None:
         """Send an event to whoever watches."""
         for connection in self.connections:
             if connection.alive and connection.sink is not None:
-                connection.sink(Event(kind, uuid))
+                connection.sink(Event(kind, uuid, **fields))
 
     def count(self, call: str, name: str | None = None) -> int:
         """How often a call was made, for one domain or altogether."""
@@ -445,6 +442,17 @@ class FakeConnection:
         domains = self._hypervisor.domains
         self._call("active", priority=True, obstacle=lambda: any("lock" in domain.stuck for domain in domains.values()))
         return [domain.listed for domain in domains.values()]
+
+    def statuses(self) -> list[Status]:
+        domains = self._hypervisor.domains
+        self._call(
+            "statuses", priority=True, obstacle=lambda: any("lock" in domain.stuck for domain in domains.values())
+        )
+        active = [
+            Status(domain.uuid, domain.name, domain.id, domain.persistent, domain.info.state, domain.reason)
+            for domain in domains.values()
+        ]
+        return active + list(self._hypervisor.inactive)
 
     def find(self, name: str) -> Listed:
         self._call("find", name, priority=True, obstacle=lambda: self._is_locked(name))

@@ -45,6 +45,16 @@ def test_a_line_of_the_list_has_uuid_name_and_a_positive_id(hypervisor, subject)
     assert line.id > 0
 
 
+def test_the_state_of_every_domain_is_told_and_active_ones_are_known_by_their_id(hypervisor, subject):
+    connection = hypervisor.connect()
+    statuses = {status.uuid: status for status in connection.statuses()}
+    (listed,) = [line for line in connection.active() if line.name == subject.name]
+    status = statuses[listed.uuid]
+    assert (status.name, status.id, status.active) == (subject.name, listed.id, True)
+    assert (status.state, status.reason) == connection.state(listed.uuid)
+    assert isinstance(status.persistent, bool)
+
+
 def test_a_look_up_by_name_gives_what_the_list_says(hypervisor, subject):
     connection = hypervisor.connect()
     assert connection.find(subject.name) in connection.active()
@@ -181,7 +191,7 @@ def test_closing_twice_is_nothing(hypervisor, subject):
     assert not connection.alive
 
 
-@pytest.mark.parametrize("call", ["active", "version"])
+@pytest.mark.parametrize("call", ["active", "statuses", "version"])
 def test_a_closed_connection_answers_nothing(hypervisor, subject, call):
     connection = hypervisor.connect()
     connection.close()

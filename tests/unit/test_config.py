@@ -80,6 +80,7 @@ def test_the_defaults():
         "strict": False,
         "hostname_format": ("name",),
         "plugin_instance_format": (),
+        "persistent_notification": False,
         "pre_scan": True,
         "host_pre_scan": True,
         "stuck_after": 2.0,
@@ -156,6 +157,8 @@ ACCEPTED = [
     ("PreScan", (False,), "pre_scan", False),
     ("PreScan", ("false",), "pre_scan", False),
     ("HostPreScan", ("No",), "host_pre_scan", False),
+    ("PersistentNotification", (True,), "persistent_notification", True),
+    ("PersistentNotification", ("true",), "persistent_notification", True),
     ("StuckAfter", ("0.25",), "stuck_after", 0.25),
     ("AdminConnection", ("virtqemud:///system",), "admin_connection", "virtqemud:///system"),
 ]
@@ -194,6 +197,7 @@ BAD_SECONDS = [0.0, -1.0, 0.0001, 86401.0, math.nan, math.inf, 1e308, True, "", 
         *[("StrictConfig", (value,), "true or false") for value in (1.0, 0.0, "maybe", "", "1")],
         ("PreScan", (True, True), "true or false"),
         ("HostPreScan", (None,), "true or false"),
+        ("PersistentNotification", ("sometimes",), "true or false"),
         *[
             (key, values, "POSIX")
             for key in ("Domain", "BlockDevice", "InterfaceDevice")

@@ -10,9 +10,9 @@ import pytest
 from tests.unit.fakes import BOUND, TAG_NAMESPACE, Clock, FakeHypervisor
 from virt2 import domainxml, storage
 from virt2.budget import MONITOR, SERVER, STALLED_AFTER, Budget, Charge, Job
-from virt2.domain import Description
+from virt2.domain import Description, Status
 from virt2.errors import CallFailed, Disconnected, DomainGone
-from virt2.inventory import HUNG_AFTER, Describe, Inventory, Link
+from virt2.inventory import HUNG_AFTER, Describe, Inventory, Link, Statuses
 from virt2.pool import Pool
 
 REFRESH = 60.0
@@ -197,6 +197,98 @@ def test_an_event_has_the_domain_described_anew_at_once(listed):
     listed.await_attempts(attempts + 1)
     assert listed.tags["web"] == "green"
     assert listed.hypervisor.count("xml") == listed.hypervisor.count("xml", "web") == 1
+
+
+def test_events_that_say_nothing_of_the_list_are_handed_on_and_cost_nothing(hypervisor):
+    told = []
+    bench = Bench(hypervisor, on_event=told.append)
+    bench.start()
+    try:
+        assert bench.attempt()
+        bench.hypervisor.calls.clear()
+        bench.hypervisor.tell("I/O error", "u", reason="enospc")
+        bench.hypervisor.tell("watchdog", "u")
+        assert [event.kind for event in told] == ["I/O error", "watchdog"]
+        assert bench.inventory._messages.empty()
+        assert bench.hypervisor.calls == []
+    finally:
+        bench.inventory.stop()
+
+
+class TestStatuses:
+    """The states of all domains, only where somebody wants them and as seldom as that needs."""
+
+    @pytest.fixture
+    def taken(self) -> list[Statuses]:
+        return []
+
+    @pytest.fixture
+    def build(self, hypervisor, taken) -> Iterator[Callable[..., Bench]]:
+        benches = []
+
+        def build(**options: object) -> Bench:
+            bench = Bench(hypervisor, on_statuses=taken.append, **options)
+            benches.append(bench)
+            bench.start()
+            assert bench.attempt()
+            return bench
+
+        yield build
+        for bench in benches:
+            bench.inventory.stop()
+            bench.hypervisor.cut()
+
+    def test_nobody_wants_them_by_default(self, listed):
+        listed.clock.now += 1000
+        listed.attempt()
+        assert listed.hypervisor.count("statuses") == 0
+        assert listed.inventory.statuses is None
+
+    def test_they_are_read_once_per_connection(self, build, taken, hypervisor):
+        bench = build()
+        for _ in range(3):
+            bench.clock.now += 100
+            bench.attempt()
+        assert [statuses.first for statuses in taken] == [True]
+        hypervisor.cut()
+        bench.attempt()
+        assert [statuses.first for statuses in taken] == [True, True]
+        assert bench.inventory.statuses is taken[-1]
+
+    def test_or_every_so_often_with_a_list(self, build, taken, hypervisor):
+        bench = build(statuses_every=10.0)
+        before = taken[0].asked
+        for seconds in (1, 1, 1, 7, 1, 9, 10):
+            bench.clock.now += seconds
+            bench.attempt()
+        assert [round(statuses.asked - before) for statuses in taken] == [0, 10, 20, 30]
+        assert [statuses.first for statuses in taken] == [True, False, False, False]
+
+    def test_with_those_that_are_not_active_and_without_those_that_are_left_out(self, build, taken, hypervisor):
+        hypervisor.inactive = [Status("u-off", "off", -1, True, 5, 1), Status("u-out", "out", -1, True, 5, 1)]
+        build(wants=lambda name, uuid: name != "out")
+        assert [(status.name, status.active) for status in taken[0].domains] == [
+            ("db", True),
+            ("web", True),
+            ("off", False),
+        ]
+
+    def test_a_failure_costs_them_and_not_the_list(self, build, taken, hypervisor, caplog):
+        bench = build(statuses_every=1.0)
+        connection = hypervisor.connections[-1]
+
+        def fail() -> list[Status]:
+            raise CallFailed("by hand")
+
+        connection.statuses = fail
+        for _ in range(2):
+            bench.clock.now += 10
+            assert bench.attempt()
+        assert bench.names == ["db", "web"]
+        assert len(taken) == 1
+        assert [record.getMessage() for record in caplog.records] == [
+            "the states of domains could not be read: by hand"
+        ]
 
 
 def test_events_that_come_together_cost_one_list(listed):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from virt2.domain import Domain
 from virt2.identifiers import LONGEST, presentable
-from virt2.naming import Identity, Names
+from virt2.naming import FORMER, Identity, Names
 
 UUID = "00000000-0000-4000-8000-00000000000"
 
@@ -138,6 +138,53 @@ def test_what_is_reported_under_another_name_is_said_once(names, caplog):
         names.of(domain("fine", UUID + "2"))
     assert len(caplog.records) == 1
     assert "a_b" in caplog.records[0].getMessage()
+
+
+def test_a_domain_that_stops_keeps_the_identity_its_values_had(names):
+    first = names.of(domain("a\nb", UUID + "1"))
+    second = names.of(domain("a\tb", UUID + "2"))
+    names.retain([])
+    assert names.of_any(domain("a\tb", UUID + "2")) == second
+    assert names.of_any(domain("a\nb", UUID + "1")) == first
+
+
+def test_and_has_it_again_when_it_comes_back(names):
+    names.of(domain("a\nb", UUID + "1"))
+    second = names.of(domain("a\tb", UUID + "2"))
+    names.retain([])
+    assert names.of(domain("a\tb", UUID + "2")) == second
+
+
+def test_unless_another_has_taken_it(names):
+    first = names.of(domain("a\nb", UUID + "1"))
+    names.retain([])
+    assert names.of(domain("a\tb", UUID + "2")) == first
+    assert names.of(domain("a\nb", UUID + "1")) != first
+
+
+def test_a_domain_that_was_spoken_of_before_it_was_read_is_read_under_that_identity(names):
+    names.of(domain("a\nb", UUID + "1"))
+    spoken = names.of_any(domain("a\tb", UUID + "2"))
+    names.retain([])
+    assert names.of(domain("a\tb", UUID + "2")) == spoken != Identity("a_b", "")
+
+
+def test_a_domain_that_is_not_active_takes_no_identity_from_one_that_is(names):
+    asleep = names.of_any(domain("a\nb", UUID + "1"))
+    assert asleep == names.of(domain("a\tb", UUID + "2")) == Identity("a_b", "")
+
+
+def test_a_domain_spoken_of_under_another_name_is_that(names):
+    names.of(domain("old", UUID + "1"))
+    assert names.of_any(domain("new", UUID + "1")).host == "new"
+    assert names.of_any(domain("old", UUID + "1")).host == "old"
+
+
+def test_of_domains_that_are_gone_the_latest_are_remembered(names):
+    for number in range(FORMER + 10):
+        names.of_any(domain(str(number), f"{number:036}"))
+    assert len(names._former) == FORMER
+    assert next(iter(names._former)) == f"{10:036}"
 
 
 HOSTILE = st.one_of(

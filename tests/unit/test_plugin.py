@@ -16,6 +16,7 @@ import pytest
 from tests.unit.fakes import BOUND, LOOK, FakeCollectd, FakeHypervisor, Node
 from virt2 import admin, procfs
 from virt2.admin import AdminUnavailable, Limits
+from virt2.domain import Status
 from virt2.errors import BadSetting
 from virt2.naming import Identity
 
@@ -377,6 +378,56 @@ def test_both_ends_of_an_outage_are_told_without_a_read(daemon, collectd, host):
         (collectd.NOTIF_FAILURE, "libvirtd"),
         (collectd.NOTIF_OKAY, "libvirtd"),
     ]
+
+
+class TestNotifications:
+    """What libvirt tells of domains, from its event to collectd."""
+
+    def told(self, collectd: FakeCollectd) -> list[tuple[str, str]]:
+        return [(one.host, one.message) for one in collectd.notified if one.type == "domain_state"]
+
+    def test_an_event_is_notified_without_a_read(self, daemon, collectd, host):
+        uuid = host.hypervisor.add("web").uuid
+        daemon.start(Node("HostnameFormat", "uuid"), Node("PluginName", "virt"))
+        daemon.read()
+        host.hypervisor.tell("lifecycle", uuid, event=5, detail=2, name="web")
+        daemon.await_notified(1)
+        assert self.told(collectd) == [(uuid, "Domain state: the domain is shut off. Reason: domain crashed")]
+        assert collectd.notified[0].plugin == "virt"
+        assert collectd.notified[0].time > 1e9
+
+    def test_a_domain_that_is_left_out_is_not_notified(self, daemon, collectd, host):
+        daemon.start(Node("Domain", "web"))
+        daemon.read()
+        for name in ("db", "web"):
+            host.hypervisor.tell("lifecycle", f"u-{name}", event=2, name=name)
+        daemon.await_notified(1)
+        assert [name for name, _ in self.told(collectd)] == ["web"]
+
+    def test_what_happened_while_libvirt_was_away_is_notified_when_it_is_back(self, daemon, collectd, host):
+        host.hypervisor.add("web")
+        daemon.start()
+        daemon.read()
+        assert host.hypervisor.count("statuses") == 1
+        host.hypervisor.remove("web")
+        host.hypervisor.cut()
+        daemon.plugin._inventory.refresh(0.0, BOUND)
+        daemon.await_notified(1)
+        assert self.told(collectd) == [("web", "Domain state: the domain is shut off. Reason: the reason is unknown")]
+
+    def test_persistent_ones_are_repeated_and_events_are_not_told(self, daemon, collectd, host):
+        host.hypervisor.add("web").persistent = True
+        host.hypervisor.inactive = [Status("u-off", "off", -1, True, 5, 1)]
+        daemon.start(Node("PersistentNotification", True), Node("Interval", 0.001))
+        daemon.read()
+        host.hypervisor.tell("lifecycle", "u-web", event=3, name="web")
+        before = len(collectd.notified)
+        daemon.plugin._inventory.refresh(0.0, BOUND)
+        daemon.await_notified(before + 2)
+        assert set(self.told(collectd)) == {
+            ("web", "Domain state: the domain is running. Reason: the reason is unknown"),
+            ("off", "Domain state: the domain is shut off. Reason: normal shutdown"),
+        }
 
 
 class TestChangesOfPlan:

@@ -38,7 +38,7 @@ class Recorder:
         self._append({**record, "values": list(values.values)})
 
     def notify(self, notification):
-        names = ("time", "host", "plugin", "plugin_instance", "type", "type_instance", "severity", "message")
+        names = ("time", "host", "plugin", "plugin_instance", "type", "type_instance", "severity", "message", "meta")
         self._append({name: getattr(notification, name) for name in names})
 
     def _append(self, record):
