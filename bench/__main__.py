@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import sys
 import tempfile
 import time
@@ -75,11 +76,11 @@ def describe_host(lab: Lab) -> list[str]:
     def version(number: int) -> str:
         return f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}"
 
-    collectd = next(line for line in lab.run(["collectd", "-h"], check=False).splitlines() if "collectd " in line)
+    collectd = re.search(r"^collectd (\d+\.\d+\.\d+)", lab.run(["collectd", "-h"], check=False), re.M)
     return [
         f"{os.cpu_count()} processors, Linux {platform.release().split('-')[0]}",
         f"libvirt {version(connection.getLibVersion())}, QEMU {version(connection.getVersion())},"
-        f" {collectd.split(',')[0].strip()}, Python {platform.python_version()}",
+        f" collectd {collectd.group(1)}, Python {platform.python_version()}",
         "emulated guests of 2 disks and 2 interfaces, all started by this run",
     ]
 
