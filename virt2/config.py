@@ -72,6 +72,7 @@ class _Reading:
         self._in_block: dict[str, tuple[Any, ...]] = {}  # the same of the block that is being read
         self._listed: dict[str, dict[Any, None]] = {}  # by field; in the order seen
         self._tags: dict[str, dict[Match, None]] = {}  # by the name of the instance; both in the order seen
+        self._extra: dict[str, dict[str, None]] = {}  # by the name of the instance, where it has its own
         self._problems: dict[str, Problem] = {}  # by text: the same line in two files is one mistake
         self._unknown: set[str] = set()
 
@@ -103,11 +104,18 @@ class _Reading:
     def _take_instance(self, node: object) -> None:
         name = _instance_name("Instance", _written(node))
         tags = self._tags.setdefault(name, {})
+        extra: tuple[str, ...] | None = None
         for child in _children(node):
             option = self._find(child, _IN_INSTANCE, " in <Instance>")
             if option is not None:
                 with self._reporting(f'<Instance "{name}">: '):
-                    tags.update(dict.fromkeys(_read(option, child)))
+                    values = _read(option, child)
+                    if option.adds:
+                        extra = values
+                    else:
+                        tags.update(dict.fromkeys(values))
+        if extra is not None:
+            self._extra.setdefault(name, {}).update(dict.fromkeys(extra))
 
     def settings(self) -> Settings:
         """Give what is in force, now that all has been read."""
@@ -122,7 +130,8 @@ class _Reading:
         explicit = []
         for name, tags in self._tags.items():
             with self._reporting():
-                explicit.append(Instance(_free_name("Instance", name, automatic), tuple(tags)))
+                extra = tuple(self._extra[name]) if name in self._extra else None
+                explicit.append(Instance(_free_name("Instance", name, automatic), tuple(tags), extra))
         if explicit:
             chosen.setdefault("instances", 1)
         return Settings(**chosen, explicit_instances=tuple(explicit))

@@ -29,6 +29,14 @@ class Unsupported(Error):
     """What was asked is unknown to this libvirt, driver or guest; asking again will not help."""
 
 
+class Refused(Unsupported):
+    """libvirt calls it invalid for this domain as it is now; the first time that may pass, as just after its start."""
+
+
+class Missing(Unsupported):
+    """The call is not there at all: this libvirt, its driver or its binding has it for no domain."""
+
+
 class CallFailed(Error):
     """libvirt answered a call with an error that has no branch of its own here.
 

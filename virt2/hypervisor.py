@@ -14,16 +14,19 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import libvirt
 
 from virt2 import errors
+from virt2.clibrary import CLibrary
 from virt2.domain import NicStats, Status
 from virt2.events import CHANGED, CLOSED, IO_ERROR, LIFECYCLE, WATCHDOG, Event
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 KEEPALIVE_INTERVAL = 5
 """Seconds between keepalive messages on an idle connection, libvirt's own default."""
@@ -36,6 +39,10 @@ EVENT_WINDOW = 1
 """Milliseconds for which the loop is run then."""
 KNOWN_DOMAINS = 4096
 """Look-ups remembered per connection; more are looked up again. Bounds memory where domains come and go for months."""
+
+JOB_WAIT = 29.0
+"""Seconds after which an answer in bulk is taken for a partial one: libvirt waits 30 s for a domain's job, and then
+answers without what needs it."""
 
 _GONE = frozenset({libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_INVALID_ARG})
 _UNSUPPORTED = frozenset(
@@ -92,6 +99,59 @@ class DiskStats(NamedTuple):
     errors: int
 
 
+class DiskTimes(NamedTuple):
+    """What virDomainBlockStatsFlags says: counters, times in ns; -1 where unknown."""
+
+    read_ops: int
+    read_octets: int
+    read_time: int
+    write_ops: int
+    write_octets: int
+    write_time: int
+    flush_ops: int
+    flush_time: int
+
+
+_DISK_TIMES = (
+    "rd_operations",
+    "rd_bytes",
+    "rd_total_times",
+    "wr_operations",
+    "wr_bytes",
+    "wr_total_times",
+    "flush_operations",
+    "flush_total_times",
+)
+"""libvirt's names of the same."""
+
+
+class CpuTimes(NamedTuple):
+    """What virDomainGetCPUStats says of all CPUs together, ns; -1 where unknown."""
+
+    user: int
+    system: int
+
+
+class Vcpu(NamedTuple):
+    """What virDomainGetVcpus says of a virtual CPU."""
+
+    number: int
+    state: int
+    """virVcpuState: 0 offline, 1 running, 2 blocked"""
+    cpu_time: int
+    """ns"""
+    affinity: tuple[bool, ...]
+    """For each CPU of the host whether it may run on it; empty where that was not asked for."""
+
+
+class HostCpus(NamedTuple):
+    """What virNodeGetInfo says of the host's CPUs."""
+
+    active: int
+    possible: int
+    """Those that are off, too."""
+
+
 class DiskSizes(NamedTuple):
     """What virDomainGetBlockInfo says, in bytes."""
 
@@ -125,9 +185,10 @@ class _Translated:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, libvirt.libvirtError):
-            raise self._translate(error) from None
+            raise self.translate(error) from None
 
-    def _translate(self, error: Any) -> errors.Error:
+    def translate(self, error: Any) -> errors.Error:
+        """Give our error for one of libvirt's."""
         code = error.get_error_code()
         words = _words(error)
         if not _is_alive(self._raw):
@@ -136,6 +197,8 @@ class _Translated:
             return errors.DomainGone(words)
         if code == libvirt.VIR_ERR_OPERATION_TIMEOUT:
             return errors.DomainBusy(words)
+        if code == libvirt.VIR_ERR_NO_SUPPORT:
+            return errors.Missing(words)
         if code in _UNSUPPORTED:
             return errors.Unsupported(words)
         return errors.CallFailed(words, code)
@@ -153,6 +216,7 @@ class Hypervisor:
         self.uri = uri
         self._agents = agents
         self._events = False
+        self._c = _c_library()
         # libvirt prints every error to stderr unless a handler is there; errors reach us as exceptions.
         libvirt.registerErrorHandler(_ignore_error, None)
 
@@ -174,7 +238,7 @@ class Hypervisor:
         Raises:
             Disconnected: libvirt cannot be reached, with its words.
         """
-        return Connection(self._open(libvirt.openReadOnly), events=self._events, agents=self._agents)
+        return Connection(self._open(libvirt.openReadOnly), events=self._events, agents=self._agents, c=self._c)
 
     def connect_agents(self) -> AgentConnection:
         """Open a read-write connection, on which alone libvirt takes calls to a guest's agent (a priority call).
@@ -199,10 +263,12 @@ class Hypervisor:
 class Connection:
     """One connection to libvirt, with the look-ups it has made. Not for two threads at a time."""
 
-    def __init__(self, raw: Any, *, events: bool, agents: bool = False) -> None:
+    def __init__(self, raw: Any, *, events: bool, agents: bool = False, c: CLibrary | None = None) -> None:
         self._raw = raw
         self._events = events
         self._agents = agents
+        self._c = c
+        self._host_cpus: HostCpus | None = None
         self._translated = _Translated(raw)
         self._domains: dict[str, Any] = {}
         self._callbacks: list[int] = []
@@ -375,6 +441,88 @@ class Connection:
         with self._translated:
             return DiskStats._make(self._domain(uuid).blockStats(target))
 
+    def host_cpus(self) -> HostCpus:
+        """The host's CPUs; asked once per connection. Class A."""
+        if self._host_cpus is None:
+            with self._translated:
+                _, _, active, _, nodes, sockets, cores, threads = self._raw.getInfo()
+            self._host_cpus = HostCpus(active, nodes * sockets * cores * threads)
+        return self._host_cpus
+
+    def vcpus(self, uuid: str, count: int, affinity: bool) -> list[Vcpu]:
+        """The virtual CPUs that are in use, of which there are `count`. Class A."""
+        host = self.host_cpus().possible if affinity else 0
+
+        def ask(domain: Any) -> list[Vcpu]:
+            if self._c is not None:
+                found = _said(self._c.vcpus(domain.c_pointer(), count, host), "virDomainGetVcpus")
+                return [Vcpu._make(each) for each in found]
+            infos, maps = domain.vcpus()
+            return [
+                Vcpu(number, state, cpu_time, tuple(allowed[:host]))
+                for (number, state, cpu_time, _), allowed in zip(infos, maps)
+            ]
+
+        return self._extra(uuid, ask)
+
+    def cpu_times(self, uuid: str) -> CpuTimes:
+        """CPU time in user and in kernel mode. Class A."""
+
+        def ask(domain: Any) -> CpuTimes:
+            if self._c is not None:
+                found = _said(self._c.cpu_stats(domain.c_pointer()), "virDomainGetCPUStats")
+            else:
+                (found,) = domain.getCPUStats(True)
+            return CpuTimes(found.get("user_time", -1), found.get("system_time", -1))
+
+        return self._extra(uuid, ask)
+
+    def disk_times(self, uuid: str, target: str) -> DiskTimes:
+        """Counters of one disk, with times. Class B."""
+
+        def ask(domain: Any) -> DiskTimes:
+            if self._c is not None:
+                found = _said(self._c.block_stats(domain.c_pointer(), target), "virDomainBlockStatsFlags")
+            else:
+                found = domain.blockStatsFlags(target)
+            return DiskTimes._make(found.get(name, -1) for name in _DISK_TIMES)
+
+        return self._extra(uuid, ask)
+
+    def job(self, uuid: str, completed: bool) -> dict[str, Any]:
+        """What is known of a domain's job under libvirt's own names, and its `type`, 0 where there is none.
+
+        Class B; of the job that ended last, class A. To read that does not make libvirt forget it, but in a libvirt
+        before 5.7.
+        """
+        flags = 0
+        if completed:
+            flags = libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED
+            flags |= getattr(libvirt, "VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED", 0)
+        return self._extra(uuid, lambda domain: dict(domain.jobStats(flags)))
+
+    def stats(self, uuid: str, groups: Sequence[str]) -> dict[str, Any]:
+        """Bulk statistics of one domain under libvirt's own names: empty for groups that it does not know.
+
+        The class is that of the groups: ``STATE``, ``INTERFACE``, ``PERF`` and ``MEMORY`` class A, ``BLOCK`` class C,
+        all others class B.
+        """
+        flags = 0
+        for group in groups:
+            flags |= getattr(libvirt, f"VIR_DOMAIN_STATS_{group}", 0)
+        if not flags:
+            raise errors.Missing(f"libvirt-python does not know {', '.join(groups)}")
+        asked = time.monotonic()
+        found = self._extra(uuid, lambda domain: self._raw.domainListGetStats([domain], flags, 0))
+        if not found:
+            raise errors.DomainGone("no statistics")
+        if time.monotonic() - asked > JOB_WAIT:
+            raise errors.DomainBusy("libvirt gave up waiting for the domain's job")
+        stats: dict[str, Any] = found[0][1]
+        if "balloon.current" in stats and "balloon.rss" not in stats:
+            stats.update(self._memory(uuid))
+        return stats
+
     def disk_sizes(self, uuid: str, target: str) -> DiskSizes:
         """Sizes of one disk. Class C: touches the storage, and freezes the guest until it answers."""
         with self._translated:
@@ -384,6 +532,30 @@ class Connection:
         """Failing disks by target, with libvirt's virDomainDiskErrorCode. Class C."""
         with self._translated:
             return dict(self._domain(uuid).diskErrors())
+
+    def _memory(self, uuid: str) -> dict[str, int]:
+        """What a libvirt whose bulk statistics do not have it yet says of memory, under the names it has there."""
+        said = self._extra(uuid, lambda domain: domain.memoryStats())
+        renamed = {"actual": "current", "last_update": "last-update"}
+        return {f"balloon.{renamed.get(name, name)}": value for name, value in said.items()}
+
+    def _extra(self, uuid: str, ask: Callable[[Any], T]) -> T:
+        """Make a call that not every driver and not every domain can answer."""
+        domain = None
+        try:
+            with self._translated:
+                domain = self._domain(uuid)
+            return ask(domain)
+        except libvirt.libvirtError as error:
+            failure = self._translated.translate(error)
+            # Also what libvirt says of a domain that has just ended.
+            if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID and self._is_active(domain):
+                failure = errors.Refused(str(failure))
+            raise failure from None
+
+    def _is_active(self, domain: Any) -> bool:
+        with self._translated:
+            return bool(domain.isActive())
 
     def _domain(self, uuid: str) -> Any:
         domain = self._domains.get(uuid)
@@ -481,6 +653,23 @@ class AgentConnection:
 def client_version() -> str:
     """Version of the libvirt client library."""
     return _version(libvirt.getVersion())
+
+
+def _c_library() -> CLibrary | None:
+    """The C library where it can be used beside libvirt-python."""
+    if not hasattr(libvirt.virDomain, "c_pointer"):
+        return None
+    try:
+        return CLibrary()
+    except (OSError, AttributeError):
+        return None
+
+
+def _said(reply: T | None, call: str) -> T:
+    """Give what the C library said, or raise libvirt's last error of this thread."""
+    if reply is None:
+        raise libvirt.libvirtError(f"{call}() failed")
+    return reply
 
 
 def _is_alive(raw: Any) -> bool:

@@ -80,6 +80,7 @@ class Inventory:
         retry: longest time between two attempts to connect, seconds.
         refresh: age at which a description is read again, seconds; 0 or less for never.
         on_link: called from the inventory's thread when libvirt was lost or is back.
+        on_connect: called from the inventory's thread when there is a new connection: libvirtd may be another one.
         wants: tells by name and UUID whether a domain is reported; others are not known here and cost no call.
         on_list: called from the inventory's thread when a list is there and all its domains are described.
         on_event: called from libvirt's thread with every event it tells; must only enqueue.
@@ -97,6 +98,7 @@ class Inventory:
         retry: float = LONGEST_RETRY,
         refresh: float = 60.0,
         on_link: Callable[[Link], None] = lambda link: None,
+        on_connect: Callable[[], None] = lambda: None,
         wants: Callable[[str, str], bool] = lambda name, uuid: True,
         on_list: Callable[[], None] = lambda: None,
         on_event: Callable[[Event], None] = lambda event: None,
@@ -110,6 +112,7 @@ class Inventory:
         self._retry = min(retry, LONGEST_RETRY)
         self._refresh = refresh
         self._on_link = on_link
+        self._on_connect = on_connect
         self.wants = wants
         self._on_list = on_list
         self._on_event = on_event
@@ -331,6 +334,7 @@ class Inventory:
             connection.close()
             raise
         self._connection = connection
+        self._on_connect()
         with self._changed:
             # Nobody told of changes while there was no connection.
             self._entries = {uuid: entry._replace(described=None) for uuid, entry in self._entries.items()}

@@ -32,20 +32,24 @@ def from_info(info: Any, device: str) -> Iterable[Metric]:
 
 def from_disk(stats: Any, device: str) -> Iterable[Metric]:
     """Bytes and requests, read and written (`virt2.hypervisor.DiskStats`)."""
-    return _known(
+    return known(
         Metric("disk_octets", device, (stats.read_octets, stats.write_octets)),
         Metric("disk_ops", device, (stats.read_ops, stats.write_ops)),
     )
 
 
 def from_nic(stats: Any, device: str) -> Iterable[Metric]:
-    """Bytes, packets, errors and drops, received and sent by the guest (`virt2.hypervisor.NicStats`)."""
-    return _known(
+    """Bytes, packets, errors and drops, received and sent by the guest (`virt2.hypervisor.NicStats`).
+
+    Where libvirt knows but one direction (vhost-user), a type for that direction stands in for the pair.
+    """
+    metrics = (
         Metric("if_octets", device, (stats.rx_octets, stats.tx_octets)),
         Metric("if_packets", device, (stats.rx_packets, stats.tx_packets)),
         Metric("if_errors", device, (stats.rx_errors, stats.tx_errors)),
         Metric("if_dropped", device, (stats.rx_dropped, stats.tx_dropped)),
     )
+    return metrics if -1 not in stats else [half for metric in metrics for half in _halves(metric)]
 
 
 def from_sizes(sizes: Mapping[str, int], device: str) -> Iterable[Metric]:
@@ -62,10 +66,6 @@ INFO = "info"
 DISK = "blockStats"
 NIC = "interfaceStats"
 SIZES = "blockInfo"
-SIZE_TYPES = ("disk_allocation", "disk_capacity", "disk_physical")
-"""Selectors, and types, of what blockInfo tells."""
-DISK_ERRORS = "disk_err"
-"""Selector of disk errors."""
 ERRORS = "diskErrors"
 
 MAPPING: dict[str, Callable[[Any, str], Iterable[Metric]]] = {
@@ -99,6 +99,15 @@ def gauge(name: str, value: float) -> Metric:
     return Metric("gauge", name, (value,))
 
 
-def _known(*metrics: Metric) -> list[Metric]:
+def known(*metrics: Metric) -> list[Metric]:
     """Leave out what libvirt does not know: it says -1."""
     return [metric for metric in metrics if -1 not in metric.values]
+
+
+def _halves(pair: Metric) -> list[Metric]:
+    """Give a pair of received and sent, or the half that is known: ``if_rx_octets`` of ``if_octets``."""
+    if -1 not in pair.values:
+        return [pair]
+    kind = pair.type[len("if_") :]
+    halves = zip(("rx", "tx"), pair.values)
+    return known(*(Metric(f"if_{way}_{kind}", pair.type_instance, (value,)) for way, value in halves))

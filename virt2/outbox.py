@@ -7,14 +7,22 @@ import queue
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
+from virt2 import extras, metrics
 from virt2.domain import Description, Disk, Domain, Nic
 from virt2.identifiers import presentable
-from virt2.metrics import MAPPING, OF_DISKS, OF_NICS, Metric
+from virt2.metrics import OF_NICS, Metric
 from virt2.naming import Identity, Names
-from virt2.sampling import Outcome, Record, Sample, Trouble
+from virt2.rates import RATES
+from virt2.sampling import Note, Outcome, Record, Sample, Trouble
+from virt2.severity import OKAY
 from virt2.stuck import Health
 
 log = logging.getLogger(__name__)
+
+MAPPING = {**metrics.MAPPING, **extras.MAPPING}
+"""What a sample becomes by itself, by what it is for; all others are compared with the one before (`RATES`)."""
+
+OF_DISKS = metrics.OF_DISKS | extras.OF_DISKS
 
 
 class Sink(Protocol):
@@ -26,19 +34,30 @@ class Sink(Protocol):
         """Give metrics taken at `when` (wall time) to collectd."""
 
 
+class Notify(Protocol):
+    """Has a notification sent (see `virt2.notifier.Notifier.notify`)."""
+
+    def __call__(self, severity: str, message: str, identity: Identity, *, type: str, type_instance: str) -> None:
+        """`severity` is one of `virt2.severity`."""
+
+
 class Outbox:
     """The records of one reader's workers.
 
     Arguments:
         names: the identity of all domains.
         sink: where metrics go.
+        notify: where texts go that libvirt has among numbers; nowhere by default.
     """
 
-    def __init__(self, names: Names, sink: Sink) -> None:
+    def __init__(self, names: Names, sink: Sink, notify: Notify | None = None) -> None:
         self._names = names
         self._sink = sink
+        self._notify = notify
         self._records: queue.SimpleQueue[Record] = queue.SimpleQueue()
         self._said: set[Trouble] = set()
+        self._noted: dict[Note, str] = {}
+        """The text that went out last, by the note without it."""
 
     def put(self, record: Record) -> None:
         """Take a record; called by workers."""
@@ -59,6 +78,8 @@ class Outbox:
                 self._dispatch(record, domains[record.uuid], health)
             elif isinstance(record, Outcome):
                 outcomes.append(record)
+            elif isinstance(record, Note):
+                self._note(record, domains)
             else:
                 self._say(record, domains)
         return outcomes
@@ -69,10 +90,32 @@ class Outbox:
             yield self._records.get_nowait()
 
     def _dispatch(self, sample: Sample, domain: Domain, health: Health) -> None:
-        if sample.taken > health.newest.get((sample.call, sample.device), 0.0):
-            health.newest[sample.call, sample.device] = sample.taken
-            metrics = MAPPING[sample.call](sample.reply, _label(sample, domain.description))
-            self._sink.dispatch(self._names.of(domain), metrics, sample.time)
+        key = (sample.call, sample.device)
+        if sample.taken > health.newest.get(key, 0.0):
+            health.newest[key] = sample.taken
+            device = _label(sample, domain.description)
+            mapping = MAPPING.get(sample.call)
+            made = self._compare(sample, device, health) if mapping is None else mapping(sample.reply, device)
+            self._sink.dispatch(self._names.of(domain), made, sample.time)
+
+    def _compare(self, sample: Sample, device: str, health: Health) -> Iterable[Metric]:
+        """Make metrics of a sample and the one before it."""
+        key = (sample.call, sample.device)
+        before = health.baselines.get(key)
+        health.baselines[key] = sample
+        if before is None:
+            return ()
+        return RATES[sample.call](before.reply, sample.reply, sample.taken - before.taken, device)
+
+    def _note(self, note: Note, domains: Mapping[str, Domain]) -> None:
+        """Send a text where it is another one than before."""
+        self._noted = {noted: text for noted, text in self._noted.items() if noted.uuid in domains}
+        key = note._replace(text="")
+        if self._noted.get(key) != note.text and self._notify is not None:
+            self._noted[key] = note.text
+            identity = self._names.of(domains[note.uuid])
+            instance = presentable(note.type_instance)
+            self._notify(OKAY, note.text, identity, type=note.type, type_instance=instance)
 
     def _say(self, trouble: Trouble, domains: Mapping[str, Domain]) -> None:
         """Log a call's failure once for a domain, for as long as it is this reader's."""

@@ -42,9 +42,10 @@ from virt2.partition import Explicit
 from virt2.pool import Pool
 from virt2.reader import Reader
 from virt2.roster import Roster
-from virt2.sampling import Sampler
+from virt2.sampling import MissingCalls, Sampler
 from virt2.scout import Scout
-from virt2.settings import STORAGE_SELECTORS, Settings
+from virt2.selectors import Selection
+from virt2.settings import Settings
 from virt2.severity import FAILURE, OKAY, WARNING
 from virt2.storagereader import StorageReader
 from virt2.stuck import Ward
@@ -189,6 +190,7 @@ class Plugin:
             retry=self._interval,
             refresh=settings.refresh_interval,
             on_link=self._on_link,
+            on_connect=self._on_connect,
             wants=self._filters.domain,
             on_list=self._check_filters,
             on_event=self._herald.tell,
@@ -214,12 +216,19 @@ class Plugin:
             on_change=self._retain,
         )
         self._sink = Sink(self._collectd, settings.plugin_name, self._interval)
+        self._selection = Selection(settings.extra_stats)
+        self._selections = {
+            instance.name: Selection(instance.extra_stats)
+            for instance in settings.explicit_instances
+            if instance.extra_stats is not None
+        }
+        self._missing = MissingCalls()
         self._sampler = functools.partial(
             Sampler,
             processes=self._processes,
             pre_scan=settings.pre_scan,
             out_of_workers=lambda: self._inventory.out_of_workers,
-            extra=settings.extra_stats,
+            missing=self._missing,
             stuck_after=settings.stuck_after,
         )
         self._alarms = Alarms(settings.stuck_after, self._notifier.notify)
@@ -240,10 +249,10 @@ class Plugin:
             pool=self._storage_pool,
             ward=self._ward,
             outbox=Outbox(self._names, Sink(self._collectd, self._settings.plugin_name, interval)),
-            sampler=self._sampler,
+            sampler=functools.partial(self._sampler, extra=self._selection_of),
             timeout=self._settings.timeout_for(interval),
         )
-        if _chosen(self._settings, STORAGE_SELECTORS):
+        if self._touches_storage:
             # Not a name that a configured reader can have: collectd drops the second of a name without a word.
             self._collectd.register_read(self.read_storage, interval, name="virt2-storage")
 
@@ -279,6 +288,16 @@ class Plugin:
             )
             self._collectd.register_read(self.read_agents, tick, name="virt2-agent")
 
+    @property
+    def _touches_storage(self) -> bool:
+        """Whether any domain may be asked for what touches its storage."""
+        return any(selection.touches_storage for selection in (self._selection, *self._selections.values()))
+
+    def _selection_of(self, uuid: str) -> Selection:
+        """What ExtraStats says of a domain: its reader's own, or that of all."""
+        reader = self._roster.reader_of(uuid) if self._selections else None
+        return self._selection if reader is None else self._selections.get(reader, self._selection)
+
     def _register_readers(self, names: Iterable[str]) -> None:
         """Register a read callback for every reader that has none yet."""
         for name in names:
@@ -289,6 +308,7 @@ class Plugin:
                 self._collectd.register_read(callback, self._interval, name=f"virt2/{name}")
 
     def _reader(self, name: str, pool: Pool) -> Reader:
+        selection = self._selections.get(name, self._selection)
         return Reader(
             name,
             inventory=self._inventory,
@@ -298,11 +318,12 @@ class Plugin:
             pool=pool,
             ward=self._ward,
             names=self._names,
-            sampler=self._sampler,
+            sampler=functools.partial(self._sampler, extra=lambda uuid: selection),
             interfaces=self._interfaces.read,
             alarms=self._alarms,
             silent=self._silent,
             sink=self._sink,
+            notify=self._notifier.notify,
             timeout=self._settings.timeout_for(self._interval),
         )
 
@@ -357,6 +378,11 @@ class Plugin:
         for complaint in self._filters.complaints():
             log.warning("%s", complaint)
 
+    def _on_connect(self) -> None:
+        """Told by the inventory's thread: this libvirtd may know what the one before did not."""
+        self._missing.forget()
+        self._ward.reconnected()
+
     def _on_link(self, link: Link) -> None:
         """Told by the inventory's thread."""
         if link.up:
@@ -371,7 +397,7 @@ class Plugin:
             self._limits.reason,
             self._held,
             sizes,
-            storage=bool(_chosen(self._settings, STORAGE_SELECTORS)),
+            storage=self._touches_storage,
             agents=bool(_chosen(self._settings, AGENT_SELECTORS)),
         )
 

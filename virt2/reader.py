@@ -17,7 +17,7 @@ from virt2.domain import Domain, NicStats
 from virt2.inventory import HUNG_AFTER, Inventory
 from virt2.metrics import Metric
 from virt2.naming import Identity, Names
-from virt2.outbox import Outbox, Sink
+from virt2.outbox import Notify, Outbox, Sink
 from virt2.pool import Pool
 from virt2.roster import Roster
 from virt2.sampling import CONTROL_INFO, Outcome, Sample, Sampler
@@ -51,6 +51,7 @@ class Reader:
         alarms: says when a domain gets stuck, and when it is well again.
         silent: whether libvirtd seems to answer nobody: then no domain is blamed for it.
         sink: where metrics go.
+        notify: has a notification sent of a text that libvirt has among numbers.
         timeout: seconds a read may take.
         clock, wall: monotonic seconds, and the time of day.
     """
@@ -71,6 +72,7 @@ class Reader:
         alarms: Alarms,
         silent: Callable[[], bool] = lambda: False,
         sink: Sink,
+        notify: Notify | None = None,
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -83,7 +85,7 @@ class Reader:
         self._pool = pool
         self._ward = ward
         self._names = names
-        self._outbox = Outbox(names, sink)
+        self._outbox = Outbox(names, sink, notify)
         self.short_of = 0
         """Domains of the last read that no worker was left for, because workers are stuck."""
         self._interfaces = interfaces
@@ -105,7 +107,7 @@ class Reader:
         self._wait_for_list(began)
         domains = self._roster.begin(self.name)
         try:
-            healths = {domain.uuid: self._ward.of(domain.uuid, began) for domain in domains}
+            healths = {domain.uuid: self._ward.of(domain.uuid, began, domain.id) for domain in domains}
             self._read_interfaces(domains)
             # What came back since the last read goes first: a series must not run backwards.
             self._take(domains, healths, began)

@@ -69,11 +69,17 @@ class Roster:
         self._automatic = automatic
         self._seen = -1
         self._partition = partition([], explicit, automatic or 1, partition_by, {})
+        self._readers: dict[str, str] = {}
         self._turns: dict[str, _Turn] = {}
 
     def sizes(self) -> dict[str, int]:
         """The number of domains of each reader, explicit ones first."""
         return {name: len(group) for name, group in self._current().groups.items()}
+
+    def reader_of(self, uuid: str) -> str | None:
+        """The reader that has a domain, None where none has."""
+        self._current()
+        return self._readers.get(uuid)
 
     def begin(self, reader: str) -> list[Domain]:
         """The domains a reader is to read now. To be followed by `end`.
@@ -127,6 +133,8 @@ class Roster:
                 elif version == self._seen:
                     return self._partition
                 self._partition = partition(domains, self._explicit, self._automatic or 1, self._partition_by, previous)
+                groups = self._partition.groups.items()
+                self._readers = {domain.uuid: name for name, group in groups for domain in group}
                 self._on_change([domain.uuid for domain in domains])
                 self._seen = version
         return self._partition

@@ -5,16 +5,22 @@ A job reports by putting `Sample` and `Outcome` records; it never raises for wha
 
 from __future__ import annotations
 
+import functools
+import logging
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, Union
 
-from virt2 import metrics
+from virt2 import extras, metrics, selectors
 from virt2.budget import MONITOR, SERVER, Job
 from virt2.domain import Disk, Domain
-from virt2.errors import CallFailed, DomainBusy, DomainGone, Error, Unsupported
+from virt2.errors import CallFailed, DomainBusy, DomainGone, Error, Missing, Refused, Unsupported
 from virt2.pool import Again
+from virt2.rates import CpuUse
+from virt2.selectors import NOTHING, Ask, Selection
 from virt2.stuck import Health
+
+log = logging.getLogger(__name__)
 
 PAUSED = 3
 """libvirt's VIR_DOMAIN_PAUSED."""
@@ -38,7 +44,7 @@ class Sample(NamedTuple):
 
     uuid: str
     call: str
-    """A key of `virt2.metrics.MAPPING`."""
+    """What it is for: a key of `virt2.metrics.MAPPING`, or a selector."""
     device: str
     """The disk or interface asked for; empty for the domain itself."""
     taken: float
@@ -63,6 +69,15 @@ class Outcome(NamedTuple):
     """Since when, where that is known."""
 
 
+class Note(NamedTuple):
+    """A text that libvirt has among numbers: it goes out as a notification, once."""
+
+    uuid: str
+    type: str
+    type_instance: str
+    text: str
+
+
 class Trouble(NamedTuple):
     """Something an operator should hear once."""
 
@@ -70,7 +85,7 @@ class Trouble(NamedTuple):
     text: str
 
 
-Record = Union[Sample, Outcome, Trouble]
+Record = Union[Sample, Outcome, Note, Trouble]
 
 
 class Processes(Protocol):
@@ -78,6 +93,26 @@ class Processes(Protocol):
 
     def stopped(self, uuid: str, name: str) -> str:
         """T or D where its main thread is stopped or in uninterruptible sleep, else empty."""
+
+
+class MissingCalls:
+    """Calls that this libvirt does not have at all: made for no other domain until there is a new connection."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, str] = {}
+
+    def __contains__(self, call: str) -> bool:
+        return call in self._calls
+
+    def add(self, call: str, words: str) -> None:
+        """Remember a call, and say so; two that find out at the same time may both say it."""
+        if self._calls.get(call) is None:
+            self._calls[call] = words
+            log.warning("%s is not to be had from this libvirt, what it serves is not reported: %s", call, words)
+
+    def forget(self) -> None:
+        """There is a new connection, maybe to another libvirt."""
+        self._calls = {}
 
 
 class Sampler:
@@ -89,7 +124,8 @@ class Sampler:
         pre_scan: whether libvirt's control info is looked at before a monitor is used.
         host_interfaces: names of devices whose counters were read off the host: libvirt is not asked for them.
         out_of_workers: whether libvirtd answers priority calls only.
-        extra: the ExtraStats selectors that are on.
+        extra: tells by UUID what is asked of a domain because of ExtraStats.
+        missing: calls that this libvirt does not have.
         stuck_after: seconds for which a job of somebody else is thought to end soon.
         clock, wall: monotonic seconds, and the time of day that samples carry.
     """
@@ -102,7 +138,8 @@ class Sampler:
         pre_scan: bool = True,
         host_interfaces: Callable[[], Collection[str]] = tuple,
         out_of_workers: Callable[[], bool] = lambda: False,
-        extra: Collection[str] = (),
+        extra: Callable[[str], Selection] = lambda uuid: NOTHING,
+        missing: MissingCalls | None = None,
         stuck_after: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -113,6 +150,7 @@ class Sampler:
         self._host_interfaces = host_interfaces
         self._out_of_workers = out_of_workers
         self._extra = extra
+        self._missing = MissingCalls() if missing is None else missing
         self._stuck_after = stuck_after
         self._clock = clock
         self._wall = wall
@@ -146,13 +184,14 @@ class Sampler:
 
     def asks_monitor(self, domain: Domain) -> bool:
         """Whether there is anything to ask the domain's monitor in a read."""
-        return any(disk.reported for disk in domain.description.disks)
+        return any(disk.reported for disk in domain.description.disks) or bool(self._extra(domain.uuid).monitor)
 
     def asks_storage(self, domain: Domain) -> bool:
         """Whether there is anything to ask that touches the domain's storage."""
-        if metrics.DISK_ERRORS in self._extra:
+        extra = self._extra(domain.uuid)
+        if extra.errors:
             return bool(domain.description.disks)
-        return any(disk.reported and disk.storage for disk in domain.description.disks)
+        return extra.touches_storage and any(disk.reported and disk.storage for disk in domain.description.disks)
 
     def monitor_job(self, domain: Domain, health: Health) -> Job:
         """The calls that need the QEMU monitor, once it looks free."""
@@ -160,9 +199,11 @@ class Sampler:
         looks = list(LOOKS if not health.blocked else ())
 
         def ask(connection: Any, job: Job) -> None:
+            extra = self._extra(domain.uuid)
             for disk in reported(domain):
-                self._ask(connection.disk, job, domain.uuid, metrics.DISK, disk.target, health)
+                self._ask_disk(connection, job, domain, disk, health, extra.disk)
                 job.hear()
+            self._ask_extras(connection, job, domain, health, extra.monitor)
 
         return Job(domain.uuid, MONITOR, self._through_monitor(domain, health, looks, ask), answered=health.answered)
 
@@ -170,18 +211,18 @@ class Sampler:
         """The calls that touch the storage, once the monitor looks free."""
 
         def ask(connection: Any, job: Job) -> None:
-            sizes = [kind for kind in self._extra if kind in metrics.SIZE_TYPES]
+            extra = self._extra(domain.uuid)
             for disk in reported(domain):
-                if sizes and disk.storage:
+                if extra.sizes and disk.storage:
                     self._ask(
-                        lambda uuid, target: _chosen(connection.disk_sizes(uuid, target), sizes),
+                        lambda uuid, target: _chosen(connection.disk_sizes(uuid, target), extra.sizes),
                         job,
                         domain.uuid,
                         metrics.SIZES,
                         disk.target,
                         health,
                     )
-            if metrics.DISK_ERRORS in self._extra:
+            if extra.errors:
                 self._ask_errors(connection, job, domain)
 
         # Where nothing can be said of the storage, the domain is a storage domain of its own.
@@ -228,8 +269,13 @@ class Sampler:
     def _ask_server(self, connection: Any, job: Job, domain: Domain, health: Health) -> bool:
         """Interfaces, then the domain itself; False where libvirtd has no worker for the latter.
 
-        Interfaces first, for theirs are priority calls, which libvirtd answers even when its normal workers are taken.
+        Interfaces first, for theirs are priority calls, which libvirtd answers even when its normal workers are taken;
+        so is that for the state.
         """
+        extra = self._extra(domain.uuid)
+        if extra.state:
+            call = functools.partial(_state, connection)
+            self._ask(call, job, domain.uuid, selectors.STATE, "", health, extra.state)
         known = self._host_interfaces()
         for nic in domain.description.nics:
             if not (nic.tap and nic.target in known):
@@ -242,9 +288,50 @@ class Sampler:
         self._put(Sample(domain.uuid, metrics.INFO, "", taken, wall, info))
         incoming = False
         if info.state == PAUSED:
-            job.doing("state")
+            job.doing(selectors.STATE)
             incoming = connection.state(domain.uuid)[1] in INCOMING_REASONS
         health.incoming = incoming
+        if extra.info:
+            self._put_use(connection, job, domain, info, taken, wall, extra.info)
+        return self._ask_extras(connection, job, domain, health, extra.server, info)
+
+    def _put_use(
+        self, connection: Any, job: Job, domain: Domain, info: Any, taken: float, wall: float, serves: Sequence[str]
+    ) -> None:
+        """Put what the reply to a call says to selectors that need more than the reply."""
+        try:
+            job.doing("nodeInfo")
+            cpus = connection.host_cpus().active
+        except Unsupported:
+            cpus = 0
+        for selector in serves:
+            self._put(Sample(domain.uuid, selector, "", taken, wall, CpuUse(info.cpu_time, info.vcpus, cpus)))
+
+    def _ask_disk(
+        self, connection: Any, job: Job, domain: Domain, disk: Disk, health: Health, extra: Sequence[str]
+    ) -> None:
+        """Ask for a disk's counters, with times where these are wanted and can be had: one call serves both."""
+        if extra:
+            serves = (metrics.DISK, *extra)
+            self._ask(connection.disk_times, job, domain.uuid, selectors.DISK_TIMES, disk.target, health, serves)
+            if not self._is_unsupported(selectors.DISK_TIMES, disk.target, health):
+                return
+            job.hear()
+        self._ask(connection.disk, job, domain.uuid, metrics.DISK, disk.target, health)
+
+    def _ask_extras(
+        self, connection: Any, job: Job, domain: Domain, health: Health, asks: Iterable[Ask], info: Any = None
+    ) -> bool:
+        """Make the calls that only ExtraStats selectors need; False where libvirtd has no worker for them any more."""
+        for ask in asks:
+            if self._out_of_workers():
+                return False
+            call = functools.partial(_make, connection, ask, info)
+            reply = self._ask(call, job, domain.uuid, ask.what, ask.prefix, health, ask.serves)
+            job.hear()
+            if reply is not None and ask.what in selectors.JOBS:
+                for name, text in extras.notes_of_job(reply, ask.prefix):
+                    self._put(Note(domain.uuid, "job_stats", name, text))
         return True
 
     def _ask_errors(self, connection: Any, job: Job, domain: Domain) -> None:
@@ -256,24 +343,50 @@ class Sampler:
             self._put(Sample(domain.uuid, metrics.ERRORS, disk.target, taken, wall, code))
 
     def _ask(
-        self, call: Callable[[str, str], Any], job: Job, uuid: str, what: str, device: str, health: Health
-    ) -> None:
-        """Ask for one device's counters. A device that is gone, or that has no counters, is no failure."""
-        if (what, device) in health.unsupported:
-            return
+        self,
+        call: Callable[[str, str], Any],
+        job: Job,
+        uuid: str,
+        what: str,
+        device: str,
+        health: Health,
+        serves: Sequence[str] = (),
+    ) -> Any:
+        """Ask for one device's counters. A device that is gone, or that has no counters, is no failure.
+
+        The reply is put once, or once for each selector it `serves`, and returned; None where there is none.
+        """
+        if self._is_unsupported(what, device, health):
+            return None
         taken, wall = job.doing(what), self._wall()
         try:
             reply = call(uuid, device)
         except DomainGone:
-            return
+            return None
         except Unsupported as error:
-            health.unsupported.add((what, device))
-            self._report(job, error, device)
-            return
+            self._note_unsupported(job, error, what, device, health)
+            return None
         except CallFailed as error:
             self._report(job, error, device)
-            return
-        self._put(Sample(uuid, what, device, taken, wall, reply))
+            return None
+        if health.refused:
+            health.refused.discard((what, device))
+        for purpose in serves or (what,):
+            self._put(Sample(uuid, purpose, device, taken, wall, reply))
+        return reply
+
+    def _is_unsupported(self, what: str, device: str, health: Health) -> bool:
+        return (what, device) in health.unsupported or what in self._missing
+
+    def _note_unsupported(self, job: Job, error: Unsupported, what: str, device: str, health: Health) -> None:
+        """Remember what need not be asked again, and say so once."""
+        if isinstance(error, Missing):
+            self._missing.add(what, str(error))
+        elif isinstance(error, Refused) and (what, device) not in health.refused:
+            health.refused.add((what, device))
+        else:
+            health.unsupported.add((what, device))
+            self._report(job, error, device)
 
     def _report(self, job: Job, error: Error, device: str = "") -> None:
         """A domain or device that has just gone is normal; anything else is worth a line."""
@@ -311,6 +424,21 @@ class Sampler:
 def reported(domain: Domain) -> list[Disk]:
     """The disks of a domain whose values are asked for."""
     return [disk for disk in domain.description.disks if disk.reported]
+
+
+def _state(connection: Any, uuid: str, device: str) -> Any:
+    return connection.state(uuid)
+
+
+def _make(connection: Any, ask: Ask, info: Any, uuid: str, device: str) -> Any:
+    """Make a call that only ExtraStats selectors need; `info` is of the same domain, for calls of class A."""
+    if ask.groups:
+        return connection.stats(uuid, ask.groups)
+    if ask.what == selectors.VCPUS:
+        return connection.vcpus(uuid, info.vcpus, affinity="vcpupin" in ask.serves)
+    if ask.what == selectors.CPU_TIMES:
+        return connection.cpu_times(uuid)
+    return connection.job(uuid, completed=ask.what == selectors.COMPLETED_JOB)
 
 
 def _chosen(sizes: Any, kinds: Iterable[str]) -> dict[str, int]:

@@ -12,15 +12,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from virt2 import parsers
-from virt2.guestinfo import AGENT_SELECTORS
 from virt2.matching import Match
-from virt2.metrics import DISK_ERRORS, SIZE_TYPES
 from virt2.partition import MOST_AUTOMATIC
+from virt2.selectors import LIBVIRT_NAMES, NAMES
 
-STORAGE_SELECTORS = (*SIZE_TYPES, DISK_ERRORS)
-"""Those for which the storage is touched."""
-SELECTORS = (*STORAGE_SELECTORS, *AGENT_SELECTORS)
-"""What ExtraStats can ask for."""
 MOST_INSTANCES = 128
 MOST_WORKERS = 1000
 MOST_TIMEOUT = 1.5
@@ -35,6 +30,8 @@ class Instance:
 
     name: str
     tags: tuple[Match, ...] = ()
+    extra_stats: tuple[str, ...] | None = None
+    """What its domains report besides; None for what all others do."""
 
 
 class Option(NamedTuple):
@@ -290,9 +287,9 @@ class Settings:
         "ExtraStats",
         (),
         "",
-        parsers.selection(SELECTORS, fewest=0),
-        "What is reported besides: `disk_allocation`, `disk_capacity`, `disk_physical`, `disk_err`. These touch the "
-        "storage: where it hangs, each storage domain may freeze one guest. `guest_info` and `fs_info` ask the guests' "
+        parsers.selection(NAMES, fewest=0),
+        "What is reported besides, any of the selectors in docs/metrics.md. Those of class C touch the storage: where "
+        "it hangs, each storage domain may freeze one guest. `guest_info` and `fs_info` ask the guests' "
         "agents. Adds up over blocks; within one the last line counts.",
         adds=True,
     )
@@ -347,6 +344,15 @@ INSTANCE_OPTIONS: tuple[Option, ...] = (
         "The tag, or `/regex/` of tags, whose domains this reader takes; several are allowed.",
         parsers.trimmed_entries,
         field="tags",
+    ),
+    Option(
+        "ExtraStats",
+        "the one of all",
+        "What the domains of this reader report besides, instead of what `ExtraStats` outside says; empty for nothing. "
+        "What agents tell is for all domains.",
+        parsers.selection(LIBVIRT_NAMES, fewest=0),
+        adds=True,
+        field="extra_stats",
     ),
 )
 """Every option of an ``<Instance>`` block."""

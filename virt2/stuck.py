@@ -1,21 +1,28 @@
-"""What is known of each domain's health: whether its monitor is blocked, since when, by what."""
+"""What is known of each domain's health: whether its monitor is blocked, since when, by what.
+
+And what of it must not outlive this run of the domain: calls it cannot answer, and counters to compare with.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class Health:
-    """One domain's health. Written by the read thread of the reader that has the domain, but for the two marked."""
+    """One domain's health. Written by the read thread of the reader that has the domain, but for those marked."""
 
     __slots__ = (
         "answered",
+        "baselines",
         "blocked_since",
         "cause",
         "complete",
         "first_seen",
         "incoming",
         "newest",
+        "refused",
+        "run",
         "skipped",
         "unsupported",
     )
@@ -35,8 +42,15 @@ class Health:
         """Whether it is still being received or built; None before it was first asked. Written by a worker."""
         self.skipped = False
         """Whether no slot was left for its monitor in the last read."""
+        self.run: int | None = None
+        """libvirt's number for the run of the domain that all this is of."""
+        self.baselines: dict[tuple[str, str], Any] = {}
+        """The last sample of each call and device of which two make a value."""
         self.unsupported: set[tuple[str, str]] = set()
         """Calls and the devices this driver cannot make them for: not made again. Written by a worker."""
+        self.refused: set[tuple[str, str]] = set()
+        """Those that were called invalid when they were last made: a second time they count as unsupported. Written by
+        a worker."""
 
     def __repr__(self) -> str:
         return f"<Health blocked_since={self.blocked_since} cause={self.cause!r}>"
@@ -61,6 +75,18 @@ class Health:
         """Seconds; 0 when well."""
         return 0.0 if self.blocked_since is None else max(0.0, now - self.blocked_since)
 
+    def forget_refusals(self) -> None:
+        """What was unsupported may not be any more: libvirtd is another one, or the domain was started anew."""
+        # New sets: a worker may be writing to the old ones.
+        self.unsupported, self.refused = set(), set()
+
+    def begin(self, run: int) -> None:
+        """The domain is in another run than what is known of it was of."""
+        if self.run is not None:
+            self.forget_refusals()
+            self.baselines.clear()
+        self.run = run
+
     def age(self, now: float) -> float:
         """Seconds since the last complete sample, or since the domain was first seen."""
         return max(0.0, now - (self.first_seen if self.complete is None else self.complete))
@@ -72,9 +98,23 @@ class Ward:
     def __init__(self) -> None:
         self._healths: dict[str, Health] = {}
 
-    def of(self, uuid: str, now: float) -> Health:
-        """The domain's health; a new one for a domain seen for the first time."""
-        return self._healths.setdefault(uuid, Health(now))
+    def of(self, uuid: str, now: float, run: int | None = None) -> Health:
+        """The domain's health; a new one for a domain seen for the first time.
+
+        `run` is libvirt's number for this run of it, where the caller is its reader.
+        """
+        health = self._healths.get(uuid)
+        if health is None:
+            # Two readers may ask at the same time.
+            health = self._healths.setdefault(uuid, Health(now))
+        if run is not None and run != health.run:
+            health.begin(run)
+        return health
+
+    def reconnected(self) -> None:
+        """Take it that libvirtd is another one."""
+        for health in tuple(self._healths.values()):
+            health.forget_refusals()
 
     def retain(self, uuids: Iterable[str]) -> None:
         """Forget every other domain."""

@@ -70,6 +70,38 @@ class DiskSizes(NamedTuple):
     physical: int
 
 
+class DiskTimes(NamedTuple):
+    read_ops: int
+    read_octets: int
+    read_time: int
+    write_ops: int
+    write_octets: int
+    write_time: int
+    flush_ops: int
+    flush_time: int
+
+
+class CpuTimes(NamedTuple):
+    user: int
+    system: int
+
+
+class Vcpu(NamedTuple):
+    number: int
+    state: int
+    cpu_time: int
+    affinity: tuple[bool, ...]
+
+
+class HostCpus(NamedTuple):
+    active: int
+    possible: int
+
+
+SERVER_GROUPS, MONITOR_GROUPS = ("PERF", "MEMORY"), ("BALLOON", "CPU_TOTAL", "VCPU", "IOTHREAD", "DIRTYRATE", "VM")
+"""Groups of bulk statistics by what they need: libvirtd alone, or the monitor as well."""
+
+
 class Control(NamedTuple):
     state: int
     detail: int
@@ -200,6 +232,16 @@ class FakeDomain:
         self.persistent = False
         self.control = Control(OK, 0, 0.0)
         self.disk_stats = DiskStats(1, 512, 2, 1024, -1)
+        self.disk_times = DiskTimes(1, 512, 3_000_000, 2, 1024, 5_000_000, 4, 7_000_000)
+        self.cpu_times = CpuTimes(1_000_000_000, 4_000_000_000)
+        self.vcpus = [Vcpu(0, 1, 30_000_000, (True, True)), Vcpu(1, 1, 40_000_000, (True, False))]
+        self.job: dict[str, Any] = {"type": 0}
+        self.completed_job: dict[str, Any] = {"type": 0}
+        self.stats: dict[str, dict[str, Any]] = {
+            "BALLOON": {"balloon.current": 1048576, "balloon.maximum": 2097152, "balloon.rss": 42688},
+            "PERF": {},
+        }
+        """Bulk statistics by group."""
         self.disk_sizes = DiskSizes(8192, 4096, 4608)
         self.disk_errors: dict[str, int] = {}
         self.nic_stats = NicStats(10, 1, 0, 0, 20, 2, 0, 0)
@@ -280,6 +322,7 @@ class FakeHypervisor:
         """Why no connection can be made; empty when it can."""
         self.pool_full = False
         self.events = True
+        self.cpus = HostCpus(2, 2)
         self.in_flight: dict[str, int] = {}
         """Calls per domain that need its monitor and that libvirtd is working on."""
         self.most_in_flight: dict[str, int] = {}
@@ -418,6 +461,7 @@ class FakeConnection:
         self.lost = False
         self.closed = False
         self.sink: Callable[[Any], None] | None = None
+        self._host_cpus: HostCpus | None = None
 
     @property
     def alive(self) -> bool:
@@ -487,6 +531,37 @@ class FakeConnection:
         if target not in domain.disks:
             raise DomainGone(f"invalid path: {target}")
         return domain.disk_stats
+
+    def host_cpus(self) -> HostCpus:
+        if self._host_cpus is None:
+            self._call("nodeInfo")
+            self._host_cpus = self._hypervisor.cpus
+        return self._host_cpus
+
+    def vcpus(self, uuid: str, count: int, affinity: bool) -> list[Vcpu]:
+        if affinity:
+            self.host_cpus()
+        vcpus = self._ask("vcpus", uuid).vcpus[:count]
+        return vcpus if affinity else [vcpu._replace(affinity=()) for vcpu in vcpus]
+
+    def cpu_times(self, uuid: str) -> CpuTimes:
+        return self._ask("getCPUStats", uuid).cpu_times
+
+    def disk_times(self, uuid: str, target: str) -> DiskTimes:
+        domain = self._ask("blockStatsFlags", uuid, target, monitor=True)
+        if target not in domain.disks:
+            raise DomainGone(f"invalid path: {target}")
+        return domain.disk_times
+
+    def job(self, uuid: str, completed: bool) -> dict[str, Any]:
+        if completed:
+            return dict(self._ask("jobStats", uuid, "completed").completed_job)
+        return dict(self._ask("jobStats", uuid, monitor=True).job)
+
+    def stats(self, uuid: str, groups: Sequence[str]) -> dict[str, Any]:
+        assert set(groups) <= {*SERVER_GROUPS, *MONITOR_GROUPS}, groups
+        domain = self._ask("bulk", uuid, " ".join(groups), monitor=not set(groups) <= set(SERVER_GROUPS))
+        return {name: value for group in groups for name, value in domain.stats.get(group, {}).items()}
 
     def disk_sizes(self, uuid: str, target: str) -> DiskSizes:
         with self._touching(uuid, target):
@@ -638,6 +713,7 @@ class Notified(NamedTuple):
 
 
 TYPES: dict[str, tuple[str, ...]] = {
+    "cpu_affinity": ("gauge",),
     "df_complex": ("gauge",),
     "disk_allocation": ("gauge",),
     "disk_capacity": ("gauge",),
@@ -645,6 +721,7 @@ TYPES: dict[str, tuple[str, ...]] = {
     "disk_octets": ("derive", "derive"),
     "disk_ops": ("derive", "derive"),
     "disk_physical": ("gauge",),
+    "disk_time": ("derive", "derive"),
     "domain_state": ("gauge", "gauge"),
     "duration": ("gauge",),
     "gauge": ("gauge",),
@@ -652,11 +729,28 @@ TYPES: dict[str, tuple[str, ...]] = {
     "if_errors": ("derive", "derive"),
     "if_octets": ("derive", "derive"),
     "if_packets": ("derive", "derive"),
+    "if_rx_dropped": ("derive",),
+    "if_rx_errors": ("derive",),
+    "if_rx_octets": ("derive",),
+    "if_rx_packets": ("derive",),
+    "if_tx_dropped": ("derive",),
+    "if_tx_errors": ("derive",),
+    "if_tx_octets": ("derive",),
+    "if_tx_packets": ("derive",),
+    "job_stats": ("derive",),
     "load": ("gauge", "gauge", "gauge"),
     "memory": ("gauge",),
+    "percent": ("gauge",),
     "percent_bytes": ("gauge",),
+    "perf": ("derive",),
+    "ps_cputime": ("derive", "derive"),
+    "ps_pagefaults": ("derive", "derive"),
+    "swap_io": ("derive",),
+    "total_requests": ("derive",),
+    "total_time_in_ms": ("derive",),
     "users": ("gauge",),
     "virt_cpu_total": ("derive",),
+    "virt_vcpu": ("derive",),
 }
 """The types of collectd's types.db that virt2 uses, with the kinds of their data sources."""
 

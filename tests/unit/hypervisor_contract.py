@@ -6,6 +6,7 @@ domain that is running there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from tests.unit import fakes
 from virt2 import domainxml, storage
 from virt2.domain import Description
-from virt2.errors import Disconnected, DomainGone
+from virt2.errors import Disconnected, DomainGone, Unsupported
 
 NOBODY = "11111111-2222-3333-4444-555555555555"
 
@@ -146,10 +147,72 @@ def test_errors_of_disks_are_told_by_target_and_only_for_those_that_exist(hyperv
     assert all(isinstance(code, int) and code > 0 for code in failing.values())
 
 
-@pytest.mark.parametrize("call", ["disk", "disk_sizes", "nic"])
+def answered(call: Callable[[], Any]) -> Any:
+    """The reply, None where the driver does not have the call: the test driver lacks some."""
+    try:
+        return call()
+    except Unsupported:
+        return None
+
+
+def test_the_hosts_cpus(hypervisor, subject):
+    cpus = hypervisor.connect().host_cpus()
+    assert cpus._fields == fakes.HostCpus._fields
+    assert 0 < cpus.active <= cpus.possible
+
+
+@pytest.mark.parametrize("affinity", [False, True])
+def test_virtual_cpus_with_their_affinity_where_it_is_wanted(hypervisor, subject, affinity):
+    connection, uuid = connection_to(hypervisor, subject)
+    count = connection.info(uuid).vcpus
+    vcpus = connection.vcpus(uuid, count, affinity)
+    assert len(vcpus) == count
+    assert vcpus[0]._fields == fakes.Vcpu._fields
+    assert [vcpu.number for vcpu in vcpus] == list(range(count))
+    assert all(vcpu.state in (0, 1, 2) and vcpu.cpu_time >= 0 for vcpu in vcpus)
+    assert {len(vcpu.affinity) for vcpu in vcpus} == {connection.host_cpus().possible if affinity else 0}
+    assert all(any(vcpu.affinity) for vcpu in vcpus) is affinity
+
+
+def test_cpu_time_in_user_and_in_kernel_mode(hypervisor, subject):
+    connection, uuid = connection_to(hypervisor, subject)
+    times = answered(lambda: connection.cpu_times(uuid))
+    if times is not None:
+        assert times._fields == fakes.CpuTimes._fields
+        assert all(isinstance(value, int) and value >= -1 for value in times)
+
+
+def test_counters_of_a_disk_with_times(hypervisor, subject):
+    connection, uuid = connection_to(hypervisor, subject)
+    times = answered(lambda: connection.disk_times(uuid, subject.disk))
+    if times is not None:
+        assert times._fields == fakes.DiskTimes._fields
+        assert all(isinstance(value, int) and value >= -1 for value in times)
+
+
+@pytest.mark.parametrize("completed", [False, True])
+def test_a_domain_without_a_job_has_only_its_type(hypervisor, subject, completed):
+    connection, uuid = connection_to(hypervisor, subject)
+    job = answered(lambda: connection.job(uuid, completed))
+    if job is not None:
+        assert job == {"type": 0}
+
+
+@pytest.mark.parametrize("groups", [("PERF",), ("BALLOON",), ("BALLOON", "PERF")])
+def test_bulk_statistics_go_by_libvirts_names_and_what_is_not_known_is_not_there(hypervisor, subject, groups):
+    connection, uuid = connection_to(hypervisor, subject)
+    stats = answered(lambda: connection.stats(uuid, groups))
+    if stats is not None:
+        assert isinstance(stats, dict)
+        assert {name.split(".")[0].upper() for name in stats} <= set(groups)
+        assert "balloon.current" not in stats or stats["balloon.rss"] > 0
+
+
+@pytest.mark.parametrize("call", ["disk", "disk_sizes", "disk_times", "nic"])
 def test_a_device_that_is_not_there_is_gone(hypervisor, subject, call):
     connection, uuid = connection_to(hypervisor, subject)
-    with pytest.raises(DomainGone):
+    # The test driver does not have the one with times.
+    with pytest.raises((DomainGone, Unsupported) if call == "disk_times" else DomainGone):
         getattr(connection, call)(uuid, "missing9")
     assert connection.alive
 
@@ -160,6 +223,34 @@ def test_a_domain_that_is_not_there_is_gone(hypervisor, subject, call):
     with pytest.raises(DomainGone):
         getattr(connection, call)(NOBODY)
     assert connection.alive
+
+
+def test_an_extra_of_a_domain_that_is_not_there_is_gone(hypervisor, subject):
+    connection = hypervisor.connect()
+    for ask in extras_of(connection, NOBODY):
+        with pytest.raises(DomainGone):
+            ask()
+    assert connection.alive
+
+
+def test_a_closed_connection_answers_no_extra_of_a_domain_it_knew(hypervisor, subject):
+    connection, uuid = connection_to(hypervisor, subject)
+    connection.info(uuid)
+    connection.close()
+    for ask in extras_of(connection, uuid):
+        with pytest.raises(Disconnected):
+            ask()
+
+
+def extras_of(connection: Any, uuid: str) -> list[Callable[[], Any]]:
+    return [
+        lambda: connection.vcpus(uuid, 1, False),
+        lambda: connection.cpu_times(uuid),
+        lambda: connection.disk_times(uuid, "vda"),
+        lambda: connection.job(uuid, False),
+        lambda: connection.job(uuid, True),
+        lambda: connection.stats(uuid, ("PERF",)),
+    ]
 
 
 @pytest.mark.parametrize("call", ["disk", "disk_sizes", "nic", "metadata"])

@@ -638,3 +638,47 @@ def test_the_last_usable_value_wins(values):
 def test_tags_accumulate_in_order_and_once(tags):
     settings, _ = parse([module(instance("i", option("Tag", tag))) for tag in tags])
     assert [match.text for found in settings.explicit_instances for match in found.tags] == list(dict.fromkeys(tags))
+
+
+class TestExtraStatsOfAnInstance:
+    """They stand instead of those of all."""
+
+    def test_one_without_any_has_those_of_all(self):
+        settings = accepted(option("ExtraStats", "disk"), instance("fast", option("Tag", "a")))
+        assert settings.explicit_instances[0].extra_stats is None
+
+    @pytest.mark.parametrize(("values", "expected"), [(("vcpu, Disk",), ("disk", "vcpu")), (("",), ())])
+    def test_its_own_stand_instead(self, values, expected):
+        settings = accepted(
+            option("ExtraStats", "memory"), instance("fast", option("Tag", "a"), option("extrastats", *values))
+        )
+        assert settings.extra_stats == ("memory",)
+        assert settings.explicit_instances[0].extra_stats == expected
+
+    def test_they_add_up_over_blocks_and_the_last_line_of_one_counts(self):
+        blocks = [
+            module(instance("fast", option("Tag", "a"), option("ExtraStats", "disk"), option("ExtraStats", "vcpu"))),
+            module(instance("fast", option("ExtraStats", "perf"))),
+        ]
+        settings, problems = parse(blocks)
+        assert settings.explicit_instances[0].extra_stats == ("vcpu", "perf")
+        assert problems == ()
+
+    def test_a_bad_one_leaves_those_of_all(self):
+        settings, problems = parse([module(instance("fast", option("Tag", "a"), option("ExtraStats", "speed")))])
+        assert settings.explicit_instances[0].extra_stats is None
+        assert [problem.severity for problem in problems] == ["error"]
+        assert problems[0].text.startswith('<Instance "fast">: ExtraStats')
+
+
+@pytest.mark.parametrize(
+    "values", [("Disk VCPU\tperf",), ("disk,vcpu,perf",), ("disk", "vcpu perf"), ("disk, vcpu ,perf",)]
+)
+def test_selectors_are_separated_by_blanks_or_commas_whatever_the_case(values):
+    assert accepted(option("ExtraStats", *values)).extra_stats == ("disk", "perf", "vcpu")
+
+
+def test_an_unknown_selector_is_answered_with_those_there_are():
+    _, problems = read(option("ExtraStats", "disk nonsense"))
+    assert [problem.severity for problem in problems] == ["error"]
+    assert "vcpupin" in problems[0].text

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fakes import TYPES
+from virt2.selectors import LIBVIRT_NAMES, SELECTORS
 from virt2.settings import INSTANCE_OPTIONS, OPTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,3 +52,21 @@ def test_both_commands_stand_on_the_first_screen():
     screen = "\n".join(README.splitlines()[:24])
     assert "scripts/run" in screen
     assert "scripts/test" in screen
+
+
+METRICS = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+
+def test_the_selector_table_is_what_extra_stats_accept():
+    expected = [[f"`{name}`", kind, f"`{call}`", meaning] for name, kind, call, meaning in SELECTORS]
+    assert rows(METRICS, "Selectors") == expected
+
+
+def test_every_selector_has_its_metrics_listed_under_types_of_collectds():
+    listed = rows(METRICS, "What they report")
+    assert list(dict.fromkeys(row[0].strip("`") for row in listed)) == list(LIBVIRT_NAMES)
+    assert {row[1].strip("`") for row in listed} <= set(TYPES)
+
+
+def test_what_is_always_reported_is_listed_under_types_of_collectds():
+    assert {row[0].strip("`") for row in rows(METRICS, "Always")} <= set(TYPES)

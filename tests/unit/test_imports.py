@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "virt2"
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 PURE = {
     *("domain", "errors", "metrics", "partition", "sizing", "stuck", "domainxml", "storage", "matching", "filters"),
-    *("severity", "identifiers", "labels", "events", "lifecycle"),
+    *("severity", "identifiers", "labels", "events", "lifecycle", "selectors", "extras", "rates"),
 }
 """Modules that decide: they reach no thread, no clock of their own and no foreign system."""
 

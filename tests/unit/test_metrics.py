@@ -57,10 +57,17 @@ def test_a_disk_counter_libvirt_does_not_know_is_absent(fields, types):
 
 @pytest.mark.parametrize("counter", ["octets", "packets", "errors", "dropped"])
 @pytest.mark.parametrize("direction", ["rx", "tx"])
-def test_an_interface_counter_libvirt_does_not_know_is_absent(counter, direction):
+def test_of_an_interface_counter_known_for_one_direction_that_one_goes_out_alone(counter, direction):
     stats = NicStats(1, 2, 3, 4, 5, 6, 7, 8)._replace(**{f"{direction}_{counter}": -1})
-    types = [metric.type for metric in mapped(NIC, stats, "vnet0")]
-    assert types == [f"if_{kind}" for kind in ("octets", "packets", "errors", "dropped") if kind != counter]
+    other = {"rx": "tx", "tx": "rx"}[direction]
+    made = {metric.type: metric.values for metric in mapped(NIC, stats, "vnet0")}
+    assert made.pop(f"if_{other}_{counter}") == (getattr(stats, f"{other}_{counter}"),)
+    assert list(made) == [f"if_{kind}" for kind in ("octets", "packets", "errors", "dropped") if kind != counter]
+
+
+def test_an_interface_counter_libvirt_does_not_know_at_all_is_absent():
+    stats = NicStats(1, 2, -1, 4, 5, 6, -1, 8)
+    assert [metric.type for metric in mapped(NIC, stats, "vnet0")] == ["if_octets", "if_packets", "if_dropped"]
 
 
 def test_zero_is_a_value():

@@ -17,7 +17,7 @@ from tests.unit.fakes import BOUND, LOOK, FakeCollectd, FakeHypervisor, Node
 from virt2 import admin, procfs
 from virt2.admin import AdminUnavailable, Limits
 from virt2.domain import Status
-from virt2.errors import BadSetting
+from virt2.errors import BadSetting, Missing
 from virt2.naming import Identity
 
 INTERVAL = 4.0
@@ -479,6 +479,36 @@ class TestChangesOfPlan:
         assert len(daemon.plan) == 1 + module.CHANGES_SAID + 1
 
 
+def test_what_libvirt_did_not_have_is_tried_again_after_a_reconnect(daemon, collectd, host):
+    web = host.hypervisor.add("web")
+    web.failures["getCPUStats"] = Missing("not in this driver")
+    daemon.start(Node("ExtraStats", "pcpu"))
+    for _ in range(2):
+        daemon.read()
+    assert host.hypervisor.count("getCPUStats") == 1
+    assert sum("getCPUStats" in text for text in collectd.texts("warning")) == 1
+    web.failures.clear()
+    host.hypervisor.cut()
+    daemon.plugin._inventory.refresh(max_age=0.0, timeout=BOUND)
+    daemon.read()
+    assert "ps_cputime" in daemon.series("web")
+
+
+def test_a_text_of_a_job_goes_out_as_the_c_plugins_does(daemon, collectd, host):
+    host.hypervisor.add("web").completed_job = {"type": 4, "errmsg": "no route to host"}
+    daemon.start(Node("ExtraStats", "job_stats_completed"))
+    daemon.read()
+    daemon.await_notified(1)
+    (notified,) = collectd.notified
+    assert (notified.severity, notified.type, notified.type_instance, notified.message, notified.host) == (
+        collectd.NOTIF_OKAY,
+        "job_stats",
+        "errmsg",
+        "no route to host",
+        "web",
+    )
+
+
 class TestStorageReader:
     """What touches the storage, only where that is asked for."""
 
@@ -508,6 +538,36 @@ class TestStorageReader:
             ("disk_capacity", "web", 120.0),
             ("disk_error", "web", 120.0),
         }
+
+    def test_selectors_that_touch_no_storage_need_none(self, daemon, collectd, host):
+        host.hypervisor.add("web")
+        daemon.start(Node("ExtraStats", "vcpu disk"))
+        daemon.read()
+        assert self.storage_reads(collectd) == []
+        assert {"virt_vcpu", "disk_time"} <= daemon.series("web")
+
+    def test_each_domain_is_asked_what_its_reader_says(self, daemon, collectd, host):
+        for tag in ("a", "b", "c"):
+            host.hypervisor.add(f"domain-{tag}", tag=tag, source=f"/{tag}")
+        daemon.start(
+            Node("ExtraStats", "disk_capacity vcpu"),
+            Node("Instance", "first", children=[Node("Tag", "a"), Node("ExtraStats", "disk_err pcpu")]),
+            Node("Instance", "second", children=[Node("Tag", "b"), Node("ExtraStats", "")]),
+        )
+        for name in ("first", "second", "0"):
+            daemon.read(name)
+        (name,) = self.storage_reads(collectd)
+        collectd.reads[name]()
+        extra = {"disk_capacity", "disk_error", "virt_vcpu", "ps_cputime"}
+        assert {tag: daemon.series(f"domain-{tag}") & extra for tag in "abc"} == {
+            "a": {"disk_error", "ps_cputime"},
+            "b": set(),
+            "c": {"disk_capacity", "virt_vcpu"},
+        }
+
+    def test_an_instance_alone_may_ask_for_what_touches_the_storage(self, daemon, collectd, host):
+        daemon.start(Node("Instance", "first", children=[Node("Tag", "a"), Node("ExtraStats", "disk_err")]))
+        assert self.storage_reads(collectd) == ["virt2-storage"]
 
     def test_a_reader_that_is_called_like_it_is_another(self, daemon, collectd):
         daemon.start(Node("ExtraStats", "disk_err"), Node("Instance", "storage", children=[Node("Tag", "a")]))

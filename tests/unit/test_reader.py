@@ -34,6 +34,7 @@ from virt2.reader import Reader
 from virt2.roster import Roster
 from virt2.sampling import Record, Sample, Sampler
 from virt2.scout import Scout
+from virt2.selectors import SELECTORS, Selection
 from virt2.stuck import Ward
 
 INTERVAL = 10.0
@@ -83,11 +84,13 @@ class Sink:
 class Bench:
     """Readers over a fake libvirt, as `virt2.plugin` puts them together."""
 
-    def __init__(self, readers: str = "", size: int = 10, share: int = 9) -> None:
+    def __init__(self, readers: str = "", size: int = 10, share: int = 9, extra: Collection[str] = ()) -> None:
         self.hypervisor = FakeHypervisor()
         self.clock = Clock(self.hypervisor.stage)
         self.budget = Budget(size, lambda: self.hypervisor.daemon)
         self.sink = Sink()
+        self.texts: list[tuple[str, str, str, str, str]] = []
+        """Notifications of texts that libvirt has among numbers."""
         self.notifications: list[tuple[str, str, str]] = []
         self.inventory = Inventory(
             self.hypervisor, self.budget, describer, retry=INTERVAL, refresh=REFRESH, clock=self.clock
@@ -107,9 +110,13 @@ class Bench:
         """What the reads of a pool do instead of waiting, by its name."""
         self.guests: list[Guest] = []
         self.scouts = self._pool("scout", 1)
+        self.selection = Selection(extra)
         self.put: dict[str, Callable[[Record], None]] = {}
         self.pools = {name: self._pool(name, share) for name in [*readers.split(), "0"]}
         self.readers = {name: self._reader(name) for name in self.pools}
+
+    def _notify_text(self, severity: str, message: str, identity: Identity, *, type: str, type_instance: str) -> None:
+        self.texts.append((severity, identity.host, type, type_instance, message))
 
     def _pool(self, name: str, share: int) -> Pool:
         def wait(event: threading.Event, seconds: float) -> bool:
@@ -126,6 +133,7 @@ class Bench:
                 put,
                 host_interfaces=host_interfaces,
                 out_of_workers=lambda: self.inventory.out_of_workers,
+                extra=lambda uuid: self.selection,
                 stuck_after=STUCK_AFTER,
                 clock=self.clock,
                 wall=self.clock.wall,
@@ -144,6 +152,7 @@ class Bench:
             alarms=self.alarms,
             silent=lambda: self.inventory.silent,
             sink=self.sink,
+            notify=self._notify_text,
             timeout=TIMEOUT,
             clock=self.clock,
             wall=self.clock.wall,
@@ -604,3 +613,111 @@ def test_a_domain_that_comes_is_reported_with_the_next_read(bench):
     bench.read()
     assert bench.types("new") == CLASS_A | CLASS_B
     assert bench.own()["domains"] == 4
+
+
+EVERY = {kind: {selector.name for selector in SELECTORS if selector.kind == kind} for kind in "ABC"}
+EXTRA_A = {"percent", "domain_state", "ps_cputime", "virt_vcpu", "cpu_affinity"}
+EXTRA_B = {"disk_time", "total_requests", "total_time_in_ms"}
+
+
+class TestExtras:
+    """What ExtraStats adds, in a whole read."""
+
+    @pytest.fixture
+    def bench(self, make) -> Bench:
+        bench = make(extra=EVERY["A"] | EVERY["B"])
+        for name in ("web", "db"):
+            bench.hypervisor.add(name, disks=("vda", "vdb"))
+        bench.inventory.start()
+        # What takes two samples comes with the second.
+        bench.read()
+        return bench
+
+    def test_everything_goes_out_once(self, bench):
+        bench.read()
+        for name in ("web", "db"):
+            assert bench.types(name) == CLASS_A | CLASS_B | EXTRA_A | EXTRA_B
+            series = Counter((point.type, point.type_instance) for point in bench.sink.points if point.host == name)
+            assert set(series.values()) == {1}
+            assert bench.of(name)["duration-sample_age"] == 0.0
+
+    def test_a_steady_read_makes_one_call_each_whatever_the_number_of_selectors(self, bench):
+        bench.read()
+        calls = Counter((call, name) for call, name, _ in bench.hypervisor.calls if name)
+        assert calls == {
+            (call, name): 2 if call == "blockStatsFlags" else 1
+            for name in ("web", "db")
+            for call in CALLS_WITH_EVERYTHING
+        } | {("jobStats", name): 2 for name in ("web", "db")} | {("bulk", name): 2 for name in ("web", "db")}
+
+    def test_a_domain_with_a_stuck_monitor_keeps_class_a_in_the_same_interval(self, bench):
+        with bench.hypervisor.stuck("db", monitor=True):
+            for _ in range(3):
+                bench.read()
+                assert bench.types("db") == CLASS_A | EXTRA_A
+                assert bench.types("web") == CLASS_A | CLASS_B | EXTRA_A | EXTRA_B
+                assert bench.of("db")["duration-sample_age"] > 0
+
+    def test_a_domain_without_disks_is_complete_only_when_its_monitor_answered(self, bench):
+        bench.hypervisor.add("bare", disks=())
+        bench.read()
+        assert bench.of("bare")["duration-sample_age"] == 0.0
+        with bench.hypervisor.stuck("bare", monitor=True):
+            bench.read()
+            bench.read()
+            assert bench.of("bare")["duration-monitor_blocked"] > 0
+            assert bench.of("bare")["duration-sample_age"] > 0
+
+    def test_with_libvirtd_full_the_state_still_goes_out(self, bench):
+        names = [f"d{number:02}" for number in range(16)]
+        for name in names:
+            bench.hypervisor.add(name)
+        bench.read()
+        with bench.hypervisor.full():
+            for _ in range(2):
+                bench.read()
+            expected = CLASS_NETWORK | {"domain_state"}
+            assert sum(bench.types(name) == expected for name in names) >= len(names) - 2 * BUSY_WORKERS
+
+    def test_cpu_use_is_what_was_used_between_the_two_samples(self, bench):
+        db = bench.hypervisor.domains["db"]
+        before = bench.clock()
+        db.info = db.info._replace(cpu_time=db.info.cpu_time + 5_000_000_000)
+        bench.read()
+        used = 100 * 5 / (bench.clock() - before)
+        points = {
+            point.type_instance: point.values[0]
+            for point in bench.sink.points
+            if point.type == "percent" and point.host == "db"
+        }
+        assert points == pytest.approx({"virt_cpu_total": used / 2, "guest_cpu": used / 2})
+
+    def test_cpu_use_survives_that_descriptions_are_read_again(self, bench):
+        bench.clock.now += REFRESH
+        bench.read()
+        assert "percent" in bench.types("db")
+
+    def test_a_counter_set_back_gives_no_point_and_the_next_read_does(self, bench):
+        db = bench.hypervisor.domains["db"]
+        db.info = db.info._replace(cpu_time=1)
+        bench.read()
+        assert "percent" not in bench.types("db")
+        bench.read()
+        assert "percent" in bench.types("db")
+
+    def test_a_domain_that_was_started_anew_is_not_compared_with_itself_before(self, bench):
+        db = bench.hypervisor.domains["db"]
+        bench.hypervisor.restart("db")
+        db.info = db.info._replace(cpu_time=db.info.cpu_time + 1)
+        bench.read()
+        assert "percent" not in bench.types("db")
+
+    def test_a_text_goes_out_when_it_is_another_one(self, bench):
+        db = bench.hypervisor.domains["db"]
+        for text in ("first", "first", "second"):
+            db.completed_job = {"type": 4, "errmsg": text}
+            bench.read()
+        assert bench.texts == [("okay", "db", "job_stats", "completed_errmsg", text) for text in ("first", "second")]
+
+
+CALLS_WITH_EVERYTHING = ("state", "interfaceStats", "info", "vcpus", "getCPUStats", "controlInfo", "blockStatsFlags")

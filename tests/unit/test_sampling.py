@@ -14,21 +14,25 @@ from tests.unit.fakes import (
     PAUSED,
     Clock,
     Control,
+    CpuTimes,
     DiskSizes,
     DiskStats,
+    DiskTimes,
     FakeDomain,
     FakeHypervisor,
     NicStats,
 )
 from virt2.budget import MONITOR, SERVER, Job
 from virt2.domain import Description, Disk, Domain, Nic
-from virt2.errors import CallFailed, Disconnected, DomainBusy, Unsupported
-from virt2.metrics import DISK_ERRORS, SIZE_TYPES
+from virt2.errors import CallFailed, Disconnected, DomainBusy, Missing, Refused, Unsupported
 from virt2.pool import Again
-from virt2.sampling import LOOKS, WAIT_FOR_STATE, Outcome, Record, Sample, Sampler, Trouble
+from virt2.sampling import LOOKS, WAIT_FOR_STATE, MissingCalls, Note, Outcome, Record, Sample, Sampler, Trouble
+from virt2.selectors import SELECTORS, Selection
 from virt2.stuck import Health
 
 STUCK_AFTER = 2.0
+SIZE_TYPES = ("disk_allocation", "disk_capacity", "disk_physical")
+DISK_ERRORS = "disk_err"
 
 
 class Processes:
@@ -360,7 +364,7 @@ class TestStorage:
     """What touches the storage."""
 
     def bench(self, *extra: str, storage: tuple[str, str] = ("nfs", "nfs"), **options: Any) -> Bench:
-        bench = Bench(extra=extra, **options)
+        bench = Bench(extra=lambda uuid: Selection(extra), **options)
         disks = tuple(Disk(target, "/image", where) for target, where in zip(bench.fake.disks, storage))
         bench.domain = bench.domain._replace(description=Description(disks=disks))
         return bench
@@ -465,6 +469,223 @@ class TestStorage:
         bench._run(self.job(bench))
         assert ("blockInfo", "vda") not in bench.asked
         assert bench.troubles == ["blockInfo vda: no sizes here"]
+
+
+EVERY = {kind: tuple(selector.name for selector in SELECTORS if selector.kind == kind) for kind in "ABC"}
+
+
+def extra_bench(*names: str, **options: Any) -> Bench:
+    """A bench with these selectors on."""
+    return Bench(extra=lambda uuid: Selection(names), **options)
+
+
+class TestExtras:
+    """What ExtraStats adds: few calls, each in its class."""
+
+    def test_by_default_no_call_is_added(self, bench):
+        bench.server()
+        bench.monitor()
+        assert len(bench.asked) == 2 + 1 + 1 + 2
+
+    def test_with_everything_on_class_a_makes_these_calls(self):
+        bench = extra_bench(*EVERY["A"], *EVERY["B"], *EVERY["C"])
+        bench.server()
+        assert bench.asked == [
+            ("state", ""),
+            ("interfaceStats", "vnet0"),
+            ("interfaceStats", "vnet1"),
+            ("info", ""),
+            ("nodeInfo", ""),
+            ("jobStats", "completed"),
+            ("getCPUStats", ""),
+            ("vcpus", ""),
+            ("bulk", " ".join(Selection(EVERY["A"]).server[-1].groups)),
+        ]
+        assert bench.outcome.answered
+
+    def test_the_host_is_asked_for_its_cpus_once_per_connection(self):
+        bench = extra_bench("cpu_util", "vcpupin")
+        bench.server()
+        bench.records.clear()
+        bench.server()
+        assert bench.hypervisor.count("nodeInfo") == 1
+
+    def test_with_everything_on_class_b_makes_one_call_per_disk_one_for_the_job_and_one_in_bulk(self):
+        bench = extra_bench(*EVERY["A"], *EVERY["B"], *EVERY["C"])
+        bench.monitor()
+        assert bench.asked == [
+            ("controlInfo", ""),
+            ("blockStatsFlags", "vda"),
+            ("blockStatsFlags", "vdb"),
+            ("jobStats", ""),
+            ("bulk", " ".join(Selection(EVERY["B"]).monitor[-1].groups)),
+        ]
+        assert bench.outcome.answered
+
+    def test_every_call_goes_before_the_job_that_admits_it(self):
+        bench = extra_bench(*EVERY["A"], *EVERY["B"], *EVERY["C"])
+        bench.server()
+        bench.monitor()
+        assert not {"blockInfo", "diskErrors"} & {call for call, _ in bench.asked}
+        assert not any("BLOCK" in device for _, device in bench.asked)
+
+    def test_one_reply_serves_every_selector_that_needs_it(self):
+        bench = extra_bench("vcpu", "vcpupin")
+        bench.server()
+        assert bench.hypervisor.count("vcpus") == 1
+        samples = {sample.call: sample for sample in bench.samples}
+        assert samples["vcpu"].reply == samples["vcpupin"].reply == bench.fake.vcpus
+        assert samples["vcpu"].taken == samples["vcpupin"].taken
+
+    def test_affinity_is_asked_for_only_where_it_is_wanted(self):
+        bench = extra_bench("vcpu")
+        bench.server()
+        assert {vcpu.affinity for sample in bench.samples if sample.call == "vcpu" for vcpu in sample.reply} == {()}
+
+    def test_a_disks_times_come_with_its_counters_in_one_call(self):
+        bench = extra_bench("disk")
+        bench.fake.disk_times = DiskTimes(*range(1, 9))
+        bench.monitor()
+        assert bench.asked == [("controlInfo", ""), ("blockStatsFlags", "vda"), ("blockStatsFlags", "vdb")]
+        assert [(sample.call, sample.device, sample.reply) for sample in bench.samples] == [
+            (call, disk, bench.fake.disk_times) for disk in ("vda", "vdb") for call in ("blockStats", "disk")
+        ]
+
+    def test_where_times_cannot_be_had_the_counters_come_alone_at_once_and_later(self):
+        bench = extra_bench("disk")
+        bench.fake.failures["blockStatsFlags"] = Unsupported("no flags here")
+        for _ in range(2):
+            bench.hypervisor.calls.clear()
+            bench.records.clear()
+            bench.monitor()
+            assert [(sample.call, sample.device) for sample in bench.samples] == [
+                ("blockStats", "vda"),
+                ("blockStats", "vdb"),
+            ]
+            assert bench.outcome.answered
+        assert bench.hypervisor.count("blockStatsFlags") == 0
+
+    def test_a_state_goes_out_even_when_libvirtd_is_out_of_workers(self):
+        bench = extra_bench("domain_state", "vcpu", out_of_workers=lambda: True)
+        bench.server()
+        assert bench.asked == [("state", ""), ("interfaceStats", "vnet0"), ("interfaceStats", "vnet1")]
+        assert not bench.outcome.answered
+
+    def test_a_call_that_is_no_priority_call_is_not_made_once_libvirtd_is_out_of_workers(self):
+        answers = iter([False, False, True])
+        bench = extra_bench("vcpu", "pcpu", out_of_workers=lambda: next(answers))
+        bench.server()
+        assert [call for call, _ in bench.asked[2:]] == ["info", "getCPUStats"]
+        assert not bench.outcome.answered
+
+    def test_cpu_use_is_told_with_the_cpus_there_are(self):
+        bench = extra_bench("cpu_util")
+        bench.server()
+        (use,) = [sample for sample in bench.samples if sample.call == "cpu_util"]
+        (info,) = [sample for sample in bench.samples if sample.call == "info"]
+        assert use.reply == (bench.fake.info.cpu_time, bench.fake.info.vcpus, bench.hypervisor.cpus.active)
+        assert use.taken == info.taken
+
+    @pytest.mark.parametrize("selector", ["job_stats_background", "job_stats_completed"])
+    def test_a_jobs_texts_are_notes(self, selector):
+        bench = extra_bench(selector)
+        bench.fake.job = bench.fake.completed_job = {"type": 4, "data_total": 5, "errmsg": "no route to host"}
+        bench.server()
+        bench.monitor()
+        assert [record for record in bench.records if isinstance(record, Note)] == [
+            Note(bench.fake.uuid, "job_stats", "errmsg", "no route to host")
+        ]
+
+    def test_one_call_that_fails_leaves_the_others(self):
+        bench = extra_bench("vcpu", "pcpu", "perf")
+        bench.fake.failures["vcpus"] = CallFailed("internal error", 1)
+        bench.server()
+        assert {"pcpu", "perf"} <= {sample.call for sample in bench.samples}
+        assert bench.troubles == ["vcpus: internal error"]
+        assert bench.outcome.answered
+
+    def test_what_a_domain_cannot_answer_is_asked_once_and_said_once(self):
+        bench = extra_bench("vcpu", "pcpu")
+        bench.fake.failures["vcpus"] = Unsupported("not here")
+        bench.server()
+        bench.server()
+        assert bench.hypervisor.count("vcpus") == 1
+        assert bench.hypervisor.count("getCPUStats") == 2
+        assert bench.troubles == ["vcpus: not here"]
+
+    def test_a_call_that_is_invalid_for_now_gets_a_second_chance(self):
+        bench = extra_bench("pcpu")
+        bench.fake.failures["getCPUStats"] = Refused("cgroup CPUACCT controller is not mounted")
+        bench.server()
+        assert bench.troubles == []
+        bench.server()
+        assert bench.troubles == ["getCPUStats: cgroup CPUACCT controller is not mounted"]
+        bench.server()
+        assert bench.hypervisor.count("getCPUStats") == 2
+
+    def test_a_second_chance_that_was_taken_is_given_again(self):
+        bench = extra_bench("pcpu")
+        for failure in (Refused("not yet"), None, Refused("not yet")):
+            bench.fake.failures = {} if failure is None else {"getCPUStats": failure}
+            bench.server()
+        assert bench.troubles == []
+        assert bench.health.unsupported == set()
+
+    def test_what_was_unsupported_is_asked_again_in_the_next_run_of_the_domain(self):
+        bench = extra_bench("pcpu")
+        bench.health.begin(1)
+        bench.fake.failures["getCPUStats"] = Unsupported("not here")
+        bench.server()
+        bench.fake.failures.clear()
+        bench.health.begin(2)
+        bench.server()
+        assert bench.hypervisor.count("getCPUStats") == 2
+
+    def test_a_call_this_libvirt_does_not_have_is_tried_for_no_other_domain(self, caplog):
+        missing = MissingCalls()
+        first, second = (extra_bench("pcpu", "vcpu", missing=missing) for _ in range(2))
+        first.fake.failures["getCPUStats"] = Missing("not supported by this driver")
+        first.server()
+        second.server()
+        assert second.hypervisor.count("getCPUStats") == 0
+        assert second.hypervisor.count("vcpus") == 1
+        assert first.troubles == second.troubles == []
+        assert [record.getMessage() for record in caplog.records] == [
+            "getCPUStats is not to be had from this libvirt, what it serves is not reported:"
+            " not supported by this driver"
+        ]
+        missing.forget()
+        second.server()
+        assert second.hypervisor.count("getCPUStats") == 1
+
+    def test_without_the_hosts_cpus_that_of_the_guest_goes_out(self):
+        bench = extra_bench("cpu_util")
+        bench.fake.cpu_times = CpuTimes(0, 0)
+        bench.connection.host_cpus = unsupported
+        bench.server()
+        (use,) = [sample for sample in bench.samples if sample.call == "cpu_util"]
+        assert use.reply.host_cpus == 0
+        assert bench.outcome.answered
+
+    def test_a_monitor_that_libvirt_gives_up_on_is_busy(self):
+        bench = extra_bench("memory")
+        bench.fake.failures["bulk"] = DomainBusy("libvirt gave up waiting for the domain's job")
+        bench.monitor()
+        assert (bench.outcome.answered, bench.outcome.cause) == (False, "bulk BALLOON, by another client")
+
+    @pytest.mark.parametrize(("names", "asked"), [((), False), (("memory",), True), (("vcpu",), False)])
+    def test_the_monitor_of_a_domain_without_disks_is_used_only_for_what_needs_it(self, names, asked):
+        bench = extra_bench(*names)
+        bare = bench.domain._replace(description=Description())
+        assert bench.sampler.asks_monitor(bare) is asked
+
+    def test_the_storage_of_a_domain_is_touched_only_where_that_was_asked_for(self):
+        bench = extra_bench(*EVERY["A"], *EVERY["B"])
+        assert not bench.sampler.asks_storage(bench.domain)
+
+
+def unsupported() -> None:
+    raise Unsupported("not here")
 
 
 def test_the_monitor_job_says_when_the_domain_answered_last(bench):

@@ -10,12 +10,14 @@ import pytest
 from tests.unit.fakes import JOB, OCCUPIED, OK, Control, DiskSizes
 from tests.unit.test_reader import CLASS_A, CLASS_B, INTERVAL, STUCK_AFTER, TIMEOUT, Bench, Point
 from virt2.errors import Unsupported
-from virt2.metrics import DISK_ERRORS, SIZE_TYPES
 from virt2.outbox import Outbox
 from virt2.pool import TICK
 from virt2.sampling import Record, Sampler
+from virt2.selectors import Selection
 from virt2.storagereader import StorageReader
 
+SIZE_TYPES = ("disk_allocation", "disk_capacity", "disk_physical")
+DISK_ERRORS = "disk_err"
 EVERYTHING = (*SIZE_TYPES, DISK_ERRORS)
 QUARANTINED = {"blockInfo", "diskErrors"}
 
@@ -28,7 +30,13 @@ class StorageBench(Bench):
         self.storage_pool = self._pool("storage", share)
 
         def sampler(put: Callable[[Record], None]) -> Sampler:
-            return Sampler(put, extra=extra, stuck_after=STUCK_AFTER, clock=self.clock, wall=self.clock.wall)
+            return Sampler(
+                put,
+                extra=lambda uuid: Selection(extra),
+                stuck_after=STUCK_AFTER,
+                clock=self.clock,
+                wall=self.clock.wall,
+            )
 
         self.storage = StorageReader(
             inventory=self.inventory,

@@ -1,0 +1,50 @@
+"""What two samples say that one does not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from virt2.metrics import Metric
+from virt2.rates import CpuUse, cpu_util
+
+
+def used(before: int, now: int, elapsed: float, vcpus: int = 2, host_cpus: int = 8) -> dict[str, float]:
+    made = cpu_util(CpuUse(before, vcpus, host_cpus), CpuUse(now, vcpus, host_cpus), elapsed, "")
+    assert all(metric.type == "percent" for metric in made)
+    return {metric.type_instance: metric.values[0] for metric in made}
+
+
+def test_cpu_use_is_of_the_time_that_passed_and_of_all_cpus():
+    assert used(1_000_000_000, 3_000_000_000, 4.0) == {"virt_cpu_total": 6.25, "guest_cpu": 25.0}
+
+
+def test_a_counter_that_stands_is_no_use_and_that_is_a_value():
+    assert used(5, 5, 10.0) == {"virt_cpu_total": 0.0, "guest_cpu": 0.0}
+
+
+def test_a_counter_that_was_set_back_gives_nothing():
+    assert used(2_000_000_000, 1_000_000_000, 10.0) == {}
+
+
+def test_what_qemu_does_beside_the_guest_does_not_lead_out_of_range():
+    assert used(0, 30_000_000_000, 10.0, vcpus=1) == {"virt_cpu_total": 37.5, "guest_cpu": 100.0}
+
+
+@pytest.mark.parametrize(("vcpus", "host_cpus", "named"), [(1, 0, {"guest_cpu"}), (0, 1, {"virt_cpu_total"})])
+def test_where_the_number_of_cpus_is_not_known_the_other_one_is_told(vcpus, host_cpus, named):
+    assert used(0, 1_000_000_000, 10.0, vcpus, host_cpus).keys() == named
+
+
+def test_a_virtual_cpu_that_was_added_counts_from_the_later_sample_on():
+    (_, guest) = cpu_util(CpuUse(0, 1, 8), CpuUse(2_000_000_000, 2, 8), 2.0, "")
+    assert guest == Metric("percent", "guest_cpu", (50.0,))
+
+
+counters = st.integers(0, 2**63 - 1)
+
+
+@given(counters, counters, st.floats(1e-3, 1e5), st.integers(0, 512), st.integers(0, 512))
+def test_cpu_use_is_never_out_of_what_the_type_admits(before, now, elapsed, vcpus, host_cpus):
+    assert all(0 <= value <= 100.1 for value in used(before, now, elapsed, vcpus, host_cpus).values())

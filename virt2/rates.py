@@ -1,0 +1,43 @@
+"""What is told by two samples of counters and the time between them, not by one. Pure.
+
+A counter that has become smaller was set back (the domain was started anew, a disk was exchanged): that gives no value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from virt2.metrics import Metric
+
+NANOSECONDS = 1e9
+MOST_PERCENT = 100.0
+"""A domain's CPU time includes what QEMU does for it beside its virtual CPUs, and counts in steps of up to 10 ms: a
+busy one may seem to use more than there is."""
+
+
+class CpuUse(NamedTuple):
+    """What tells how busy a domain is, once there are two of it."""
+
+    cpu_time: int
+    """ns"""
+    vcpus: int
+    host_cpus: int
+    """0 where that is not known."""
+
+
+def cpu_util(before: CpuUse, now: CpuUse, elapsed: float, device: str) -> Iterable[Metric]:
+    """CPU time in percent of all CPUs of the host, as the C plugin has it, and of the domain's own virtual CPUs."""
+    used = (now.cpu_time - before.cpu_time) / NANOSECONDS
+    if used < 0:
+        return ()
+    shares = [("virt_cpu_total", now.host_cpus), ("guest_cpu", now.vcpus)]
+    return [
+        Metric("percent", name, (min(100 * used / (elapsed * cpus), MOST_PERCENT),))
+        for name, cpus in shares
+        if cpus > 0
+    ]
+
+
+RATES: dict[str, Callable[[Any, Any, float, str], Iterable[Metric]]] = {"cpu_util": cpu_util}
+"""By selector: the earlier reply, the later one, the seconds between them, and the device they are of."""
