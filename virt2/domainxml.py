@@ -1,20 +1,22 @@
-"""What a domain's XML says of it: tag, disks, network interfaces, and whether its agent can be asked.
+"""What a domain's XML says of it: tag, disks, interfaces, whether its agent can be asked, what its metadata calls it.
 
 The XML is libvirt's own except for one part: `<metadata>` holds what anybody with the right to edit the domain put
 there, printed by libvirt as it came in. So the text is hostile there, and only there: what cannot be parsed costs the
-tag, not the disks. One pass of expat, linear in the text, keeps only what is asked for; prefixes are resolved here and
-not by expat, which would copy a namespace's name (it may be a MiB long) for every element in it.
+tag and what was to be picked, not the disks. One pass of expat, linear in the text, keeps only what is asked for;
+prefixes are resolved here and not by expat, which would copy a namespace's name (it may be a MiB long) for every
+element in it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from virt2 import errors, storage
+from virt2 import errors, storage, xpath
 from virt2.domain import Description, Disk, Nic
+from virt2.picking import Name, Pick, Tree, choose, declared, expand, quoted
 
 LONGEST_TAG = 255
 """Characters in a tag, at most: it travels in log lines."""
@@ -31,12 +33,15 @@ _METADATA_START = re.compile(r"<metadata(?=[\s/>])")
 _METADATA_END = "</metadata>"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
-_Name = tuple[str, str]
-"""Namespace (empty for none) and local name of an element."""
-
 
 def describe(
-    xml: str, *, namespace: str, element: str, mounts: storage.Mounts, metadata: Callable[[str], str] | None = None
+    xml: str,
+    *,
+    namespace: str,
+    element: str,
+    mounts: storage.Mounts,
+    metadata: Callable[[str], str] | None = None,
+    pick: Pick | None = None,
 ) -> Description:
     """Describe a domain by its XML.
 
@@ -48,22 +53,30 @@ def describe(
         metadata: fetches from libvirt the XML of just the element of a namespace, empty if there is none; asked only if
             the metadata as a whole cannot be parsed. It may raise `DomainGone` (no tag), `Unsupported` and `CallFailed`
             (no tag, and a problem says why); what else it raises is the caller's.
+        pick: what is wanted of the metadata besides the tag.
 
     Returns:
         The description. XML that cannot be parsed is no exception but a problem in it. Disks come in the order of the
         XML, those with removable media last: the first disk places an untagged domain, and a CD should not.
     """
+    picked: str | None = None
     try:
-        scan = _scan(xml, _Scan({(namespace, element)}))
+        scan = _scan(xml, _Scan({(namespace, element)}, pick.namespaces if pick else ()))
     except _NotParsed as fault:
         try:
             scan = _scan(_without_metadata(xml), _Scan(set()))
         except _NotParsed as error:
             return Description(problems=(f"XML cannot be parsed ({error}): tag, disks and interfaces unknown",))
         tag, problems = _tag_alone(fault, namespace, element, metadata)
+        if pick is not None:
+            picked, more = _pick_alone(fault, pick, metadata)
+            problems += more
     else:
         tag, problems = _choose(scan.tags)
-    return _description(scan, tag, problems, mounts)
+        if pick is not None:
+            picked, more = choose(pick, scan.trees)
+            problems += more
+    return _description(scan, tag, problems, mounts)._replace(metadata=picked)
 
 
 class _NotParsed(errors.Error):
@@ -77,18 +90,25 @@ class _Scan:
         disks, nics, channels: the elements, whole.
         tags: the texts of the tag elements.
         domain_ids: oVirt's storage domain for a disk, by the disk's target.
+        trees: the first element of the metadata in each of the namespaces wanted; None for one that is too large.
     """
 
-    def __init__(self, tag_names: set[_Name], fragment: bool = False) -> None:
-        """Look for tags of these names; a fragment is read as if it stood within ``<metadata>``."""
+    def __init__(self, tag_names: set[Name], wanted: Collection[str] = (), fragment: bool = False) -> None:
+        """Look for tags of these names and elements of these namespaces.
+
+        A fragment is read as if it stood within ``<metadata>``.
+        """
         self.disks: list[Element] = []
         self.nics: list[Element] = []
         self.channels: list[Element] = []
         self._lists = {"disk": self.disks, "interface": self.nics, "channel": self.channels}
         self.tags: list[str] = []
         self.domain_ids: dict[str, str] = {}
+        self.trees: dict[str, xpath.Element | None] = {}
         self._tag_names = tag_names
-        self._path: list[_Name] = [("", "domain"), ("", "metadata")] if fragment else []
+        self._wanted = wanted
+        self._tree: Tree | None = None
+        self._path: list[Name] = [("", "domain"), ("", "metadata")] if fragment else []
         self._scopes: list[dict[str, str]] = [{} for _ in self._path]
         self._depth = len(self._path)
         self._builder: TreeBuilder | None = None
@@ -102,17 +122,32 @@ class _Scan:
         if self._builder is not None:
             self._builder.start(name, attributes)
         elif self._depth <= _DEEPEST:
-            self._scopes.append({key[6:]: value for key, value in attributes.items() if key[:6] in ("xmlns", "xmlns:")})
-            self._path.append(self._expand(name))
+            self._scopes.append(declared(attributes))
+            self._path.append(expand(name, self._scopes))
             self._enter(name, attributes)
+        if self._tree is not None:
+            self._tree.start(name, attributes)
+            if self._tree.root is None:
+                self._end_tree()
 
     def data(self, text: str) -> None:
         """Take a piece of text."""
         if self._text is not None and self._depth == self._text_depth:
             self._text.append(text)
+        if self._tree is not None:
+            self._tree.data(text)
+
+    def split(self, *_: object) -> None:
+        """Pass a comment or an instruction: the texts before and behind it are two."""
+        if self._tree is not None:
+            self._tree.split()
 
     def end(self, name: str) -> None:
         """Leave an element."""
+        if self._tree is not None:
+            self._tree.end()
+            if self._depth == 3:
+                self._end_tree()
         if self._builder is not None:
             self._builder.end(name)
             if self._depth == 3:
@@ -137,12 +172,22 @@ class _Scan:
             self._builder = TreeBuilder()
             self._builder.start(name, attributes)
         elif inside == ("", "metadata"):
-            if self._depth == 3 and self._path[2] in self._tag_names:
-                self._collect()
+            if self._depth == 3:
+                namespace = self._path[2][0]
+                if namespace in self._wanted and namespace not in self.trees:
+                    self._tree = Tree(namespace, self._scopes[:-1])
+                if self._path[2] in self._tag_names:
+                    self._collect()
             elif self._depth == 4:
                 self._device = attributes.get("name", "") if attributes.get("devtype") == "disk" else ""
             elif self._depth == 5 and self._path[2:] == [(_OVIRT_VM, part) for part in ("vm", "device", "domainID")]:
                 self._collect()
+
+    def _end_tree(self) -> None:
+        """Keep what was read of the element that is being left, or turned out too large."""
+        if self._tree is not None:
+            self.trees[self._path[2][0]] = self._tree.root
+            self._tree = None
 
     def _collect(self) -> None:
         """Start to collect the text of the element just entered; that of elements within it is not part of it."""
@@ -155,14 +200,6 @@ class _Scan:
         elif self._device:
             self.domain_ids[self._device] = text.strip()
 
-    def _expand(self, name: str) -> _Name:
-        """Resolve a name's prefix by the declarations in force; one that is not declared gives no namespace."""
-        prefix, _, local = name.partition(":") if ":" in name else ("", "", name)
-        for scope in reversed(self._scopes):
-            if prefix in scope:
-                return scope[prefix], local
-        return "", name
-
 
 def _scan(text: str, scan: _Scan) -> _Scan:
     """Run a scan over a text; raise `_NotParsed` if the text is not well-formed or brings its own entities."""
@@ -171,6 +208,7 @@ def _scan(text: str, scan: _Scan) -> _Scan:
     parser.StartElementHandler = scan.start
     parser.EndElementHandler = scan.end
     parser.CharacterDataHandler = scan.data
+    parser.CommentHandler = parser.ProcessingInstructionHandler = scan.split
     parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
         # A lone surrogate is no XML character, but must not raise anything else than what is caught here.
@@ -217,10 +255,36 @@ def _tag_alone(
     except errors.Unsupported:
         return "", (f"{unknown} and not be read in parts: treated as untagged",)
     except errors.CallFailed as error:
-        return "", (f"{unknown}, reading the tag alone failed ({_excerpt(str(error))}): treated as untagged",)
+        return "", (f"{unknown}, reading the tag alone failed ({quoted(str(error))}): treated as untagged",)
     except _NotParsed as error:
         return "", (f"tag cannot be parsed ({error}): treated as untagged",)
     return _choose(scan.tags)
+
+
+def _pick_alone(
+    fault: _NotParsed, pick: Pick, metadata: Callable[[str], str] | None
+) -> tuple[str | None, tuple[str, ...]]:
+    """Get from libvirt the elements to pick from without the rest of the metadata, which has a fault."""
+    trees: dict[str, xpath.Element | None] = {}
+    problems: tuple[str, ...] = ()
+    if metadata is None:
+        return None, ()
+    for namespace in pick.namespaces:
+        try:
+            fragment = metadata(namespace)
+            if fragment.strip():
+                # libvirt strips the prefix of the element it hands out, and with it the namespace.
+                scan = _scan(fragment, _Scan(set(), {"", namespace}, fragment=True))
+                trees.update((namespace, tree) for tree in scan.trees.values())
+        except errors.DomainGone:
+            return None, ()
+        except (errors.Unsupported, errors.CallFailed) as error:
+            part = f"reading that of {quoted(namespace)} alone failed ({quoted(str(error))})"
+            return None, (f"metadata cannot be parsed ({fault}), {part}: it is not used",)
+        except _NotParsed as error:
+            problems = (f"no metadata in its identity: that of {quoted(namespace)} cannot be parsed ({error})",)
+    picked, more = choose(pick, trees)
+    return picked, () if picked else problems or more
 
 
 def _choose(tags: list[str]) -> tuple[str, tuple[str, ...]]:
@@ -230,15 +294,10 @@ def _choose(tags: list[str]) -> tuple[str, tuple[str, ...]]:
         return "", ()
     tag = found[0]
     if len(tag) > LONGEST_TAG:
-        return "", (f"tag {_excerpt(tag)} is longer than {LONGEST_TAG} characters: treated as untagged",)
+        return "", (f"tag {quoted(tag)} is longer than {LONGEST_TAG} characters: treated as untagged",)
     if _CONTROL.search(tag):
-        return "", (f"tag {_excerpt(tag)} has control characters: treated as untagged",)
-    return tag, (f"{len(found)} different tags: the first, {_excerpt(tag)}, is used",) if len(found) > 1 else ()
-
-
-def _excerpt(text: str, longest: int = 60) -> str:
-    """Quote the start of a text of unknown origin on one line."""
-    return repr(text[:longest]) + ("..." if len(text) > longest else "")
+        return "", (f"tag {quoted(tag)} has control characters: treated as untagged",)
+    return tag, (f"{len(found)} different tags: the first, {quoted(tag)}, is used",) if len(found) > 1 else ()
 
 
 def _description(scan: _Scan, tag: str, problems: tuple[str, ...], mounts: storage.Mounts) -> Description:

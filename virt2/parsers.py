@@ -17,6 +17,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar, Union
 
+from virt2 import xpath
 from virt2.errors import BadSetting
 from virt2.matching import Match
 
@@ -29,6 +30,8 @@ LONGEST = 86400.0
 """Most seconds an option accepts: collectd's own limit for an interval (MaxReadInterval)."""
 SHORTEST = 0.001
 """Fewest seconds an option accepts; clear of the 2^-30 s that collectd rounds to, where 0 would mean the default."""
+
+MOST_NAMESPACES = 8
 
 _EXACT = 2.0**53
 """From here on a float no longer holds every whole number."""
@@ -159,18 +162,15 @@ def text(accepted: str, suits: Callable[[str], object], if_empty: str = "") -> P
     return parse
 
 
-def words(
-    allowed: Sequence[str], fewest: int, most: int, last: str | None = None, remark: str = ""
-) -> Parser[tuple[str, ...]]:
+def words(allowed: Sequence[str], fewest: int, most: int, last: str | None = None) -> Parser[tuple[str, ...]]:
     """Build the parser of a few words out of ``allowed``, quoted together or each on its own, commas or not.
 
     Args:
         fewest, most: how many.
         last: a word after which nothing is read; it is not part of the result.
-        remark: said after what is accepted.
     """
     known = (*allowed, last) if last else tuple(allowed)
-    accepted = f"{fewest} to {most} of {', '.join(known)}{remark}"
+    accepted = f"{fewest} to {most} of {', '.join(known)}"
 
     def parse(key: str, values: Written) -> tuple[str, ...]:
         found: list[str] = []
@@ -220,6 +220,29 @@ def entries(key: str, values: Written) -> tuple[Match, ...]:
 def trimmed_entries(key: str, values: Written) -> tuple[Match, ...]:
     """Read one or more entries like `entries`, but blanks around them do not count."""
     return _matches(key, values, [(_text(value) or "").strip() for value in values])
+
+
+def namespaces(key: str, values: Written) -> tuple[str, ...]:
+    """Read one or a few XML namespaces, in one text or several."""
+    found = [word for value in values for word in (value.split() if isinstance(value, str) else [""])]
+    if not 1 <= len(found) <= MOST_NAMESPACES or not all(word and _is_clean(word) for word in found):
+        raise BadSetting(key, values, f"1 to {MOST_NAMESPACES} XML namespace URIs, tried in the order given")
+    return tuple(dict.fromkeys(found))
+
+
+def path(key: str, values: Written) -> str:
+    """Read one path in the part of XPath that is understood."""
+    accepted = (
+        "one path in quotes from / on, such as /instance/name/text() or //owner/@uuid, of names, *, /, //, [2],"
+        " [@name='text'] and [child='text']"
+    )
+    value = _single(values)
+    if not isinstance(value, str):
+        raise BadSetting(key, values, accepted)
+    try:
+        return xpath.Path(value).text
+    except ValueError as error:
+        raise BadSetting(key, values, f"{accepted}, and in this one {error}") from error
 
 
 def _matches(key: str, values: Written, texts: Sequence[str]) -> tuple[Match, ...]:

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from virt2 import admin, config, domainxml, procfs, sizing, storage
+from virt2 import admin, config, domainxml, procfs, sizing, storage, xpath
 from virt2.agentline import AgentLine
 from virt2.agentreader import AgentReader
 from virt2.alarms import Alarms, Conditions
@@ -39,6 +39,7 @@ from virt2.netdev import HostInterfaces
 from virt2.notifier import Notification, Notifier
 from virt2.outbox import Outbox
 from virt2.partition import Explicit
+from virt2.picking import Pick
 from virt2.pool import Pool
 from virt2.reader import Reader
 from virt2.roster import Roster
@@ -463,6 +464,9 @@ class Plugin:
         """What turns XML into descriptions, with the mounts as they are now."""
         mounts = storage.read_mounts()
         settings = self._settings
+        pick = None
+        if "metadata" in settings.hostname_format + settings.plugin_instance_format:
+            pick = Pick(settings.hostname_metadata_ns, xpath.Path(settings.hostname_metadata_xpath))
 
         def describe(name: str, xml: str, fetch: Any) -> Description:
             description = domainxml.describe(
@@ -471,6 +475,7 @@ class Plugin:
                 element=settings.tag_element,
                 mounts=mounts,
                 metadata=fetch,
+                pick=pick,
             )
             return self._labels.apply(name, description)
 
@@ -478,6 +483,7 @@ class Plugin:
 
     def _retain(self, uuids: Collection[str]) -> None:
         self._names.retain(uuids)
+        self._names.settle(domain for domain in self._inventory.domains()[1] if domain.uuid in uuids)
         self._ward.retain(uuids)
         self._alarms.retain(uuids)
         if self._processes is not None:

@@ -16,6 +16,8 @@ from virt2.matching import Match
 from virt2.partition import MOST_AUTOMATIC
 from virt2.selectors import LIBVIRT_NAMES, NAMES
 
+NOVA = ("http://openstack.org/xmlns/libvirt/nova/1.1", "http://openstack.org/xmlns/libvirt/nova/1.0")
+"""OpenStack's namespaces: newer Nova, older Nova."""
 MOST_INSTANCES = 128
 MOST_WORKERS = 1000
 MOST_TIMEOUT = 1.5
@@ -241,16 +243,33 @@ class Settings:
         "HostnameFormat",
         ("name",),
         "name",
-        parsers.words(("name", "uuid", "hostname"), 1, 4, remark=" (metadata is not supported yet)"),
-        "The host part of a domain's identifiers: `name`, `uuid` and `hostname` (the host's) in the order given, "
-        "joined by `:`. Change it where names are not unique.",
+        parsers.words(("name", "uuid", "hostname", "metadata"), 1, 4),
+        "The host part of a domain's identifiers: `name`, `uuid`, `hostname` (the host's) and `metadata` in the order "
+        "given, joined by `:`. Change it where names are not unique.",
     )
     plugin_instance_format: tuple[str, ...] = _option(
         "PluginInstanceFormat",
         (),
         "",
-        parsers.words(("name", "uuid"), 0, 3, last="none", remark=" (metadata is not supported yet)"),
-        "The plugin instance of a domain's identifiers: `name` and `uuid`, joined by `:`; `none` ends the list.",
+        parsers.words(("name", "uuid", "metadata"), 0, 3, last="none"),
+        "The plugin instance of a domain's identifiers: `name`, `uuid` and `metadata`, joined by `:`; `none` ends the "
+        "list.",
+    )
+    hostname_metadata_ns: tuple[str, ...] = _option(
+        "HostnameMetadataNS",
+        NOVA,
+        " ".join(NOVA),
+        parsers.namespaces,
+        "XML namespaces of the element in a domain's metadata that `metadata` is taken from, tried in this order. "
+        "Change it for another manager than OpenStack.",
+    )
+    hostname_metadata_xpath: str = _option(
+        "HostnameMetadataXPath",
+        "/instance/name/text()",
+        "/instance/name/text()",
+        parsers.path,
+        "The one text in that element that is taken: names, `*`, `/`, `//`, `[2]`, `[@name='text']`, "
+        "`[child='text']`, and at its end `text()` or `@name`.",
     )
     persistent_notification: bool = _option(
         "PersistentNotification",

@@ -81,6 +81,10 @@ def test_the_defaults():
         "hostname_format": ("name",),
         "plugin_instance_format": (),
         "persistent_notification": False,
+        "hostname_metadata_ns": tuple(
+            f"http://openstack.org/xmlns/libvirt/nova/{version}" for version in ("1.1", "1.0")
+        ),
+        "hostname_metadata_xpath": "/instance/name/text()",
         "pre_scan": True,
         "host_pre_scan": True,
         "stuck_after": 2.0,
@@ -148,12 +152,18 @@ ACCEPTED = [
     ("HostnameFormat", ("name uuid",), "hostname_format", ("name", "uuid")),
     ("HostnameFormat", ("hostname", "name"), "hostname_format", ("hostname", "name")),
     ("HostnameFormat", ("Name  UUID\thostname",), "hostname_format", ("name", "uuid", "hostname")),
+    ("HostnameFormat", ("metadata",), "hostname_format", ("metadata",)),
+    ("HostnameFormat", ("name,UUID, hostname metadata",), "hostname_format", ("name", "uuid", "hostname", "metadata")),
+    ("PluginInstanceFormat", ("metadata none",), "plugin_instance_format", ("metadata",)),
     ("PluginInstanceFormat", ("uuid", "name"), "plugin_instance_format", ("uuid", "name")),
     ("PluginInstanceFormat", ("uuid none name",), "plugin_instance_format", ("uuid",)),
     ("PluginInstanceFormat", ("none",), "plugin_instance_format", ()),
     ("PluginInstanceFormat", ("none", "metadata"), "plugin_instance_format", ()),
     ("PluginInstanceFormat", ("",), "plugin_instance_format", ()),
     ("PluginInstanceFormat", (), "plugin_instance_format", ()),
+    ("HostnameMetadataNS", ("urn:x",), "hostname_metadata_ns", ("urn:x",)),
+    ("HostnameMetadataNS", ("urn:x urn:y", "urn:x"), "hostname_metadata_ns", ("urn:x", "urn:y")),
+    ("HostnameMetadataXPath", ("//owner/@uuid",), "hostname_metadata_xpath", "//owner/@uuid"),
     ("PreScan", (False,), "pre_scan", False),
     ("PreScan", ("false",), "pre_scan", False),
     ("HostPreScan", ("No",), "host_pre_scan", False),
@@ -242,14 +252,24 @@ BAD_SECONDS = [0.0, -1.0, 0.0001, 86401.0, math.nan, math.inf, 1e308, True, "", 
         ("PartitionBy", (), "tag, storage"),
         ("PartitionBy", ("tags",), "tag, storage"),
         ("PartitionBy", (1.0,), "tag, storage"),
-        ("HostnameFormat", (), "name, uuid, hostname"),
-        ("HostnameFormat", ("",), "name, uuid, hostname"),
-        ("HostnameFormat", ("name metadata",), "metadata is not supported"),
-        ("HostnameFormat", ("none",), "name, uuid, hostname"),
-        ("HostnameFormat", ("name " * 5,), "1 to 4"),
-        ("PluginInstanceFormat", ("metadata",), "metadata is not supported"),
-        ("PluginInstanceFormat", ("hostname",), "name, uuid, none"),
-        ("PluginInstanceFormat", (True,), "name, uuid, none"),
+        *[
+            ("HostnameFormat", values, "1 to 4 of name, uuid, hostname, metadata")
+            for values in ((), ("",), ("none",), ("name " * 5,), ("name",) * 5, ("name", 1.0), (True,), (None,))
+        ],
+        *[
+            ("PluginInstanceFormat", values, "0 to 3 of name, uuid, metadata, none")
+            for values in (("hostname",), ("name " * 4,), ("name;uuid",), (True,), (1.0,))
+        ],
+        *[
+            ("HostnameMetadataNS", values, "1 to 8 XML namespace URIs")
+            for values in ((), ("",), (" ",), (1.0,), (True,), ("urn:x", None), ("urn:\x1b",), ("u " * 9,))
+        ],
+        *[
+            ("HostnameMetadataXPath", values, "one path in quotes")
+            for values in ((), ("",), ("/a/text()", "/b/text()"), (1.0,), (True,), (None,), ("name",))
+        ],
+        ("HostnameMetadataXPath", ("/nova:instance/text()",), "the prefix nova: is too much"),
+        ("HostnameMetadataXPath", ("/instance/name[last()]/text()",), "the function last() is not supported"),
     ],
     ids=lambda part: ascii(part)[:40] if part != (10**5000,) else "huge",
 )

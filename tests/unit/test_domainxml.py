@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 from xml.sax.saxutils import escape
@@ -12,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from virt2 import domainxml, errors, storage
+from virt2 import domainxml, errors, storage, xpath
 from virt2.domain import Description, Disk, Nic
+from virt2.picking import Pick
 
 calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """No limits in wall-clock seconds: a busy machine is no failure."""
@@ -487,3 +489,142 @@ def test_any_tag_comes_back_trimmed_or_with_a_problem(tag: str) -> None:
 def test_any_text_gives_a_description(text: str) -> None:
     found = describe(text, text)
     assert all(problem.isprintable() and len(problem) < 200 for problem in found.problems)
+
+
+# What is picked out of the metadata
+
+NOVA_1, NOVA_0 = "urn:nova:1.1", "urn:nova:1.0"
+PICK = Pick((NOVA_1, NOVA_0), xpath.Path("/instance/name/text()"))
+
+
+def instance(name: str = "shop", namespace: str = NOVA_1) -> str:
+    return f"<n:instance xmlns:n='{namespace}'><n:package version='1'/><n:name>{name}</n:name></n:instance>"
+
+
+def pick(xml: str, path: str = PICK.path.text, fetch: Callable[[str], str] = not_asked) -> Description:
+    wanted = PICK._replace(path=xpath.Path(path))
+    return domainxml.describe(xml, namespace=TAG, element="tag", mounts=MOUNTS, metadata=fetch, pick=wanted)
+
+
+def test_nothing_is_picked_unless_wanted() -> None:
+    assert describe(within(instance())).metadata is None
+
+
+@pytest.mark.parametrize(
+    ("content", "path", "expected"),
+    [
+        (instance(), "/instance/name/text()", "shop"),
+        (instance(" a\n "), "/instance/name/text()", " a\n "),
+        (instance("a &amp; b"), "/instance/name/text()", "a & b"),
+        (instance("<![CDATA[a<]]>b"), "/instance/name/text()", "a<b"),
+        (instance(namespace=NOVA_0), "/instance/name/text()", "shop"),
+        (instance("old", NOVA_0) + instance("new", NOVA_1), "/instance/name/text()", "new"),
+        (instance("<n:x/>", NOVA_1) + instance("old", NOVA_0), "/instance/name/text()", "old"),
+        (instance("first") + instance("second"), "/instance/name/text()", "first"),
+        (instance(), "//@version", "1"),
+        (f"<instance xmlns='{NOVA_1}'><name>shop</name></instance>", "/instance/name/text()", "shop"),
+        (f"<n:instance xmlns:n='{NOVA_1}'><name>shop</name></n:instance>", "/instance/name/text()", "shop"),
+        (f"<n:a xmlns:n='{NOVA_1}' xmlns:o='urn:o' o:b='1' n:c='2' d='3'/>", "/a/@c", "2"),
+        (f"<n:a xmlns:n='{NOVA_1}' xmlns:o='urn:o' o:b='1' n:b='2' b='3'/>", "/a/@b", "3"),
+        (f"<n:a xmlns:n='{NOVA_1}' xmlns:o='urn:o'><o:b>1</o:b><n:b>2</n:b></n:a>", "/a/b/text()", "2"),
+        (f"<n:a xmlns:n='{NOVA_1}'>{'<n:b>' * 9}x{'</n:b>' * 9}</n:a>", "//text()", "x"),
+        (f"<n:a xmlns:n='{NOVA_1}'><n:a xmlns:n='urn:o'>1</n:a><n:a>2</n:a></n:a>", "/a/a/text()", "2"),
+        (f"<tag xmlns='{TAG}'>gold</tag>{instance()}", "/instance/name/text()", "shop"),
+        (instance("x" * 300), "/instance/name/text()", "x" * 255),
+    ],
+)
+def test_one_text_is_picked_by_namespace_and_path(content: str, path: str, expected: str) -> None:
+    found = pick(within(content), path)
+    assert (found.metadata, found.problems) == (expected, ())
+    assert (found.disks, found.nics) == (FOUND_DISKS, FOUND_NICS)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", "it has none of 'urn:nova:1.1' or 'urn:nova:1.0'"),
+        ("<instance><name>shop</name></instance>", "it has none of"),
+        (f"<x>{instance()}</x>", "it has none of"),
+        (instance(""), "'/instance/name/text()' selects 0 texts there, not one"),
+        (instance("a<!-- b -->c"), "selects 2 texts"),
+        (instance("a<?b c?>d"), "selects 2 texts"),
+        (instance("a<n:b/>c"), "selects 2 texts"),
+        (instance("a</n:name><n:name>b"), "selects 2 texts"),
+        (instance("a" + "<n:b/>" * 2000), "that of 'urn:nova:1.1' has over 2000 elements and attributes"),
+        (instance("<n:b " + " ".join(f"a{n}=''" for n in range(2000)) + "/>"), "has over 2000"),
+    ],
+)
+def test_where_not_exactly_one_is_selected_nothing_is_picked_and_it_is_said_why(content: str, problem: str) -> None:
+    found = pick(within(content))
+    assert found.metadata == ""
+    assert len(found.problems) == 1
+    assert problem in found.problems[0]
+    assert found.problems[0].startswith("no metadata in its identity: ")
+
+
+def test_the_tag_and_the_note_of_ovirt_may_be_picked_from_too() -> None:
+    both = f"<tag xmlns='{TAG}'>gold</tag>{DEVICE}"
+    for namespace, path, expected in (
+        (TAG, "/tag/text()", "gold"),
+        ("http://ovirt.org/vm/1.0", "//poolID/text()", "pool"),
+    ):
+        wanted = Pick((namespace,), xpath.Path(path))
+        found = domainxml.describe(within(both), namespace=TAG, element="tag", mounts=MOUNTS, pick=wanted)
+        assert (found.metadata, found.tag, found.disks[2].storage) == (expected, "gold", SD)
+
+
+@pytest.mark.parametrize(
+    ("fragments", "expected", "problem"),
+    [
+        ({NOVA_1: "<instance><name>shop</name></instance>"}, "shop", ""),
+        ({NOVA_0: "<instance><name>shop</name></instance>"}, "shop", ""),
+        ({NOVA_1: instance()}, "shop", ""),
+        ({NOVA_1: "<instance>&foo;</instance>", NOVA_0: "<instance><name>old</name></instance>"}, "old", ""),
+        ({}, "", "it has none of"),
+        ({NOVA_1: "<instance>&foo;</instance>"}, "", "that of 'urn:nova:1.1' cannot be parsed (undefined entity)"),
+        ({NOVA_1: "<instance/><name/>"}, "", "cannot be parsed (junk after document element)"),
+        ({NOVA_1: errors.DomainGone("gone")}, None, ""),
+        (
+            {NOVA_1: errors.Unsupported("no")},
+            None,
+            "reading that of 'urn:nova:1.1' alone failed ('no'): it is not used",
+        ),
+        ({NOVA_1: errors.CallFailed("no", 1)}, None, "alone failed ('no')"),
+    ],
+)
+def test_it_is_fetched_alone_where_the_whole_cannot_be_parsed(
+    fragments: dict[str, str | errors.Error], expected: str | None, problem: str
+) -> None:
+    def fetch(namespace: str) -> str:
+        fragment = fragments.get(namespace, "")
+        if isinstance(fragment, errors.Error):
+            raise fragment
+        return fragment
+
+    found = pick(BROKEN, fetch=fetch)
+    assert (found.metadata, found.disks) == (expected, FOUND_DISKS)
+    assert len(found.problems) == bool(problem)
+    assert all(problem in text and text.isprintable() and len(text) < 250 for text in found.problems)
+
+
+def test_it_is_unknown_where_the_domain_cannot_be_read() -> None:
+    assert pick("<domain>&foo;").metadata is None
+
+
+@pytest.mark.parametrize("kind", ["deep", "wide", "long text", "long namespace", "attributes", "declarations"])
+def test_picking_from_hostile_text_costs_no_more_than_its_length(kind: str) -> None:
+    text = HOSTILE[kind].replace("<metadata>", f"<metadata><n:instance xmlns:n='{NOVA_1}'><n:name>", 1)
+    text = text.replace("</metadata>", "</n:name></n:instance></metadata>", 1)
+    start = time.process_time()
+    found = pick(text, "//*//*[1][a='x']//text()", lambda namespace: f"{bomb()}<a>&e29;</a>")
+    # A tenth of it on a slow day.
+    assert time.process_time() - start < 4
+    assert found.disks == FOUND_DISKS
+    assert found.metadata in ("", None)
+
+
+@calm
+@given(st.lists(PIECES, max_size=12).map("".join))
+def test_any_metadata_gives_a_text_or_a_reason(content: str) -> None:
+    found = pick(within(instance(content)), "//text()", lambda namespace: content)
+    assert found.metadata or len(found.problems) >= 1

@@ -15,6 +15,7 @@ MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 PURE = {
     *("domain", "errors", "metrics", "partition", "sizing", "stuck", "domainxml", "storage", "matching", "filters"),
     *("severity", "identifiers", "labels", "events", "lifecycle", "selectors", "extras", "rates"),
+    *("xpath", "picking"),
 }
 """Modules that decide: they reach no thread, no clock of their own and no foreign system."""
 

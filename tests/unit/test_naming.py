@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virt2.domain import Domain
+from virt2.domain import Description, Domain
 from virt2.identifiers import LONGEST, presentable
 from virt2.naming import FORMER, Identity, Names
 
 UUID = "00000000-0000-4000-8000-00000000000"
 
 
-def domain(name: str, uuid: str = UUID + "1") -> Domain:
-    return Domain(uuid, name, 1)
+def domain(name: str, uuid: str = UUID + "1", metadata: str | None = None, id: int = 1) -> Domain:
+    return Domain(uuid, name, id, Description(metadata=metadata))
 
 
 @pytest.fixture
@@ -94,6 +94,66 @@ def test_whatever_the_name_what_is_presented_is_fit_for_collectd(name):
 )
 def test_formats(host, instance, expected):
     assert Names(host, instance, "node1").of(domain("web")) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "instance", "with_it", "without"),
+    [
+        pytest.param(("metadata",), (), ("shop", ""), ("vm1", ""), id="alone: no domain is the host itself"),
+        pytest.param(("name", "metadata"), (), ("vm1:shop", ""), ("vm1:", ""), id="behind the name"),
+        pytest.param(("metadata", "name"), (), ("shop:vm1", ""), (":vm1", ""), id="before the name"),
+        pytest.param(("name",), ("metadata",), ("vm1", "shop"), ("vm1", ""), id="as plugin instance"),
+        pytest.param(("hostname",), ("metadata",), ("", "shop"), ("", "vm1"), id="nothing else tells it"),
+        pytest.param(("hostname", "metadata"), (), ("node1:shop", ""), ("node1:vm1", ""), id="nor here"),
+        pytest.param(("hostname", "metadata"), ("name",), ("node1:shop", "vm1"), ("node1:", "vm1"), id="the name does"),
+        pytest.param(("metadata",), ("name",), ("shop", "vm1"), ("vm1", "vm1"), id="an empty host is none"),
+        pytest.param(("metadata",), ("uuid",), ("shop", UUID + "1"), ("vm1", UUID + "1"), id="nor with the uuid"),
+        pytest.param(("metadata",), ("metadata",), ("shop", "shop"), ("vm1", "vm1"), id="twice"),
+    ],
+)
+def test_metadata_and_what_is_there_where_there_is_none(host, instance, with_it, without):
+    assert Names(host, instance, "node1").of(domain("vm1", metadata="shop")) == with_it
+    for missing in ("", None):
+        assert Names(host, instance, "node1").of(domain("vm1", metadata=missing)) == without
+
+
+def test_an_identity_follows_the_metadata_when_that_changes():
+    names = Names(("metadata",), (), "node1")
+    assert names.of(domain("vm1", metadata="shop")).host == "shop"
+    assert names.of(domain("vm1", metadata="store")).host == "store"
+    assert names.of(domain("vm2", UUID + "2", "shop")).host == "shop"
+
+
+def test_metadata_that_cannot_be_had_for_a_while_changes_nothing():
+    names = Names(("metadata",), (), "node1")
+    for metadata in ("shop", None, "shop", None):
+        assert names.of(domain("vm1", metadata=metadata)).host == "shop"
+
+
+def test_metadata_nobody_asked_for_changes_nothing(names):
+    names.of(domain("a\tb", UUID + "2"))
+    first = names.of(domain("a\nb", metadata=""))
+    names.retain([UUID + "1"])
+    assert names.of(domain("a\nb", metadata="shop")) == first
+
+
+def test_of_equal_names_the_domain_that_runs_longest_has_the_plain_one(caplog):
+    names = Names(("metadata",), (), "node1")
+    young = domain("vm2", "22222222-0000-4000-8000-000000000001", "shop", id=9)
+    old = domain("vm1", "11111111-0000-4000-8000-000000000001", "shop", id=3)
+    unseen = domain("vm0", "33333333-0000-4000-8000-000000000001", "shop", id=-1)
+    names.settle([unseen, young, old])
+    assert caplog.records == []
+    assert [names.of(one).host for one in (young, unseen, old)] == ["shop~22222222", "shop~33333333", "shop"]
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["domain vm2", "domain vm0"]
+
+
+def test_settling_again_changes_nothing():
+    names = Names(("metadata",), (), "node1")
+    first = domain("vm1", UUID + "1", "shop", id=9)
+    names.settle([first])
+    names.settle([first, domain("vm2", UUID + "2", "shop", id=3)])
+    assert names.of(first).host == "shop"
 
 
 @pytest.mark.parametrize("host", [("name",), ("hostname",)])
@@ -180,6 +240,21 @@ def test_a_domain_spoken_of_under_another_name_is_that(names):
     assert names.of_any(domain("old", UUID + "1")).host == "old"
 
 
+def test_a_domain_spoken_of_before_its_metadata_is_known_is_read_under_the_metadata():
+    names = Names(("metadata",), (), "node1")
+    assert names.of_any(domain("vm1")).host == "vm1"
+    assert names.of(domain("vm1", metadata="shop")).host == "shop"
+
+
+def test_a_domain_that_is_gone_is_spoken_of_by_the_metadata_it_had(caplog):
+    names = Names(("metadata",), (), "node1")
+    names.of(domain("vm1", metadata="shop"))
+    names.retain([])
+    assert names.of_any(domain("vm1")).host == "shop"
+    assert names.of(domain("vm1")).host == "shop"
+    assert caplog.records == []
+
+
 def test_of_domains_that_are_gone_the_latest_are_remembered(names):
     for number in range(FORMER + 10):
         names.of_any(domain(str(number), f"{number:036}"))
@@ -196,12 +271,32 @@ UUIDS = st.tuples(st.integers(0, 2), st.integers(0, 5)).map("{0[0]:08x}-0000-400
 HISTORIES = st.lists(st.dictionaries(UUIDS, HOSTILE, max_size=8), min_size=1, max_size=4)
 
 
-@given(HISTORIES, st.sampled_from([(("name",), ()), (("hostname",), ("name",)), (("uuid", "name"), ("name",))]))
-def test_through_all_of_a_hosts_history_no_two_domains_share_an_identity(history, formats):
+METADATA = st.none() | st.sampled_from(["", "a", "\n", "x" * 200]) | HOSTILE
+FORMATS = [
+    (("name",), ()),
+    (("hostname",), ("name",)),
+    (("uuid", "name"), ("name",)),
+    (("metadata",), ()),
+    (("hostname", "metadata"), ()),
+    (("hostname",), ("metadata",)),
+    (("metadata",), ("metadata", "name")),
+]
+
+
+@given(HISTORIES, st.sampled_from(FORMATS), st.lists(METADATA, min_size=8, max_size=8), st.booleans())
+def test_through_all_of_a_hosts_history_no_two_domains_share_an_identity(history, formats, metadata, settles):
     names = Names(*formats, "node1")
     for active in history:
+        domains = [
+            domain(name, uuid, text, number)
+            for number, ((uuid, name), text) in enumerate(zip(active.items(), metadata))
+        ]
         names.retain(active)
-        identities = {uuid: names.of(domain(name, uuid)) for uuid, name in active.items()}
+        if settles:
+            names.settle(domains[::-1])
+        identities = {one.uuid: names.of(one) for one in domains}
         assert len(set(identities.values())) == len(active)
-        assert {uuid: names.of(domain(name, uuid)) for uuid, name in active.items()} == identities
+        assert {one.uuid: names.of(one) for one in domains} == identities
         assert all(len(part.encode()) <= LONGEST for identity in identities.values() for part in identity)
+        if formats[0] == ("metadata",):
+            assert all(identity.host for identity in identities.values())

@@ -325,6 +325,45 @@ def test_without_disks_to_report_no_monitor_is_used_and_the_domain_is_well(daemo
     assert health.complete is not None
 
 
+NOVA = "http://openstack.org/xmlns/libvirt/nova/1.1"
+
+
+def nova(name: str) -> str:
+    return f"<nova:instance xmlns:nova='{NOVA}'><nova:name>{name}</nova:name></nova:instance>"
+
+
+def test_metadata_names_the_domains_and_what_has_none_is_said_once(daemon, collectd, host):
+    for name, metadata in (("vm1", nova("shop")), ("vm2", nova("shop")), ("vm3", "")):
+        host.hypervisor.add(name).broken_metadata = metadata
+    daemon.start(Node("HostnameFormat", "metadata"))
+    for _ in range(2):
+        daemon.read()
+    hosts = {values.host for values in collectd.dispatched} - {""}
+    assert hosts == {"shop", "shop~00000000", "vm3"}
+    assert sorted(text.split(": ")[1] for text in collectd.texts("warning")) == ["domain vm2", "domain vm3"]
+    assert host.hypervisor.count("metadata") == 0
+
+
+def test_metadata_that_changes_is_followed_at_the_next_list(daemon, collectd, host):
+    domain = host.hypervisor.add("vm1")
+    domain.broken_metadata = nova("shop")
+    daemon.start(Node("PluginInstanceFormat", "metadata"))
+    daemon.read()
+    domain.broken_metadata = nova("store")
+    host.hypervisor.tell("changed", domain.uuid)
+    daemon.plugin._inventory.refresh(max_age=0.0, timeout=BOUND)
+    collectd.dispatched.clear()
+    daemon.read()
+    assert {values.plugin_instance for values in collectd.dispatched if values.host == "vm1"} == {"store"}
+
+
+def test_without_metadata_in_a_format_nothing_is_said_of_it(daemon, collectd, host):
+    host.hypervisor.add("vm1")
+    daemon.start(Node("HostnameMetadataNS", "urn:x"))
+    daemon.read()
+    assert collectd.texts("warning") == []
+
+
 def test_a_strict_configuration_without_fault_runs(daemon, collectd):
     daemon.start(Node("StrictConfig", True), Node("Workers", 3.0))
     assert "virt2/0" in collectd.reads
