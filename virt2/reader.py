@@ -200,7 +200,8 @@ class Reader:
             uuid, health = domain.uuid, healths[domain.uuid]
             server, monitor = outcomes.get((uuid, SERVER)), outcomes.get((uuid, MONITOR))
             if monitor is not None and not monitor.answered and monitor.cause:
-                health.block(monitor.cause, monitor.taken if monitor.since is None else monitor.since)
+                since = next(when for when in (monitor.entered, monitor.since, monitor.taken) if when is not None)
+                health.block(monitor.cause, since, entered=monitor.entered is not None)
             elif monitor is None and not silent:
                 self._judge_by_calls(uuid, health, now)
             well = monitor.answered if monitor is not None else not self._sampler.asks_monitor(domain)

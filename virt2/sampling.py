@@ -67,6 +67,8 @@ class Outcome(NamedTuple):
     """Why the monitor could not be used, in words; empty when it could, or was not tried."""
     since: float | None = None
     """Since when, where that is known."""
+    entered: float | None = None
+    """When the one who is in the monitor entered it, by libvirt's word."""
 
 
 class Note(NamedTuple):
@@ -195,8 +197,6 @@ class Sampler:
 
     def monitor_job(self, domain: Domain, health: Health) -> Job:
         """The calls that need the QEMU monitor, once it looks free."""
-        # A domain known to be blocked gets one look a read, so that it does not make reads longer.
-        looks = list(LOOKS if not health.blocked else ())
 
         def ask(connection: Any, job: Job) -> None:
             extra = self._extra(domain.uuid)
@@ -205,7 +205,7 @@ class Sampler:
                 job.hear()
             self._ask_extras(connection, job, domain, health, extra.monitor)
 
-        return Job(domain.uuid, MONITOR, self._through_monitor(domain, health, looks, ask), answered=health.answered)
+        return Job(domain.uuid, MONITOR, self._through_monitor(domain, health, ask), answered=health.answered)
 
     def storage_job(self, domain: Domain, health: Health) -> Job:
         """The calls that touch the storage, once the monitor looks free."""
@@ -227,13 +227,14 @@ class Sampler:
 
         # Where nothing can be said of the storage, the domain is a storage domain of its own.
         storage = frozenset(domain.description.storage or (domain.uuid,))
-        work = self._through_monitor(domain, health, [], ask)
+        work = self._through_monitor(domain, health, ask)
         return Job(domain.uuid, MONITOR, work, answered=health.answered, storage=storage)
 
     def _through_monitor(
-        self, domain: Domain, health: Health, looks: list[float], ask: Callable[[Any, Job], None]
+        self, domain: Domain, health: Health, ask: Callable[[Any, Job], None]
     ) -> Callable[[Any, Job], None]:
         """The work of a job that asks something of a monitor, once that looks free."""
+        looks = list(LOOKS)
 
         def work(connection: Any, job: Job) -> None:
             taken = self._clock()
@@ -246,8 +247,9 @@ class Sampler:
                 self._put(Outcome(domain.uuid, MONITOR, taken, answered=True))
                 return
             try:
-                obstacle = self._obstacle(connection, job, domain, last=not looks)
-                if obstacle is not None and looks:
+                obstacle = self._obstacle(connection, job, domain, last=not looks or health.blocked)
+                # What a domain is known to be blocked by gets one look a read, so that it does not make reads longer.
+                if obstacle is not None and looks and (not health.blocked or health.is_another(obstacle.entered)):
                     raise Again(looks.pop(0))
                 if obstacle is None:
                     taken = self._clock()
@@ -416,7 +418,7 @@ class Sampler:
                 return None
             return Outcome(domain.uuid, MONITOR, now, False, "job of another client")
         if control.state == CONTROL_OCCUPIED:
-            return Outcome(domain.uuid, MONITOR, now, False, "by another client", now - control.seconds)
+            return Outcome(domain.uuid, MONITOR, now, False, "by another client", entered=now - control.seconds)
         # Its "how long" is always 0, although the job is really held, as while a device removal waits.
         return Outcome(domain.uuid, MONITOR, now, False, "held by another client outside the monitor")
 

@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+ANEW = 0.5
+"""Seconds by which two readings of when somebody entered a monitor differ where it was not the same call; of one call
+they differ by what a look took, milliseconds as a rule."""
+
 
 class Health:
     """One domain's health. Written by the read thread of the reader that has the domain, but for those marked."""
@@ -60,11 +64,18 @@ class Health:
         """Whether its monitor could not be used when last it was to be."""
         return self.blocked_since is not None
 
-    def block(self, cause: str, since: float) -> None:
-        """The monitor could not be used, for this reason; the earliest time known counts."""
-        if self.blocked_since is None or since < self.blocked_since:
+    def block(self, cause: str, since: float, entered: bool = False) -> None:
+        """The monitor could not be used, for this reason; the earliest time known counts.
+
+        With `entered`, somebody else is in it since then: if that is another call than before, that one was answered.
+        """
+        if self.blocked_since is None or since < self.blocked_since or (entered and self.is_another(since)):
             self.blocked_since = since
         self.cause = cause
+
+    def is_another(self, entered: float | None) -> bool:
+        """Whether who entered the monitor then did so after what it is known to be blocked by."""
+        return entered is not None and (self.blocked_since is None or entered > self.blocked_since + ANEW)
 
     def clear(self) -> None:
         """The monitor answered."""

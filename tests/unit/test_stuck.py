@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from virt2.stuck import Health, Ward
+from virt2.stuck import ANEW, Health, Ward
 
 
 @pytest.fixture
@@ -34,6 +34,15 @@ def test_of_several_beginnings_the_earliest_counts_and_of_causes_the_latest(heal
     assert (health.blocked_for(110.0), health.cause) == (5.0, "process stopped")
     health.block("blockStats", 102.0)
     assert (health.blocked_for(110.0), health.cause) == (8.0, "blockStats")
+
+
+def test_a_monitor_that_somebody_else_entered_since_has_answered_in_between(health):
+    health.block("by another client", 105.0, entered=True)
+    # The same one, looked at by a slow machine.
+    health.block("by another client", 105.0 + ANEW, entered=True)
+    assert health.blocked_for(110.0) == 5.0
+    health.block("by another client", 109.0, entered=True)
+    assert health.blocked_for(110.0) == 1.0
 
 
 def test_an_answer_clears_it(health):
