@@ -78,6 +78,10 @@ PAUSED = Listed(
     f".*({NOT_RUNNING.name}|{NOT_RUNNING.uuid}).*", "the C plugin has no metrics of domains that do not run"
 )
 OF_VIRT2 = (ITSELF, READERS, PAUSED)
+DISK_ERRORS = Listed(r"[^/]+/virt/disk_error-[^/]+", "0 where a disk is well (B8)")
+NO_SOURCE = Listed(
+    "odd/virt/disk_(octets|ops)-hdc", "the C plugin drops what has no source, with a warning per refresh"
+)
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,8 @@ class Case:
     """What only virt2 has."""
     less: tuple[Listed, ...] = ()
     """What only the C plugin has."""
+    domains: int = len(GUESTS) - 1
+    """How many the C plugin is to report."""
     intervals: tuple[str, ...] = ()
     """Types that virt2 has every `STORAGE_INTERVAL` only."""
     shows: tuple[str, ...] = ()
@@ -120,9 +126,56 @@ CASES = [
         "sizes and disk errors",
         f'ExtraStats "{" ".join(SIZES)} disk_err"',
         f"StorageInterval {STORAGE_INTERVAL:g}",
-        more=(*OF_VIRT2, Listed(r"[^/]+/virt/disk_error-[^/]+", "0 where a disk is well (B8)")),
+        more=(*OF_VIRT2, DISK_ERRORS),
         intervals=(*SIZES, "disk_error"),
         shows=tuple(f"plain/virt/{kind}-vda" for kind in SIZES),
+    ),
+    Case(
+        "domains selected",
+        'Domain "plain"\nDomain "/^o[[:lower:]]d/"',
+        more=(ITSELF, READERS),
+        domains=3,
+        shows=("plain/virt/virt_cpu_total", "odd/virt/virt_cpu_total", "old/virt/virt_cpu_total"),
+    ),
+    Case(
+        "domains ignored",
+        'Domain "plain"\nDomain "/^o[[:lower:]]d|lain/"\nIgnoreSelected true',
+        domains=1,
+        shows=("new/virt/disk_ops-vda",),
+    ),
+    Case(
+        "devices selected",
+        'BlockDevice "plain:vdb"\nBlockDevice "/^odd:vd[bc]$/"\nInterfaceDevice "/^(new|old):lab[[:digit:]]+$/"',
+        shows=("plain/virt/disk_ops-vdb", "odd/virt/disk_ops-vdc", "new/virt/if_octets-lab.*"),
+    ),
+    Case(
+        "devices ignored",
+        'BlockDevice "plain:vdb"\nBlockDevice "/:hd/"\nInterfaceDevice "/odd:/"\nIgnoreSelected true',
+        shows=("plain/virt/disk_ops-vda", "plain/virt/if_octets-lab.*"),
+    ),
+    Case(
+        "no devices",
+        'ReportBlockDevices false\nReportNetworkInterfaces false\nExtraStats "disk_err"',
+        f"StorageInterval {STORAGE_INTERVAL:g}",
+        more=(*OF_VIRT2, DISK_ERRORS),
+        shows=("plain/virt/memory-total",),
+    ),
+    Case(
+        "disks by source",
+        "BlockDeviceFormat source",
+        more=(*OF_VIRT2, NO_SOURCE),
+        shows=("plain/virt/disk_ops-.*_images_[0-9]+.img",),
+    ),
+    Case(
+        "disks by the base name of their source, interfaces by address",
+        "BlockDeviceFormat source\nBlockDeviceFormatBasename true\nInterfaceFormat address"
+        '\nBlockDevice "/^(plain|old):.*/images/[0-9]+.img$/"\nInterfaceDevice "/^(plain|odd):52:54:/"',
+        shows=("plain/virt/disk_ops-[0-9]+.img", "odd/virt/if_octets-52:54:.*"),
+    ),
+    Case(
+        "interfaces by number",
+        'InterfaceFormat number\nInterfaceDevice "plain:2"\nInterfaceDevice "odd:1"',
+        shows=("plain/virt/if_octets-interface-2", "odd/virt/if_octets-interface-1"),
     ),
 ]
 
@@ -178,7 +231,7 @@ class Run:
         self.take()
         reads = self.virt2.get("collectd/virt-0/duration-read", ())
         totals = [points for name, points in self.virt.items() if name.endswith("/virt_cpu_total")]
-        return len(reads) >= READS and len(totals) >= len(GUESTS) - 1 and min(map(len, totals)) >= READS
+        return len(reads) >= READS and len(totals) >= self.case.domains and min(map(len, totals)) >= READS
 
 
 def identifier(record: dict[str, Any]) -> str:
@@ -217,6 +270,7 @@ def run(request, runs):
 
 
 def test_virt2_has_every_series_of_the_c_plugin_and_each_further_one_is_listed(run):
+    assert sum(name.endswith("/virt_cpu_total") for name in run.virt) == run.case.domains
     for pattern in run.case.shows:
         assert any(re.fullmatch(pattern, name) for name in run.virt), f"the C plugin does not show {pattern}"
     missing = unlisted(set(run.virt) - set(run.virt2), run.case.less)
