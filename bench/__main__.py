@@ -29,7 +29,7 @@ def main() -> int:
     if arguments.soak:
         from bench import soak
 
-        return soak.main(HERE / "soak.svg", arguments.cycles)
+        return soak.main(arguments.output / "soak.svg", arguments.cycles)
     try:
         require_memory(max(arguments.sizes))
     except NotEnoughMemory as error:

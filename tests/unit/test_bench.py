@@ -2,8 +2,9 @@
 
 import pytest
 
-from bench import figures, report
+from bench import figures, report, soak
 from bench.figures import Window
+from bench.soak import Sample
 from tests.lab.relay import Call, bursts
 
 
@@ -86,3 +87,28 @@ def test_calls_are_parted_where_there_was_a_pause():
     calls = [Call(0.0, "a"), Call(0.1, "b"), Call(0.6, "c"), Call(0.7, "d")]
     assert [[call.name for call in burst] for burst in bursts(calls, 0.3)] == [["a", "b"], ["c", "d"]]
     assert bursts([], 0.3) == []
+
+
+def samples(rss=lambda n: 40.0, threads=lambda n: 20, descriptors=lambda n: 30):
+    """A soak of a hundred samples; each figure by the number of the sample."""
+    return [Sample(50 * n, rss(n), threads(n), descriptors(n)) for n in range(1, 101)]
+
+
+def test_what_stays_the_same_or_grows_only_at_first_is_flat():
+    assert soak.growth(samples()) == []
+    assert soak.growth(samples(rss=lambda n: min(60, 20 + 2 * n), threads=lambda n: min(20, n))) == []
+    assert soak.growth(samples(rss=lambda n: 40 + n % 7, threads=lambda n: 20 + n % 5)) == []
+
+
+@pytest.mark.parametrize(
+    ("figure", "grows"),
+    [
+        ("memory", {"rss": lambda n: 40 + n / 10}),
+        ("threads", {"threads": lambda n: 20 + n // 10}),
+        ("descriptors", {"descriptors": lambda n: 30 + n // 5}),
+    ],
+    ids=["memory", "threads", "descriptors"],
+)
+def test_what_grows_steadily_is_told(figure, grows):
+    (told,) = soak.growth(samples(**grows))
+    assert told.startswith(figure)
