@@ -1,0 +1,140 @@
+"""ExtraStats on the real thing: they say what libvirt says, and what is stuck costs what it must and no more."""
+
+import time
+
+import pytest
+
+from tests.integration.support import INTERVAL, SOON, Farm, assert_no_gap, collectd, gaps, of_host, wait_for_reads
+from tests.lab import Guest, wait_for
+from virt2.selectors import SELECTORS
+
+ALL = {kind: " ".join(selector.name for selector in SELECTORS if selector.kind == kind) for kind in "ABC"}
+CPU_TOLERANCE = 0.05e9
+"""ns that a paused QEMU may use between virt2's reading and the test's, and by which libvirt's two sources differ."""
+CLASS_A = {"percent-virt_cpu_total", "percent-guest_cpu", "domain_state", "ps_cputime", "virt_vcpu-0"}
+"""Series of any guest that need libvirtd alone."""
+HOST_CPU = "cpu_affinity-vcpu_0-cpu_0"
+
+
+def class_b(guest):
+    """Series of a guest that need its monitor."""
+    names = {"memory-actual_balloon", "memory-rss"}
+    for disk in guest.disks:
+        names |= {f"disk_time-{disk}", f"total_requests-flush-{disk}", f"total_time_in_ms-flush-{disk}"}
+    return names
+
+
+def class_c(guest):
+    """Series of a guest that touch its storage."""
+    kinds = ("disk_allocation", "disk_capacity", "disk_physical", "disk_error")
+    return {f"{kind}-{disk}" for kind in kinds for disk in guest.disks}
+
+
+def assert_fresh(daemon, guest, names, since=None):
+    """Each of these series has no gap and a point of late, and, with `since`, points after it only count."""
+    own = of_host(daemon.series(guest.name), guest.name)
+    now = time.time()
+    for name in names:
+        points = [point for point in own.get(name, []) if since is None or point[0] > since]
+        assert points, (guest.name, name, "has no point")
+        assert not gaps(points), (guest.name, name)
+        assert now - points[-1][0] <= 1.5 * INTERVAL, (guest.name, name, "ends early")
+
+
+def last(daemon, guest):
+    """The last values of each of a guest's series."""
+    return {name: points[-1][1] for name, points in of_host(daemon.series(guest.name), guest.name).items()}
+
+
+def test_every_selector_says_what_libvirt_says(lab, tmp_path):
+    guest, other = lab.guests([Guest("one", elements="<vcpu>2</vcpu>"), Guest("two")])
+    settings = f"ExtraStats {ALL['A']} {ALL['B']} {ALL['C']}\nStorageInterval {INTERVAL:g}"
+    with collectd(lab, tmp_path / "collectd", settings) as daemon:
+        wait_for_reads(daemon, 2)
+        guest.pause()
+        paused = time.time()
+        wait_for(lambda: points_after(daemon, guest, "disk_error-vda", paused) >= 2, SOON, "sizes after the pause")
+        wait_for_reads(daemon, 2)
+        said = last(daemon, guest)
+        wanted = CLASS_A | class_b(guest) | class_c(guest) | {"virt_vcpu-1", "cpu_affinity-vcpu_1-cpu_0"}
+        assert wanted <= set(said)
+        domain = guest.domain
+
+        for disk in guest.disks:
+            times = domain.blockStatsFlags(disk)
+            assert said[f"disk_time-{disk}"] == (times["rd_total_times"], times["wr_total_times"])
+            assert said[f"total_requests-flush-{disk}"] == (times["flush_operations"],)
+            assert said[f"total_time_in_ms-flush-{disk}"] == (times["flush_total_times"] // 10**6,)
+            assert said[f"disk_octets-{disk}"] == (times["rd_bytes"], times["wr_bytes"])
+            assert said[f"disk_ops-{disk}"] == (times["rd_operations"], times["wr_operations"])
+            capacity, allocation, physical = domain.blockInfo(disk)
+            assert said[f"disk_capacity-{disk}"] == (capacity,)
+            assert said[f"disk_allocation-{disk}"] == (allocation,)
+            assert said[f"disk_physical-{disk}"] == (physical,)
+            assert said[f"disk_error-{disk}"] == (0,)
+        memory = domain.memoryStats()
+        assert said["memory-rss"][0] == pytest.approx(memory["rss"] * 1024, rel=0.02)
+        assert said["memory-actual_balloon"] == (memory["actual"] * 1024,)
+        assert said["domain_state"] == tuple(domain.state())
+        infos, maps = domain.vcpus()
+        for (number, _, cpu_time, _), allowed in zip(infos, maps):
+            assert said[f"virt_vcpu-{number}"][0] == pytest.approx(cpu_time, abs=CPU_TOLERANCE)
+            for cpu, usable in enumerate(allowed):
+                assert said[f"cpu_affinity-vcpu_{number}-cpu_{cpu}"] == (int(usable),)
+        (total,) = domain.getCPUStats(True)
+        assert said["ps_cputime"] == pytest.approx((total["user_time"], total["system_time"]), abs=CPU_TOLERANCE)
+        assert all(0 <= said[f"percent-{name}"][0] <= 5 for name in ("virt_cpu_total", "guest_cpu"))
+        assert_fresh(daemon, other, CLASS_A | class_b(other) | class_c(other))
+        assert "not to be had" not in daemon.log
+        assert daemon.log.count("virt2:") == 1, daemon.log
+
+
+def points_after(daemon, guest, name, when):
+    own = of_host(daemon.series(guest.name), guest.name)
+    return sum(1 for taken, _ in own.get(name, []) if taken > when)
+
+
+@pytest.fixture(scope="module")
+def built(module_lab):
+    return Farm(module_lab, 12)
+
+
+@pytest.fixture
+def farm(built):
+    yield built
+    built.heal()
+
+
+def test_a_stopped_qemu_keeps_what_libvirtd_knows_and_the_others_keep_all(farm, tmp_path):
+    stopped, *others = farm.guests
+    settings = f"HostPreScan false\nExtraStats {ALL['A']} {ALL['B']}"
+    with collectd(farm.lab, tmp_path / "collectd", settings) as daemon:
+        wait_for_reads(daemon, 3)
+        stopped.freeze()
+        since = time.time()
+        wait_for_reads(daemon, 4)
+        assert_fresh(daemon, stopped, CLASS_A | {HOST_CPU})
+        assert not any(points_after(daemon, stopped, name, since) for name in class_b(stopped))
+        assert_no_gap(daemon, others)
+        for guest in others:
+            assert_fresh(daemon, guest, CLASS_A | class_b(guest) | {HOST_CPU})
+        stopped.thaw()
+        thawed = time.time()
+        wait_for(
+            lambda: all(points_after(daemon, stopped, name, thawed) for name in class_b(stopped)), SOON, "all is back"
+        )
+        assert daemon.stop() < 2
+
+
+def test_dead_storage_freezes_nobody_with_every_selector_that_does_not_touch_it(farm, tmp_path):
+    with collectd(farm.lab, tmp_path / "collectd", f"ExtraStats {ALL['A']} {ALL['B']}") as daemon:
+        wait_for_reads(daemon, 2)
+        farm.storage.hang()
+        # A guest's own reads hang now.
+        wait_for_reads(daemon, 4)
+        assert_no_gap(daemon, farm.guests)
+        for guest in farm.guests:
+            assert_fresh(daemon, guest, CLASS_A | class_b(guest) | {HOST_CPU})
+        assert not farm.occupied()
+        assert not farm.lost()
+        assert daemon.stop() < 2
