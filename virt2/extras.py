@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from virt2.metrics import KIB, Metric, known
+from virt2.metrics import KIB, Metric, known, state
 
 LARGEST = 2**63
 """From here on a number does not fit into a counter of collectd's; libvirt uses such for "no limit"."""
@@ -38,7 +38,7 @@ def from_disk_times(stats: Any, device: str) -> Iterable[Metric]:
 
 def from_state(reply: tuple[int, int], device: str) -> Iterable[Metric]:
     """State and reason, libvirt's numbers."""
-    return (Metric("domain_state", "", reply),)
+    return (state(*reply),)
 
 
 def from_job(stats: Mapping[str, Any], prefix: str) -> Iterable[Metric]:

@@ -372,24 +372,28 @@ class Connection:
 
     def statuses(self) -> list[Status]:
         """Every domain, active or not, with its state. Class A, priority; blocks like `active`."""
-        found = []
-        for flag, persistent in (
-            (libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT, True),
-            (libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT, False),
-        ):
-            with self._translated:
-                domains = self._raw.listAllDomains(flag)
-            for domain in domains:
-                try:
-                    with self._translated:
-                        state, reason = domain.state()
-                except errors.Disconnected:
-                    raise
-                except errors.Error:
-                    # Gone meanwhile; or ill, which must not cost the others.
-                    continue
-                found.append(Status(domain.UUIDString(), domain.name(), domain.ID(), persistent, state, reason))
-        return found
+        return [
+            *self._statuses(libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT, True),
+            *self._statuses(libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT, False),
+        ]
+
+    def inactive(self) -> list[Status]:
+        """Every domain that is not active, with its state. Class A, priority; blocks like `active`."""
+        return list(self._statuses(libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE, True))
+
+    def _statuses(self, flag: int, persistent: bool) -> Iterator[Status]:
+        with self._translated:
+            domains = self._raw.listAllDomains(flag)
+        for domain in domains:
+            try:
+                with self._translated:
+                    state, reason = domain.state()
+            except errors.Disconnected:
+                raise
+            except errors.Error:
+                # Gone meanwhile; or ill, which must not cost the others.
+                continue
+            yield Status(domain.UUIDString(), domain.name(), domain.ID(), persistent, state, reason)
 
     def find(self, name: str) -> Listed:
         """Look one domain up by its name. Class A, priority."""

@@ -64,6 +64,14 @@ class Statuses(NamedTuple):
     """Whether they are the first over a connection: what happened before it nobody told."""
 
 
+class Inactive(NamedTuple):
+    """The states of the domains that are not active."""
+
+    domains: Sequence[Status]
+    asked: float
+    """When they were asked for, monotonic seconds."""
+
+
 class _Entry(NamedTuple):
     domain: Domain
     described: float | None
@@ -86,6 +94,7 @@ class Inventory:
         on_event: called from libvirt's thread with every event it tells; must only enqueue.
         on_statuses: called from the inventory's thread with the states of all domains, once for every connection.
         statuses_every: seconds after which they are read again; None for never.
+        inactive_every: seconds after which the states of inactive domains are read (again); None for never.
         clock: monotonic seconds.
     """
 
@@ -104,6 +113,7 @@ class Inventory:
         on_event: Callable[[Event], None] = lambda event: None,
         on_statuses: Callable[[Statuses], None] | None = None,
         statuses_every: float | None = None,
+        inactive_every: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._hypervisor = hypervisor
@@ -118,6 +128,9 @@ class Inventory:
         self._on_event = on_event
         self._on_statuses = on_statuses
         self._statuses_every = statuses_every
+        self._inactive_every = inactive_every
+        self.inactive: Inactive | None = None
+        """The last that were read; None before, and where nobody wants them."""
         self.statuses: Statuses | None = None
         """The last that were read; None before, and where nobody wants them."""
         self._status_connection: Any = None
@@ -314,6 +327,7 @@ class Inventory:
                 try:
                     self._list()
                     self._read_statuses()
+                    self._read_inactive()
                     return
                 except Disconnected as error:
                     # libvirtd may just have been restarted: it is lost only when it cannot be had anew.
@@ -322,6 +336,7 @@ class Inventory:
             self._connect()
             self._list()
             self._read_statuses()
+            self._read_inactive()
         finally:
             self._budget.release()
 
@@ -396,6 +411,20 @@ class Inventory:
             self.statuses = Statuses(domains, asked, first)
             self._status_connection = self._connection
             self._on_statuses(self.statuses)
+
+    def _read_inactive(self) -> None:
+        """Read the states of inactive domains where they are wanted and due."""
+        every, before, asked = self._inactive_every, self.inactive, self._clock()
+        if every is None or (before is not None and asked - before.asked < STATUS_AGE * every):
+            return
+        try:
+            found = self._connection.inactive()
+        except Disconnected:
+            raise
+        except Error as error:
+            self._say("", f"the states of inactive domains could not be read: {error}")
+            return
+        self.inactive = Inactive([domain for domain in found if self.wants(domain.name, domain.uuid)], asked)
 
     def _is_current(self, line: Any, now: float) -> bool:
         entry = self._entries.get(line.uuid)

@@ -94,6 +94,11 @@ def sample_age(seconds: float) -> Metric:
     return Metric("duration", "sample_age", (seconds,))
 
 
+def state(number: int, reason: int) -> Metric:
+    """State of a domain and its reason, libvirt's numbers."""
+    return Metric("domain_state", "", (number, reason))
+
+
 def gauge(name: str, value: float) -> Metric:
     """A number that virt2 says of itself or of libvirtd."""
     return Metric("gauge", name, (value,))

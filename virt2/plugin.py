@@ -30,6 +30,7 @@ from virt2.filters import Filters
 from virt2.guestinfo import AGENT_SELECTORS
 from virt2.herald import Herald
 from virt2.hypervisor import Hypervisor
+from virt2.inactive import InactiveStates
 from virt2.inventory import Describe, Inventory, Link
 from virt2.labels import Labels
 from virt2.log import Handler, printable
@@ -129,6 +130,7 @@ class Plugin:
             )
             if name == "0":
                 self._report_limits()
+                self._inactive.report()
             self._adjust()
         except Exception as error:
             self._say_once(name, error)
@@ -159,6 +161,7 @@ class Plugin:
 
     def _build(self, settings: Settings) -> None:
         self._settings = settings
+        self._selection = Selection(settings.extra_stats)
         self._interval = settings.interval or _interval_in_force() or DEFAULT_INTERVAL
         self._notifier = Notifier(Mail(self._collectd, settings.plugin_name).send)
         self._hypervisor = Hypervisor(settings.connection, agents=bool(_chosen(settings, AGENT_SELECTORS)))
@@ -197,6 +200,7 @@ class Plugin:
             on_event=self._herald.tell,
             on_statuses=self._herald.take,
             statuses_every=self._interval if settings.persistent_notification else None,
+            inactive_every=self._interval if self._selection.state else None,
         )
         self._scouts = Pool("scout", self._budget, self._hypervisor.connect, silent=self._silent)
         self._scout = Scout(self._inventory, self._budget, self._scouts, procfs.guests)
@@ -217,7 +221,7 @@ class Plugin:
             on_change=self._retain,
         )
         self._sink = Sink(self._collectd, settings.plugin_name, self._interval)
-        self._selection = Selection(settings.extra_stats)
+        self._inactive = InactiveStates(self._inventory, self._names, self._sink)
         self._selections = {
             instance.name: Selection(instance.extra_stats)
             for instance in settings.explicit_instances

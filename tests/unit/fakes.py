@@ -498,6 +498,13 @@ class FakeConnection:
         ]
         return active + list(self._hypervisor.inactive)
 
+    def inactive(self) -> list[Status]:
+        domains = self._hypervisor.domains
+        self._call(
+            "inactive", priority=True, obstacle=lambda: any("lock" in domain.stuck for domain in domains.values())
+        )
+        return list(self._hypervisor.inactive)
+
     def find(self, name: str) -> Listed:
         self._call("find", name, priority=True, obstacle=lambda: self._is_locked(name))
         return self._by_name(name).listed

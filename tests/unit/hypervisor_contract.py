@@ -282,7 +282,13 @@ def test_closing_twice_is_nothing(hypervisor, subject):
     assert not connection.alive
 
 
-@pytest.mark.parametrize("call", ["active", "statuses", "version"])
+def test_no_active_domain_is_among_those_that_are_not(hypervisor, subject):
+    inactive = hypervisor.connect().inactive()
+    assert subject.name not in [status.name for status in inactive]
+    assert all(not status.active and status.persistent for status in inactive)
+
+
+@pytest.mark.parametrize("call", ["active", "inactive", "statuses", "version"])
 def test_a_closed_connection_answers_nothing(hypervisor, subject, call):
     connection = hypervisor.connect()
     connection.close()

@@ -752,3 +752,52 @@ def test_its_state_can_be_read_off(bench):
     bench.start()
     bench.attempt()
     assert repr(bench.inventory).startswith("<Inventory up domains=2 ")
+
+
+class TestInactiveDomains:
+    """Their states, where they are wanted."""
+
+    OFF = Status("u-off", "off", -1, True, 5, 1)
+
+    @pytest.fixture
+    def wanted(self, hypervisor) -> Iterator[Bench]:
+        hypervisor.inactive = [self.OFF]
+        bench = Bench(hypervisor, inactive_every=10.0)
+        bench.start()
+        bench.attempt()
+        yield bench
+        bench.inventory.stop()
+
+    def test_by_default_nobody_asks(self, listed):
+        listed.attempt()
+        assert listed.hypervisor.count("inactive") == 0
+        assert listed.inventory.inactive is None
+
+    def test_they_are_read_with_the_list_as_often_as_wanted(self, wanted):
+        times = {wanted.inventory.inactive.asked}
+        for _ in range(6):
+            wanted.clock.now += 5.0
+            wanted.attempt()
+            times.add(wanted.inventory.inactive.asked)
+        assert wanted.inventory.inactive.domains == [self.OFF]
+        assert len(times) == 1 + 3
+
+    def test_those_that_are_filtered_out_are_left_out(self, wanted):
+        wanted.inventory.wants = lambda name, uuid: name != "off"
+        wanted.clock.now += 10.0
+        wanted.attempt()
+        assert wanted.inventory.inactive.domains == []
+
+    def test_where_they_cannot_be_read_the_list_stands_and_that_is_said_once(self, wanted, caplog):
+        (connection,) = wanted.hypervisor.connections
+
+        def fail() -> list[Status]:
+            raise CallFailed("internal error", 1)
+
+        connection.inactive = fail
+        for _ in range(2):
+            wanted.clock.now += 10.0
+            assert wanted.attempt()
+        assert [record.getMessage() for record in caplog.records] == [
+            "the states of inactive domains could not be read: internal error"
+        ]

@@ -548,6 +548,22 @@ def test_a_text_of_a_job_goes_out_as_the_c_plugins_does(daemon, collectd, host):
     )
 
 
+def test_the_state_of_an_inactive_domain_goes_out_where_it_is_asked_for(daemon, collectd, host):
+    host.hypervisor.inactive = [Status("u-off", "off", -1, True, 5, 1)]
+    daemon.start(Node("ExtraStats", "domain_state"))
+    daemon.read()
+    daemon.read()
+    assert [values.values for values in collectd.dispatched if values.host == "off"] == [(5.0, 1.0)]
+
+
+def test_by_default_nobody_asks_for_inactive_domains(daemon, collectd, host):
+    host.hypervisor.inactive = [Status("u-off", "off", -1, True, 5, 1)]
+    daemon.start(Node("ExtraStats", "vcpu"))
+    daemon.read()
+    assert host.hypervisor.count("inactive") == 0
+    assert daemon.series("off") == set()
+
+
 class TestStorageReader:
     """What touches the storage, only where that is asked for."""
 

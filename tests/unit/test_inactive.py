@@ -1,0 +1,83 @@
+"""The state of domains that no reader has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pytest
+
+from virt2.domain import Domain, Status
+from virt2.inactive import InactiveStates
+from virt2.inventory import Inactive
+from virt2.metrics import Metric
+from virt2.naming import Identity, Names
+
+
+class Inventory:
+    """What was read of inactive domains, and which are active."""
+
+    def __init__(self) -> None:
+        self.inactive: Inactive | None = None
+        self.active: set[str] = set()
+
+    def knows(self, uuid: str) -> bool:
+        return uuid in self.active
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.inventory = Inventory()
+        self.names = Names(("name",), (), "node1")
+        self.points: list[tuple[str, Metric, float]] = []
+        self.states = InactiveStates(self.inventory, self.names, self, clock=lambda: 103.0, wall=lambda: 1003.0)
+
+    def dispatch(
+        self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Mapping[str, str] | None = None
+    ) -> None:
+        self.points += [(identity.host, metric, when) for metric in metrics]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+OFF = Status("u-off", "off", -1, True, 5, 1)
+CRASHED = Status("u-bad", "bad", -1, True, 6, 1)
+
+
+def test_before_any_was_read_nothing_goes_out(bench):
+    bench.states.report()
+    assert bench.points == []
+
+
+def test_each_goes_out_once_with_the_time_it_was_asked_for(bench):
+    bench.inventory.inactive = Inactive([OFF, CRASHED], asked=101.0)
+    for _ in range(2):
+        bench.states.report()
+    assert bench.points == [
+        ("off", Metric("domain_state", "", (5, 1)), 1001.0),
+        ("bad", Metric("domain_state", "", (6, 1)), 1001.0),
+    ]
+
+
+def test_the_next_reading_goes_out_again(bench):
+    for asked in (101.0, 102.0):
+        bench.inventory.inactive = Inactive([OFF], asked)
+        bench.states.report()
+    assert [when for _, _, when in bench.points] == [1001.0, 1002.0]
+
+
+def test_one_that_was_started_meanwhile_is_its_readers(bench):
+    bench.inventory.inactive = Inactive([OFF, CRASHED], asked=101.0)
+    bench.inventory.active = {"u-off"}
+    bench.states.report()
+    assert [host for host, _, _ in bench.points] == ["bad"]
+
+
+def test_it_never_takes_the_identity_of_an_active_domain(bench):
+    bench.names.of(Domain("another", "off", 3))
+    bench.inventory.inactive = Inactive([OFF], asked=101.0)
+    bench.states.report()
+    ((host, _, _),) = bench.points
+    assert host != "off"

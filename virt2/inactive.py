@@ -1,0 +1,51 @@
+"""Reports the state of domains that are not active, for the selector `domain_state`: no reader has them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from virt2.domain import Domain
+from virt2.inventory import Inventory
+from virt2.metrics import state
+from virt2.naming import Names
+from virt2.outbox import Sink
+
+
+class InactiveStates:
+    """Dispatches the states that the inventory has read.
+
+    Arguments:
+        inventory: reads them, with its list.
+        names: the identity of all domains.
+        sink: where metrics go.
+        clock, wall: monotonic seconds, and the time of day.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        names: Names,
+        sink: Sink,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._inventory = inventory
+        self._names = names
+        self._sink = sink
+        self._clock = clock
+        self._wall = wall
+        self._reported: float | None = None
+
+    def report(self) -> None:
+        """Dispatch what was read since the last time."""
+        found = self._inventory.inactive
+        if found is None or found.asked == self._reported:
+            return
+        self._reported = found.asked
+        when = self._wall() - (self._clock() - found.asked)
+        for status in found.domains:
+            # One that was started meanwhile is its reader's.
+            if not self._inventory.knows(status.uuid):
+                identity = self._names.of_any(Domain(status.uuid, status.name, status.id))
+                self._sink.dispatch(identity, [state(status.state, status.reason)], when)
