@@ -272,7 +272,10 @@ class AgentReader:
             if isinstance(answer.result, Guest):
                 guest.answers = answer.took < OVERDUE
                 self._dispatch(domain, guest, answer, answer.result)
-                if guest.answers and guest.complaining:
+                if not guest.answers:
+                    # What came too late for libvirt is missing in the answer without a word.
+                    self._complain(domain, guest, f"its guest agent took {answer.took:.0f} s to answer")
+                elif guest.complaining:
                     guest.complaining = False
                     log.info("domain %s: its guest agent answers again", domain.name)
             else:

@@ -86,8 +86,8 @@ class GuestAgent:
         self.replies = dict(REPLIES)
         self.delay = 0.0
         """Seconds before each reply, the one to a sync excepted."""
-        self.silent = False
-        """It reads and says nothing; not even to a sync."""
+        self._speaks = threading.Event()
+        self._speaks.set()
         self.raw: dict[str, bytes] = {}
         """What it says instead, as it is, by command."""
         self.commands: list[str] = []
@@ -97,6 +97,21 @@ class GuestAgent:
         self._listener.listen()
         self._connections: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def hush(self) -> None:
+        """Say nothing any more, not even to a sync."""
+        self._speaks.clear()
+
+    def speak(self) -> None:
+        """Answer what was asked meanwhile, and what will be."""
+        self._speaks.set()
+
+    def heal(self) -> None:
+        """Be well-behaved again."""
+        self.replies = dict(REPLIES)
+        self.delay = 0.0
+        self.raw = {}
+        self.speak()
 
     def close(self) -> None:
         """Hang up."""
@@ -118,19 +133,15 @@ class GuestAgent:
         with contextlib.suppress(OSError), connection, connection.makefile("rb") as lines:
             for line in lines:
                 command = json.loads(line.lstrip(b"\xff"))
-                reply = self._reply(command["execute"], command.get("arguments", {}))
-                if reply is not None:
-                    connection.sendall(reply)
+                connection.sendall(self._reply(command["execute"], command.get("arguments", {})))
 
-    def _reply(self, name: str, arguments: dict[str, Any]) -> bytes | None:
-        if self.silent:
-            return None
+    def _reply(self, name: str, arguments: dict[str, Any]) -> bytes:
+        self._speaks.wait()
         if name in ("guest-sync", "guest-sync-delimited"):
             return json.dumps({"return": arguments["id"]}).encode() + b"\n"
         self.commands.append(name)
         time.sleep(self.delay)
-        if self.silent:
-            return None
+        self._speaks.wait()
         if name in self.raw:
             return self.raw[name]
         if name not in self.replies:

@@ -338,6 +338,17 @@ class TestHostileGuests:
         bench.ask()
         assert said() == ["domain web: its guest agent answers again"]
 
+    def test_one_that_takes_long_is_said_once_and_what_it_tells_is_reported(self, make, said):
+        bench = make("web")
+        bench.hypervisor.on_call = lambda call, name, _: self.dawdle(bench, call)
+        said()
+        for _ in range(3):
+            bench.sink.points.clear()
+            bench.agents.read()
+            bench.clock.now += EVERY
+        assert {point.type for point in bench.sink.points} == {"duration", "users"}
+        assert said() == ["domain web: its guest agent took 5 s to answer"]
+
     def test_one_that_flaps_is_not_said_every_time(self, make, said):
         bench = make("web")
         said()
