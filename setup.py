@@ -29,6 +29,7 @@ setup(
     author="the virt2 authors",
     license="MIT",
     packages=["virt2"],
+    package_data={"virt2": ["types.db"]},
     python_requires=">=3.9",
     # libvirt-python is no requirement: it has to match the system's libvirt and comes with it (python3-libvirt), while
     # pip would build one from source.

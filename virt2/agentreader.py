@@ -19,6 +19,7 @@ from virt2.budget import AGENT, Budget, Job
 from virt2.domain import Domain
 from virt2.errors import AgentSilent, CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.guestinfo import (
+    FILE_SYSTEM,
     FS_INFO,
     GUEST_INFO,
     LONGEST_PATH,
@@ -307,7 +308,7 @@ class AgentReader:
             "ndevAlias": len(file_system.disks),
             "devAlias": ",".join(file_system.disks),
         }
-        self._notify(OKAY, "File system information", identity, type="file_system", type_instance="", meta=meta)
+        self._notify(OKAY, "File system information", identity, type=FILE_SYSTEM, type_instance="", meta=meta)
 
     def _judge(self, domain: Domain, guest: _Guest, answer: _Answer, error: Exception) -> None:
         """One that is not there is no news; one that says nothing, or nonsense, is said once."""

@@ -21,6 +21,8 @@ GUEST_INFO = "guest_info"
 FS_INFO = "fs_info"
 """Selector of notifications on file systems, as the C plugin's."""
 AGENT_SELECTORS = (GUEST_INFO, FS_INFO)
+FILE_SYSTEM = "file_system"
+"""Type of its notifications, which is not in collectd's own types.db."""
 
 MOST_FILE_SYSTEMS = 32
 """Mount points of one domain that are reported, for as long as it runs: the first ones seen."""

@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from virt2 import admin, config, domainxml, procfs, sizing, storage, xpath
@@ -27,7 +28,7 @@ from virt2.budget import Budget
 from virt2.domain import Description
 from virt2.errors import BadSetting
 from virt2.filters import Filters
-from virt2.guestinfo import AGENT_SELECTORS
+from virt2.guestinfo import AGENT_SELECTORS, FILE_SYSTEM, FS_INFO
 from virt2.herald import Herald
 from virt2.hypervisor import Hypervisor
 from virt2.inactive import InactiveStates
@@ -162,9 +163,10 @@ class Plugin:
     def _build(self, settings: Settings) -> None:
         self._settings = settings
         self._selection = Selection(settings.extra_stats)
+        self._of_agents = self._agent_selectors(settings)
         self._interval = settings.interval or _interval_in_force() or DEFAULT_INTERVAL
         self._notifier = Notifier(Mail(self._collectd, settings.plugin_name).send)
-        self._hypervisor = Hypervisor(settings.connection, agents=bool(_chosen(settings, AGENT_SELECTORS)))
+        self._hypervisor = Hypervisor(settings.connection, agents=bool(self._of_agents))
         self._budget = Budget(settings.workers or sizing.UNKNOWN_BUDGET, procfs.daemon_pid)
         self._held = 0
         self._limits = admin.AdminPoller(self._read_limits, max(LIMITS_AGE * self._interval, 10.0))
@@ -261,15 +263,35 @@ class Plugin:
             # Not a name that a configured reader can have: collectd drops the second of a name without a word.
             self._collectd.register_read(self.read_storage, interval, name="virt2-storage")
 
+    def _agent_selectors(self, settings: Settings) -> list[str]:
+        """The selectors that are on and need agents; without those whose type collectd does not know."""
+        selectors = [selector for selector in AGENT_SELECTORS if selector in settings.extra_stats]
+        if FS_INFO in selectors and not self._is_known(FILE_SYSTEM):
+            selectors.remove(FS_INFO)
+            log.warning(
+                "%s is left out, for collectd knows no type %s: name %s with TypesDB, and collectd's own types.db too",
+                FS_INFO,
+                FILE_SYSTEM,
+                Path(__file__).with_name("types.db"),
+            )
+        return selectors
+
+    def _is_known(self, type: str) -> bool:
+        """Whether a type is in one of the types.db that collectd has loaded."""
+        try:
+            self._collectd.get_dataset(type)
+        except TypeError:
+            return False
+        return True
+
     def _build_agents(self) -> None:
         """What only guests' agents can tell, apart from everything else."""
         settings = self._settings
-        selectors = _chosen(settings, AGENT_SELECTORS)
         tick = min(self._interval, settings.guest_agent_interval)
         line = AgentLine(self._hypervisor.connect_agents)
         self._agent_pool = Pool("agent", self._budget, line.hold, silent=self._silent)
         self._agents = AgentReader(
-            selectors=selectors,
+            selectors=self._of_agents,
             inventory=self._inventory,
             budget=self._budget,
             pool=self._agent_pool,
@@ -284,11 +306,11 @@ class Plugin:
             refused=lambda: line.refused,
             processes=self._processes,
         )
-        if selectors:
+        if self._of_agents:
             log.info(
                 "%s: one read-write connection to %s is opened, for libvirt lets nobody else ask guests' agents;"
                 " nothing else is done on it",
-                ", ".join(selectors),
+                ", ".join(self._of_agents),
                 settings.connection,
             )
             self._collectd.register_read(self.read_agents, tick, name="virt2-agent")
@@ -403,7 +425,7 @@ class Plugin:
             self._held,
             sizes,
             storage=self._touches_storage,
-            agents=bool(_chosen(self._settings, AGENT_SELECTORS)),
+            agents=bool(self._of_agents),
         )
 
     def _apply(self, plan: sizing.Plan, sizes: Mapping[str, int]) -> None:
@@ -568,11 +590,6 @@ class Mail:
                     notification.type,
                     error,
                 )
-
-
-def _chosen(settings: Settings, selectors: Iterable[str]) -> list[str]:
-    """Those of some selectors that are on."""
-    return [selector for selector in selectors if selector in settings.extra_stats]
 
 
 def _log_to(collectd: Any) -> None:

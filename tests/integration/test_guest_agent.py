@@ -24,6 +24,7 @@ from tests.integration.support import (
 from tests.lab import Guest, RunningGuest, wait_for
 from tests.lab.collectd_daemon import Collectd, python_module
 from tests.lab.guest_agent import CHANNEL, GuestAgent, install
+from tests.lab.machine import ROOT
 from tests.unit.agent_contract import *  # noqa: F403
 from virt2 import admin
 from virt2.errors import AgentSilent, CallFailed
@@ -226,11 +227,10 @@ class TestCollectd:
             wait_for(lambda: not held(module_lab), 2 * SOON, "the workers are back")
 
     def test_file_systems_are_told_of_once(self, module_lab, agents, tmp_path):
-        types, folder = tmp_path / "types.db", tmp_path / "collectd"
-        types.write_text("file_system value:GAUGE:0:U\n")
+        folder = tmp_path / "collectd"
         folder.mkdir()
         module = python_module("virt2", 'ExtraStats "fs_info"\nGuestAgentInterval 2')
-        drop_ins = {"types.conf": f'TypesDB "{types}"\n', "virt2.conf": module}
+        drop_ins = {"types.conf": f'TypesDB "{ROOT}/virt2/types.db"\n', "virt2.conf": module}
         with Collectd(module_lab, folder, drop_ins, INTERVAL, record=True) as daemon:
             told = []
 

@@ -790,6 +790,11 @@ class FakeCollectd:
         self.Values = lambda **fields: Values(self, **fields)
         self.Notification = lambda **fields: Notification(self, **fields)
 
+    def get_dataset(self, name: str) -> list[tuple[str, str, float | None, float | None]]:
+        if name not in self.types:
+            raise TypeError("Dataset not found")
+        return [(f"value{number}", kind, None, None) for number, kind in enumerate(self.types[name])]
+
     def register_config(self, callback: Callable[..., None], data: object = None, name: str = "") -> None:
         self._register(self.configs, callback, name)
 

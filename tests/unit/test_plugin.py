@@ -9,6 +9,7 @@ import threading
 import time
 import types
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -677,6 +678,7 @@ class TestAgentReader:
         assert collectd.intervals["virt2-agent"] == INTERVAL
 
     def test_the_one_read_write_connection_is_announced_once(self, daemon, collectd, host, web):
+        collectd.types["file_system"] = ("gauge",)
         daemon.start(Node("ExtraStats", "guest_info fs_info"))
         daemon.read()
         for _ in range(3):
@@ -692,7 +694,20 @@ class TestAgentReader:
         assert "virt2-storage" not in collectd.reads
         assert host.hypervisor.count("blockInfo") == 0
 
-    def test_file_systems_become_notifications_where_their_type_is_known(self, daemon, collectd, host, web):
+    def test_without_its_type_fs_info_is_left_out_which_is_said_once(self, daemon, collectd, host, web):
+        daemon.start(Node("ExtraStats", "fs_info"))
+        daemon.read()
+        assert "virt2-agent" not in collectd.reads
+        assert not host.agents
+        assert self.announced(collectd) == []
+        (line,) = [text for text in collectd.texts("warning") if "fs_info" in text]
+        assert "types.db" in line
+
+    def test_the_types_db_that_comes_along_has_the_type(self, module):
+        line = (Path(module.__file__).parent / "types.db").read_text()
+        assert line.split() == ["file_system", "value:GAUGE:0:U"]
+
+    def test_file_systems_become_notifications(self, daemon, collectd, host, web):
         collectd.types["file_system"] = ("gauge",)
         web.file_systems = [("/a\x00\ud800b", "vda1", "ext4", ["vda", "vdb"])]
         daemon.start(Node("ExtraStats", "fs_info"))
