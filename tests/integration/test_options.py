@@ -12,11 +12,10 @@ from xml.sax.saxutils import escape, quoteattr
 import libvirt
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.integration.support import DISK_TYPES, NIC_TYPES, reads, wait_for_reads
 from tests.lab import Collectd, Guest, python_module, wait_for
-from tests.unit.test_xpath import STEPS, TREES, WORDS, spelled
+from tests.unit.test_xpath import journeys, spelled
 from virt2.xpath import Element, Path
 
 INTERVAL = 1.0
@@ -315,7 +314,8 @@ def spelled_out(element: Element) -> str:
     return f"<{name}{namespace}{attributes}>{inside}</{name}>"
 
 
-@given(STEPS, st.booleans(), st.just("") | WORDS, TREES)
-def test_a_path_selects_what_libxml2_selects(libxml2, steps, deep, attribute, root):
-    path = spelled(steps, deep, attribute)
+@given(journeys())
+def test_a_path_selects_what_libxml2_selects(libxml2, journey):
+    root, *steps = journey
+    path = spelled(*steps)
     assert sorted(Path(path).select(root)) == sorted(selected(libxml2, spelled_out(root), path))

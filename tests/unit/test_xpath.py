@@ -219,30 +219,52 @@ def spelled(steps, deep, attribute) -> str:
 
 
 WORDS = st.sampled_from("ab")
-TEXTS = st.sampled_from(["", "x", "xy", "y"])
+TEXTS = st.sampled_from(["x", "y"])
 ATTRIBUTES = st.dictionaries(WORDS, TEXTS, max_size=2)
+LEAVES = st.builds(lambda name, text, attributes: element(name, text, **attributes), WORDS, TEXTS, ATTRIBUTES)
+FOREIGN = st.builds(lambda text, attributes: element("", text, **attributes), TEXTS, ATTRIBUTES)
 TREES = st.recursive(
-    st.builds(lambda name, attributes: element(name, **attributes), WORDS | st.just(""), ATTRIBUTES),
+    LEAVES,
     lambda inner: st.builds(
         lambda name, children, attributes: element(name, *children, **attributes),
         WORDS,
-        st.lists(inner | TEXTS.filter(bool), max_size=4),
+        st.lists(inner | LEAVES | TEXTS | FOREIGN, min_size=1, max_size=5),
         ATTRIBUTES,
     ),
-    max_leaves=12,
+    max_leaves=15,
 )
-PREDICATES = st.one_of(
-    st.tuples(st.just("number"), st.integers(1, 3), st.just("")),
-    st.tuples(st.just("attribute"), WORDS, TEXTS),
-    st.tuples(st.just("child"), WORDS, TEXTS),
-)
-STEPS = st.lists(st.tuples(st.booleans(), WORDS | st.just("*"), st.lists(PREDICATES, max_size=2)), max_size=4)
 
 
-@given(STEPS, st.booleans(), st.just("") | WORDS, TREES)
-def test_a_path_selects_what_it_leads_to(steps, deep, attribute, root):
-    path = Path(spelled(steps, deep, attribute))
-    assert sorted(path.select(root)) == sorted(by_asking(steps, deep, attribute, root))
+@st.composite
+def journeys(draw):
+    """A document, and a path that leads somewhere in it or only just not: steps, deep, attribute."""
+    root = draw(TREES)
+    node, steps = Node(element("", root), None), []
+    while node.inside and (not steps or draw(st.booleans())):
+        parent, node = node, draw(st.sampled_from(node.inside))
+        name = draw(st.sampled_from([node.of.name or "*", "*"]))
+        predicates = draw(st.lists(predicates_of(parent, node), max_size=2))
+        steps.append((draw(st.booleans()), name, predicates))
+    if draw(st.booleans()):
+        # A step left out of what a // spans, or wrong.
+        steps.pop(draw(st.integers(0, len(steps) - 1)))
+    return root, steps, draw(st.booleans()), draw(st.just("") | WORDS)
+
+
+def predicates_of(parent: Node, node: Node):
+    """Predicates that may well hold for a child."""
+    texts = [child.text() for child in node.inside]
+    return st.one_of(
+        st.tuples(st.just("number"), st.integers(1, len(parent.inside)), st.just("")),
+        st.tuples(st.just("attribute"), WORDS, TEXTS),
+        st.tuples(st.just("child"), WORDS, st.sampled_from(["x", *texts, *(f"{text}x" for text in texts)])),
+    )
+
+
+@given(journeys())
+def test_a_path_selects_what_it_leads_to(journey):
+    root, *steps = journey
+    assert sorted(Path(spelled(*steps)).select(root)) == sorted(by_asking(*steps, root))
 
 
 def test_a_deep_document_costs_no_stack_and_little_time():
