@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.lab import Collectd, Lab, Process, wait_for
-from virt2.settings import SELECTORS
+from virt2.selectors import LIBVIRT_NAMES
 
 PYTHON = "/usr/bin/python3"
 """The interpreter that collectd embeds: what is compared runs on the same."""
@@ -37,7 +37,7 @@ C_SELECTORS = [
 ]
 """ExtraStats of the C plugin, less two: fs_info needs an agent in the guests, and of both kinds of job_stats it takes
 one at a time."""
-EXTRA = " ".join(selector for selector in C_SELECTORS if selector in SELECTORS)
+EXTRA = " ".join(selector for selector in C_SELECTORS if selector in LIBVIRT_NAMES)
 """What both plugins have."""
 
 DISCARD = """\

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import figures, report, soak
+from bench import contestants, figures, report, soak
 from bench.figures import Window
 from bench.soak import Sample
 from tests.lab.relay import Call, bursts
@@ -112,3 +112,7 @@ def test_what_stays_the_same_or_grows_only_at_first_is_flat():
 def test_what_grows_steadily_is_told(figure, grows):
     (told,) = soak.growth(samples(**grows))
     assert told.startswith(figure)
+
+
+def test_all_extra_stats_are_those_that_both_plugins_have():
+    assert contestants.EXTRA.split() == contestants.C_SELECTORS
