@@ -509,7 +509,8 @@ class Plugin:
 
     def _retain(self, uuids: Collection[str]) -> None:
         self._names.retain(uuids)
-        self._names.settle(domain for domain in self._inventory.domains()[1] if domain.uuid in uuids)
+        active = set(uuids)
+        self._names.settle(domain for domain in self._inventory.domains()[1] if domain.uuid in active)
         self._ward.retain(uuids)
         self._alarms.retain(uuids)
         if self._processes is not None:
