@@ -82,12 +82,10 @@ class Told:
 
 
 @contextlib.contextmanager
-def telling(lab, folder, settings="", interval=NEVER, **drop_ins):
+def telling(lab, folder, settings="", interval=NEVER):
     """A collectd with virt2 that keeps what it is told, after its first read."""
     folder.mkdir()
-    texts = {"virt2.conf": python_module("virt2", settings)}
-    texts.update({f"{name}.conf": text for name, text in drop_ins.items()})
-    with Collectd(lab, folder, texts, interval, record=True) as daemon:
+    with Collectd(lab, folder, {"virt2.conf": python_module("virt2", settings)}, interval, record=True) as daemon:
         wait_for(lambda: "virt2: version" in daemon.log, SOON, "the first list")
         yield Told(daemon)
 
@@ -246,7 +244,7 @@ def test_what_happened_while_libvirtd_was_away_is_told_when_it_is_back(lab, tmp_
     lab.guest(booting(lab, "starved", storage=storage, policy=policy))
     define(lab, "persistent").create()
     pid = int(lab.inside("/run/libvirt/qemu/persistent.pid").read_text())
-    with telling(lab, tmp_path / "collectd", f"Interval {INTERVAL}", interval=INTERVAL) as told:
+    with telling(lab, tmp_path / "collectd", interval=INTERVAL) as told:
         lab.kill_libvirtd()
         killed.kill()
         lab.run(["kill", "-9", str(pid)])
@@ -266,16 +264,17 @@ def test_persistent_domains_are_told_of_in_every_read_and_events_are_not(lab, tm
     define(lab, "out")
     lab.guest(Guest("transient", disks=1, nics=0))
     settings = 'PersistentNotification true\nDomain "/^o[nf]/"\nDomain "transient"'
-    with telling(lab, tmp_path / "collectd", settings, interval=INTERVAL) as told:
-        wait_for(lambda: len(told.states("off")) >= 4, 6 * INTERVAL)
+    interval = 1.0
+    with telling(lab, tmp_path / "collectd", settings, interval) as told:
+        wait_for(lambda: len(told.states("off")) >= 4, SOON)
         assert set(told.states("off")) == {f"the domain is shut off. Reason: {UNKNOWN}"}
         assert set(told.states("on")) == {BOOTED}
         times = [one["time"] for one in told.all("on")]
-        assert all(0.5 * INTERVAL < two - one < 1.5 * INTERVAL for one, two in zip(times, times[1:]))
+        assert all(0.5 * interval < two - one < 1.5 * interval for one, two in zip(times, times[1:]))
         off.create()
-        wait_for(lambda: told.states("off")[-1] == BOOTED, 3 * INTERVAL)
+        told.wait("off", BOOTED, timeout=3 * interval)
         off.destroy()
-        told.wait("off", BOOTED, DESTROYED, timeout=3 * INTERVAL)
+        told.wait("off", BOOTED, DESTROYED, timeout=3 * interval)
         assert told.all("transient") == told.all("out") == []
 
 
@@ -321,13 +320,13 @@ def test_a_plugin_that_takes_notifications_slowly_costs_no_read_and_no_exit(lab,
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "slow_taker.py").write_text(SLOW)
     slow = python_module("slow_taker", path=tmp_path / "modules")
-    with collectd(lab, tmp_path / "collectd", slow=slow) as daemon:
+    with collectd(lab, tmp_path / "collectd", interval=1.0, slow=slow) as daemon:
         wait_for_reads(daemon, 1)
         guest.pause()
         wait_for(lambda: "Reason: paused on user request" in daemon.log, SOON)
         guest.resume()
         before = reads(daemon)
-        wait_for(lambda: reads(daemon) >= before + 3, 5 * INTERVAL)
+        wait_for(lambda: reads(daemon) >= before + 3, 5.0)
         assert daemon.stop() < 2
         assert "Reason: returned from paused state" not in daemon.log
 
