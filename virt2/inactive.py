@@ -47,5 +47,5 @@ class InactiveStates:
         for status in found.domains:
             # One that was started meanwhile is its reader's.
             if not self._inventory.knows(status.uuid):
-                identity = self._names.of_any(Domain(status.uuid, status.name, status.id))
-                self._sink.dispatch(identity, [state(status.state, status.reason)], when)
+                domain = self._inventory.find(status.uuid) or Domain(status.uuid, status.name, status.id)
+                self._sink.dispatch(self._names.of_any(domain), [state(status.state, status.reason)], when)

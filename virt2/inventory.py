@@ -13,7 +13,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from virt2.budget import Budget
@@ -35,6 +35,9 @@ LONGEST_RETRY = 30.0
 STATUS_AGE = 0.75
 """Part of `statuses_every` after which they are read with the next list: lists are asked for by readers, and those are
 never quite on time."""
+
+MOST_IDLE = 4096
+"""Domains that are not active whose description is kept."""
 
 NO_ID = -1
 """libvirt's id of a domain that has none, or none that is known."""
@@ -95,6 +98,7 @@ class Inventory:
         on_statuses: called from the inventory's thread with the states of all domains, once for every connection.
         statuses_every: seconds after which they are read again; None for never.
         inactive_every: seconds after which the states of inactive domains are read (again); None for never.
+        describes_idle: whether domains that are not active are described too, for names that are made of metadata.
         clock: monotonic seconds.
     """
 
@@ -114,6 +118,7 @@ class Inventory:
         on_statuses: Callable[[Statuses], None] | None = None,
         statuses_every: float | None = None,
         inactive_every: float | None = None,
+        describes_idle: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._hypervisor = hypervisor
@@ -131,6 +136,7 @@ class Inventory:
         self._inactive_every = inactive_every
         self.inactive: Inactive | None = None
         """The last that were read; None before, and where nobody wants them."""
+        self._describes_idle = describes_idle
         self.statuses: Statuses | None = None
         """The last that were read; None before, and where nobody wants them."""
         self._status_connection: Any = None
@@ -151,7 +157,10 @@ class Inventory:
         self._backoff = FIRST_RETRY
         self._link: Link | None = None
         self._connection: Any = None
-        self._stale: set[str] = set()
+        self._stale: dict[str, str] = {}
+        """Domains that events were about, with their names where the events had them."""
+        self._idle: dict[str, _Entry] = {}
+        """Of domains that are not active, or not listed yet; the latest last."""
         self._said: set[tuple[str, str]] = set()
         self._stopping = False
         self.libvirt_version = ""
@@ -258,9 +267,26 @@ class Inventory:
             self._entries.setdefault(uuid, _Entry(Domain(uuid, name, NO_ID, Description()), None))
             self._version += 1
 
-    def domain(self, uuid: str) -> Domain | None:
-        """The domain of the last good list, None where it has none of that UUID."""
-        entry = self._entries.get(uuid)
+    def find(self, uuid: str, timeout: float = 0.0) -> Domain | None:
+        """What is known of a domain, active or not; None where nothing is.
+
+        Waits for what an event has just brought to light, where `describes_idle`; not on collectd's threads.
+        """
+        with self._changed:
+            known = self._known(uuid)
+            if known is not None or not timeout or not self._describes_idle or not self._up():
+                return known
+            # What an attempt under way has listed may be older than the event.
+            enough = self._attempts + (1 if self._attempt_since is None else 2)
+            self._messages.put(_REQUEST)
+            self._changed.wait_for(
+                lambda: self._known(uuid) is not None or self._attempts >= enough or self.hung_for() > HUNG_AFTER,
+                0.0 if self.hung_for() > HUNG_AFTER else timeout,
+            )
+            return self._known(uuid)
+
+    def _known(self, uuid: str) -> Domain | None:
+        entry = self._entries.get(uuid) or self._idle.get(uuid)
         return None if entry is None else entry.domain
 
     def tell(self, event: Event | None) -> None:
@@ -307,8 +333,7 @@ class Inventory:
         message = self._messages.get()
         earliest = (self._listed_at or 0.0) + SPACING
         while message is not _REQUEST:
-            if message.uuid:
-                self._stale.add(message.uuid)
+            self._note(message)
             try:
                 message = self._messages.get(timeout=max(0.0, earliest - self._clock()))
             except queue.Empty:
@@ -316,8 +341,12 @@ class Inventory:
         # A request is answered by a list made after it: events and requests that came before are served by it too.
         while not self._messages.empty():
             message = self._messages.get()
-            if message is not _REQUEST and message.uuid:
-                self._stale.add(message.uuid)
+            if message is not _REQUEST:
+                self._note(message)
+
+    def _note(self, event: Event) -> None:
+        if event.uuid:
+            self._stale[event.uuid] = event.name or self._stale.get(event.uuid, "")
 
     def _attempt(self) -> None:
         if not self._budget.acquire(timeout=HUNG_AFTER):
@@ -366,7 +395,7 @@ class Inventory:
         self._answered = asked
         self._budget.review(line.uuid for line in listed)
         listed = [line for line in listed if self.wants(line.name, line.uuid)]
-        stale = set(self._stale)
+        stale = dict(self._stale)
         new = []
         with self._changed:
             known = {line.uuid for line in listed}
@@ -385,8 +414,10 @@ class Inventory:
                     self._read_description(self._connection, line, describe)
             finally:
                 self._describing = None
+        self._describe_idle((uuid, name) for uuid, name in stale.items() if name and uuid not in known)
         # Only now: where the connection is lost on the way, all of them are still to be read.
-        self._stale -= stale
+        for uuid in stale:
+            del self._stale[uuid]
         with self._changed:
             self._listed_at = asked
         if all(entry.described is not None for entry in self._entries.values()):
@@ -410,6 +441,7 @@ class Inventory:
             domains = [domain for domain in found if self.wants(domain.name, domain.uuid)]
             self.statuses = Statuses(domains, asked, first)
             self._status_connection = self._connection
+            self._describe_idle((status.uuid, status.name) for status in domains if not status.active)
             self._on_statuses(self.statuses)
 
     def _read_inactive(self) -> None:
@@ -424,26 +456,54 @@ class Inventory:
         except Error as error:
             self._say("", f"the states of inactive domains could not be read: {error}")
             return
+        self._describe_idle((status.uuid, status.name) for status in found)
         self.inactive = Inactive([domain for domain in found if self.wants(domain.name, domain.uuid)], asked)
+
+    def _describe_idle(self, domains: Iterable[tuple[str, str]]) -> None:
+        """Describe domains that are not active, by UUID and name, where that is wanted and not known."""
+        if not self._describes_idle:
+            return
+        now, describe = self._clock(), self._describer()
+        for uuid, name in domains:
+            line = Domain(uuid, name, NO_ID)
+            before = self._idle.get(uuid)
+            if self.wants(name, uuid) and not (before is not None and self._stands(before, line, now)):
+                entry = self._described(self._connection, line, describe, before)
+                if entry is not None:
+                    with self._changed:
+                        self._idle.pop(uuid, None)
+                        self._idle[uuid] = entry
+                        if len(self._idle) > MOST_IDLE:
+                            del self._idle[next(iter(self._idle))]
 
     def _is_current(self, line: Any, now: float) -> bool:
         entry = self._entries.get(line.uuid)
-        if entry is None or entry.described is None:
-            return False
-        if entry.domain.id != line.id or entry.domain.name != line.name:
+        return entry is not None and self._stands(entry, line, now)
+
+    def _stands(self, entry: _Entry, line: Any, now: float) -> bool:
+        if entry.described is None or entry.domain.id != line.id or entry.domain.name != line.name:
             return False
         return self._refresh <= 0 or now - entry.described < self._refresh
 
     def _read_description(self, connection: Any, line: Any, describe: Describe) -> None:
         """Read one domain's XML; what cannot be had costs the description, not the domain."""
-        described: float | None = self._clock()
         before = self._entries.get(line.uuid)
+        entry = self._described(connection, line, describe, before)
+        if entry is not None:
+            with self._changed:
+                self._entries[line.uuid] = entry
+                if before is None or before.domain != entry.domain:
+                    self._version += 1
+
+    def _described(self, connection: Any, line: Any, describe: Describe, before: _Entry | None) -> _Entry | None:
+        """A domain with its description, the one it had before if it cannot be had; None where it is gone."""
+        described: float | None = self._clock()
         try:
             description = describe(
                 line.name, connection.xml(line.uuid), lambda namespace: connection.metadata(line.uuid, namespace)
             )
         except DomainGone:
-            return
+            return None
         except Disconnected:
             raise
         except Error as error:
@@ -452,11 +512,7 @@ class Inventory:
             self._say(line.uuid, f"domain {line.name}: its description could not be read: {error}")
         for problem in description.problems:
             self._say(line.uuid, f"domain {line.name}: {problem}")
-        domain = Domain(line.uuid, line.name, line.id, description)
-        with self._changed:
-            self._entries[line.uuid] = _Entry(domain, described)
-            if before is None or before.domain != domain:
-                self._version += 1
+        return _Entry(Domain(line.uuid, line.name, line.id, description), described)
 
     def _say(self, uuid: str, text: str) -> None:
         """Log a warning once for a domain."""

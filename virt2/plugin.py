@@ -65,6 +65,8 @@ LONGEST_NOTIFICATION = 250
 CHANGES_SAID = 3
 CHANGES_WITHIN = 60.0
 """So many changes of plan are said in so many seconds at the most."""
+FIND_PATIENCE = 1.0
+"""Seconds for which a notification waits for the metadata that its domain is named by; usually they take a tenth."""
 LIMITS_AGE = 3
 """Intervals for which libvirtd's word on its workers holds: one reading may fail without a change of plan."""
 
@@ -185,7 +187,7 @@ class Plugin:
         self._herald = Herald(
             self._notifier.put,
             self._names.of_any,
-            lambda uuid: self._inventory.domain(uuid),
+            lambda uuid: self._inventory.find(uuid, FIND_PATIENCE),
             wants=self._filters.domain,
             persistent=settings.persistent_notification,
         )
@@ -203,6 +205,7 @@ class Plugin:
             on_statuses=self._herald.take,
             statuses_every=self._interval if settings.persistent_notification else None,
             inactive_every=self._interval if self._selection.state else None,
+            describes_idle="metadata" in settings.hostname_format + settings.plugin_instance_format,
         )
         self._scouts = Pool("scout", self._budget, self._hypervisor.connect, silent=self._silent)
         self._scout = Scout(self._inventory, self._budget, self._scouts, procfs.guests)

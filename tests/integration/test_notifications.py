@@ -56,9 +56,12 @@ class Told:
         self.daemon = daemon
         self._all: list[dict] = []
 
-    def all(self, host: str) -> list[dict]:
+    def everything(self) -> list[dict]:
         self._all += [record for record in self.daemon.records.new() if "message" in record]
-        return [record for record in self._all if record["host"] == host]
+        return self._all
+
+    def all(self, host: str) -> list[dict]:
+        return [record for record in self.everything() if record["host"] == host]
 
     def states(self, host: str) -> list[str]:
         """The states of a domain, in the order in which they were told."""
@@ -151,6 +154,30 @@ def test_what_is_done_to_a_domain_is_told_at_once_and_without_a_read(lab, tmp_pa
             assert abs(one["time"] - time.time()) < 60
         assert told.daemon.stop() < 2
         assert "rror" not in told.daemon.log.replace("Reason: paused due to a disk I/O error", "")
+
+
+def named(lab, name, shown):
+    """A persistent domain, not started, that OpenStack calls by another name."""
+    metadata = (
+        f"<n:instance xmlns:n='http://openstack.org/xmlns/libvirt/nova/1.1'><n:name>{shown}</n:name></n:instance>"
+    )
+    guest = Guest(name, disks=1, nics=0, metadata=metadata)
+    return lab.connection.defineXML(domain_xml(guest, lab.images(None), []))
+
+
+def test_a_domain_has_the_name_its_metadata_gives_it_before_and_after_its_run_too(lab, tmp_path):
+    old = named(lab, "instance-1", "old")
+    with telling(lab, tmp_path / "collectd", "HostnameFormat metadata") as told:
+        new = named(lab, "instance-2", "new")
+        told.wait("new", NO_STATE, timeout=2 * AT_ONCE)
+        for domain, shown in ((old, "old"), (new, "new")):
+            domain.create()
+            told.wait(shown, BOOTED, timeout=2 * AT_ONCE)
+            domain.destroy()
+            told.wait(shown, DESTROYED, timeout=2 * AT_ONCE)
+            domain.undefine()
+            told.wait(shown, DESTROYED, NO_STATE, timeout=2 * AT_ONCE)
+        assert {one["host"] for one in told.everything()} == {"old", "new"}
 
 
 def test_a_guest_that_powers_itself_off(lab, tmp_path):

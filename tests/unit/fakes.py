@@ -308,6 +308,8 @@ class FakeHypervisor:
         self.domains: dict[str, FakeDomain] = {}
         """The active ones by name."""
         self.inactive: list[Status] = []
+        self.idle: dict[str, FakeDomain] = {}
+        """What the inactive ones would be if they were active, by UUID; where that is asked for."""
         self.calls: list[tuple[str, str, str]] = []
         self.connections: list[FakeConnection] = []
         self.agent_connections: list[FakeAgentConnection] = []
@@ -355,6 +357,16 @@ class FakeHypervisor:
         )
         self.domains[name] = domain
         return domain
+
+    def set_idle(self, name: str, **options: Any) -> None:
+        """Define a domain that is not active, or define it anew."""
+        uuid = f"u-{name}"
+        domain = FakeDomain(
+            name, uuid, -1, **{"disks": (), "nics": (), "tag": "", "source": "", "sources": {}, **options}
+        )
+        self.inactive = [status for status in self.inactive if status.uuid != uuid]
+        self.inactive.append(Status(uuid, name, -1, True, 5, 0))
+        self.idle[uuid] = domain
 
     def remove(self, name: str) -> FakeDomain:
         """Stop a domain."""
@@ -510,6 +522,10 @@ class FakeConnection:
         return self._by_name(name).listed
 
     def xml(self, uuid: str) -> str:
+        idle = self._hypervisor.idle.get(uuid)
+        if idle is not None:
+            self._call("xml", idle.name)
+            return idle.xml
         return self._ask("xml", uuid).xml
 
     def metadata(self, uuid: str, namespace: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from virt2.domain import Domain, Status
+from virt2.domain import Description, Domain, Status
 from virt2.inactive import InactiveStates
 from virt2.inventory import Inactive
 from virt2.metrics import Metric
@@ -19,9 +19,13 @@ class Inventory:
     def __init__(self) -> None:
         self.inactive: Inactive | None = None
         self.active: set[str] = set()
+        self.described: dict[str, Domain] = {}
 
     def knows(self, uuid: str) -> bool:
         return uuid in self.active
+
+    def find(self, uuid: str) -> Domain | None:
+        return self.described.get(uuid)
 
 
 class Bench:
@@ -81,3 +85,11 @@ def test_it_never_takes_the_identity_of_an_active_domain(bench):
     bench.states.report()
     ((host, _, _),) = bench.points
     assert host != "off"
+
+
+def test_it_goes_by_the_name_that_metadata_give_it(bench):
+    bench.states._names = Names(("metadata",), (), "node1")
+    bench.inventory.described["u-off"] = Domain("u-off", "off", -1, Description(metadata="shop"))
+    bench.inventory.inactive = Inactive([OFF], asked=101.0)
+    bench.states.report()
+    assert [host for host, _, _ in bench.points] == ["shop"]

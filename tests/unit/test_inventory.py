@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.unit.fakes import BOUND, TAG_NAMESPACE, Clock, FakeHypervisor
-from virt2 import domainxml, storage
+from virt2 import domainxml, inventory, storage
 from virt2.budget import MONITOR, SERVER, STALLED_AFTER, Budget, Charge, Job
 from virt2.domain import Description, Status
 from virt2.errors import CallFailed, Disconnected, DomainGone
@@ -289,6 +289,83 @@ class TestStatuses:
         assert [record.getMessage() for record in caplog.records] == [
             "the states of domains could not be read: by hand"
         ]
+
+
+def test_domains_that_are_not_active_are_not_described_by_default(listed):
+    listed.hypervisor.set_idle("off")
+    listed.hypervisor.tell("lifecycle", "u-off", name="off")
+    assert listed.inventory.find("u-off", BOUND) is None
+    listed.attempt()
+    assert listed.hypervisor.count("xml") == 0
+
+
+class TestIdle:
+    """Domains that are not active: described where their names are made of metadata, and only there."""
+
+    @pytest.fixture
+    def bench(self, hypervisor) -> Iterator[Bench]:
+        hypervisor.set_idle("off", tag="blue")
+        bench = Bench(hypervisor, on_statuses=lambda statuses: None, describes_idle=True)
+        bench.start()
+        assert bench.attempt()
+        yield bench
+        bench.inventory.stop()
+        bench.hypervisor.cut()
+
+    def tag(self, bench: Bench, name: str, timeout: float = BOUND) -> str | None:
+        found = bench.inventory.find(f"u-{name}", timeout)
+        return None if found is None else found.description.tag
+
+    def test_they_are_described_with_the_first_states(self, bench):
+        assert self.tag(bench, "off", 0.0) == "blue"
+        assert bench.names == ["db", "web"]
+
+    def test_one_that_an_event_has_just_told_of_is_waited_for(self, bench):
+        bench.hypervisor.set_idle("new", tag="red")
+        bench.hypervisor.tell("lifecycle", "u-new", name="new")
+        assert self.tag(bench, "new") == "red"
+
+    def test_so_is_one_that_has_just_started(self, bench):
+        uuid = bench.hypervisor.add("fresh", tag="green").uuid
+        bench.hypervisor.tell("lifecycle", uuid, name="fresh")
+        assert bench.inventory.find(uuid, BOUND).description.tag == "green"
+
+    def test_one_that_does_not_exist_is_not_waited_for_long(self, bench):
+        bench.hypervisor.tell("lifecycle", "u-gone", name="gone")
+        assert self.tag(bench, "gone") is None
+
+    def test_nor_is_any_while_the_list_hangs(self, bench):
+        with bench.hypervisor.stuck("web", lock=True):
+            bench.inventory.tell(None)
+            bench.hypervisor.stage.await_blocked(1)
+            bench.clock.now += HUNG_AFTER + 1
+            assert self.tag(bench, "gone") is None
+
+    def test_what_is_known_is_not_read_again_until_it_is_old(self, bench):
+        bench.hypervisor.calls.clear()
+        bench.hypervisor.tell("lifecycle", "u-off", name="off")
+        bench.attempt()
+        assert bench.hypervisor.count("xml", "off") == 0
+        bench.hypervisor.set_idle("off", tag="other")
+        bench.clock.now += REFRESH
+        bench.hypervisor.tell("lifecycle", "u-off", name="off")
+        bench.attempt()
+        assert self.tag(bench, "off") == "other"
+
+    def test_one_that_was_undefined_is_remembered_for_its_last_event(self, bench):
+        bench.hypervisor.inactive.clear()
+        bench.hypervisor.idle.clear()
+        bench.hypervisor.tell("lifecycle", "u-off", event=1, name="off")
+        bench.attempt()
+        assert self.tag(bench, "off") == "blue"
+
+    def test_so_many_and_no_more(self, bench, monkeypatch):
+        monkeypatch.setattr(inventory, "MOST_IDLE", 3)
+        for number in range(5):
+            bench.hypervisor.set_idle(f"new-{number}")
+            bench.hypervisor.tell("lifecycle", f"u-new-{number}", name=f"new-{number}")
+            bench.attempt()
+        assert list(bench.inventory._idle) == ["u-new-2", "u-new-3", "u-new-4"]
 
 
 def test_events_that_come_together_cost_one_list(listed):
@@ -652,7 +729,7 @@ def test_what_was_to_be_read_again_is_not_forgotten_when_the_connection_is_lost(
     listed.hypervisor.on_call = lose
     for name in ("db", "web"):
         listed.hypervisor.domains[name].tag = "green"
-        listed.inventory._stale.add(listed.hypervisor.domains[name].uuid)
+        listed.inventory._stale[listed.hypervisor.domains[name].uuid] = name
     assert listed.attempt()
     assert lost
     assert listed.tags == {"db": "green", "web": "green"}
