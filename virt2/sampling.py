@@ -198,19 +198,19 @@ class Sampler:
     def monitor_job(self, domain: Domain, health: Health) -> Job:
         """The calls that need the QEMU monitor, once it looks free."""
 
-        def ask(connection: Any, job: Job) -> None:
+        def ask(connection: Any, job: Job) -> bool:
             extra = self._extra(domain.uuid)
             for disk in reported(domain):
                 self._ask_disk(connection, job, domain, disk, health, extra.disk)
                 job.hear()
-            self._ask_extras(connection, job, domain, health, extra.monitor)
+            return self._ask_extras(connection, job, domain, health, extra.monitor)
 
         return Job(domain.uuid, MONITOR, self._through_monitor(domain, health, ask), answered=health.answered)
 
     def storage_job(self, domain: Domain, health: Health) -> Job:
         """The calls that touch the storage, once the monitor looks free."""
 
-        def ask(connection: Any, job: Job) -> None:
+        def ask(connection: Any, job: Job) -> bool:
             extra = self._extra(domain.uuid)
             for disk in reported(domain):
                 if extra.sizes and disk.storage:
@@ -222,8 +222,11 @@ class Sampler:
                         disk.target,
                         health,
                     )
+            if extra.layers:
+                self._ask_layers(connection, job, domain, health, extra.layers)
             if extra.errors:
                 self._ask_errors(connection, job, domain)
+            return True
 
         # Where nothing can be said of the storage, the domain is a storage domain of its own.
         storage = frozenset(domain.description.storage or (domain.uuid,))
@@ -231,9 +234,12 @@ class Sampler:
         return Job(domain.uuid, MONITOR, work, answered=health.answered, storage=storage)
 
     def _through_monitor(
-        self, domain: Domain, health: Health, ask: Callable[[Any, Job], None]
+        self, domain: Domain, health: Health, ask: Callable[[Any, Job], bool]
     ) -> Callable[[Any, Job], None]:
-        """The work of a job that asks something of a monitor, once that looks free."""
+        """The work of a job that asks something of a monitor, once that looks free.
+
+        Asking may end with False: libvirtd has no worker for the rest.
+        """
         looks = list(LOOKS)
 
         def work(connection: Any, job: Job) -> None:
@@ -253,7 +259,7 @@ class Sampler:
                     raise Again(looks.pop(0))
                 if obstacle is None:
                     taken = self._clock()
-                    ask(connection, job)
+                    complete = ask(connection, job)
             except DomainBusy:
                 cause = f"{job.what}, by another client"
                 self._put(Outcome(domain.uuid, MONITOR, taken, False, cause, job.since))
@@ -262,7 +268,7 @@ class Sampler:
                 self._put(Outcome(domain.uuid, MONITOR, taken, answered=False))
             else:
                 if obstacle is None:
-                    self._put(Outcome(domain.uuid, MONITOR, taken, answered=True))
+                    self._put(Outcome(domain.uuid, MONITOR, taken, answered=complete))
                 else:
                     self._put(obstacle._replace(taken=taken))
 
@@ -336,6 +342,17 @@ class Sampler:
                     self._put(Note(domain.uuid, "job_stats", name, text))
         return True
 
+    def _ask_layers(self, connection: Any, job: Job, domain: Domain, health: Health, serves: Sequence[str]) -> None:
+        """Ask for the images of all disks; the reply goes by disk to the selectors it serves."""
+        what = selectors.BULK + selectors.LAYERS
+        call = functools.partial(_layers, connection)
+        taken, wall = self._clock(), self._wall()
+        reply = self._ask(call, job, domain.uuid, what, "", health, ())
+        images = {} if reply is None else extras.layers(reply)
+        for disk in reported(domain):
+            for selector in serves if disk.target in images else ():
+                self._put(Sample(domain.uuid, selector, disk.target, taken, wall, images[disk.target]))
+
     def _ask_errors(self, connection: Any, job: Job, domain: Domain) -> None:
         """Ask which disks fail; those that do not are said to be well."""
         taken, wall = job.doing(metrics.ERRORS), self._wall()
@@ -352,11 +369,11 @@ class Sampler:
         what: str,
         device: str,
         health: Health,
-        serves: Sequence[str] = (),
+        serves: Sequence[str] | None = None,
     ) -> Any:
         """Ask for one device's counters. A device that is gone, or that has no counters, is no failure.
 
-        The reply is put once, or once for each selector it `serves`, and returned; None where there is none.
+        The reply is put once, or once for each selector it is said to serve, and returned; None where there is none.
         """
         if self._is_unsupported(what, device, health):
             return None
@@ -373,7 +390,7 @@ class Sampler:
             return None
         if health.refused:
             health.refused.discard((what, device))
-        for purpose in serves or (what,):
+        for purpose in (what,) if serves is None else serves:
             self._put(Sample(uuid, purpose, device, taken, wall, reply))
         return reply
 
@@ -430,6 +447,10 @@ def reported(domain: Domain) -> list[Disk]:
 
 def _state(connection: Any, uuid: str, device: str) -> Any:
     return connection.state(uuid)
+
+
+def _layers(connection: Any, uuid: str, device: str) -> Any:
+    return connection.stats(uuid, (selectors.LAYERS,))
 
 
 def _make(connection: Any, ask: Ask, info: Any, uuid: str, device: str) -> Any:

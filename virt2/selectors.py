@@ -26,6 +26,9 @@ JOBS = frozenset({JOB, COMPLETED_JOB})
 BULK = "bulk "
 """Begins the name of what is a group of libvirt's bulk statistics; the group's name there follows."""
 
+LAYERS = "BLOCK"
+"""The group whose reply has every image of every disk."""
+
 
 class Selector(NamedTuple):
     """One word that ExtraStats takes."""
@@ -40,22 +43,39 @@ class Selector(NamedTuple):
 
 
 SELECTORS: tuple[Selector, ...] = (
+    Selector(
+        "balloon", B, BULK + "BALLOON", "the most memory the balloon may leave, and when its driver last told of it"
+    ),
+    Selector("cache_monitor", B, BULK + "CPU_TOTAL", "use of the last level cache, where it is monitored"),
     Selector("cpu_util", A, INFO, "CPU time used since the last read, in percent of the host and of the guest"),
+    Selector("dirty_rate", B, BULK + "DIRTYRATE", "the rate of dirtied memory that somebody had measured last"),
     Selector("disk", B, DISK_TIMES, "time that requests took, and flushes"),
     Selector("disk_allocation", C, SIZES, "what a disk's image takes on its storage"),
     Selector("disk_capacity", C, SIZES, "a disk's size as the guest sees it"),
     Selector("disk_err", C, ERRORS, "which disks fail"),
+    Selector("disk_latency", B, DISK_TIMES, "average time of the requests since the last read"),
+    Selector("disk_layers", C, BULK + "BLOCK", "sizes of every image in a disk's backing chain"),
     Selector("disk_physical", C, SIZES, "the size of a disk's image"),
+    Selector("disk_threshold", C, BULK + "BLOCK", "write threshold that is set on a disk"),
     Selector("domain_state", A, STATE, "state and its reason"),
     Selector("fs_info", AGENT, "fsInfo", "file systems, as notifications like the C plugin's"),
     Selector("guest_info", AGENT, "guestInfo", "file systems and their use, users, load"),
+    Selector("halt_polling", B, BULK + "CPU_TOTAL", "time the host polled for work before it halted a virtual CPU"),
+    Selector("iothread", B, BULK + "IOTHREAD", "I/O threads and how they poll"),
     Selector("job_stats_background", B, JOB, "the job that is under way, such as a migration"),
     Selector("job_stats_completed", A, COMPLETED_JOB, "the job that ended last"),
     Selector("memory", B, BULK + "BALLOON", "memory as the guest's balloon driver and the host see it"),
+    Selector("memory_bandwidth", A, BULK + "MEMORY", "memory traffic, where it is monitored"),
     Selector("pcpu", A, CPU_TIMES, "CPU time in user and in kernel mode"),
     Selector("perf", A, BULK + "PERF", "performance events that are enabled for the domain"),
     Selector("vcpu", A, VCPUS, "CPU time of each virtual CPU"),
+    Selector("vcpu_delay", B, BULK + "VCPU", "time a virtual CPU waited for a CPU of the host (steal)"),
+    Selector("vcpu_halted", B, BULK + "VCPU", "whether a virtual CPU is halted"),
+    Selector("vcpu_state", A, VCPUS, "whether a virtual CPU is online and running"),
+    Selector("vcpu_stats", B, BULK + "VCPU", "what the hypervisor counts of each virtual CPU (KVM, libvirt 8.9)"),
+    Selector("vcpu_wait", B, BULK + "VCPU", "time a virtual CPU waited for I/O"),
     Selector("vcpupin", A, VCPUS, "which CPUs each virtual CPU may run on"),
+    Selector("vm", B, BULK + "VM", "what the hypervisor counts of the domain (KVM, libvirt 8.9)"),
 )
 """Every selector, in alphabetical order."""
 
@@ -80,7 +100,7 @@ class Ask(NamedTuple):
 class Selection:
     """What is asked of a domain because of the selectors that are on."""
 
-    __slots__ = ("disk", "errors", "info", "monitor", "names", "server", "sizes", "state")
+    __slots__ = ("disk", "errors", "info", "layers", "monitor", "names", "server", "sizes", "state")
 
     def __init__(self, names: Collection[str] = ()) -> None:
         chosen = [selector for selector in SELECTORS if selector.name in names and selector.kind != AGENT]
@@ -93,6 +113,8 @@ class Selection:
         self.server = _asks(chosen, A)
         self.monitor = _asks(chosen, B)
         self.sizes = _served(chosen, SIZES)
+        self.layers = _served(chosen, BULK + LAYERS)
+        """The reply is of all disks of the domain at once."""
         self.errors = _served(chosen, ERRORS)
 
     def __repr__(self) -> str:
@@ -101,7 +123,7 @@ class Selection:
     @property
     def touches_storage(self) -> bool:
         """Whether anything of class C is asked."""
-        return bool(self.sizes or self.errors)
+        return bool(self.sizes or self.layers or self.errors)
 
 
 _ELSEWHERE = frozenset({INFO, STATE, DISK_TIMES, SIZES, ERRORS})

@@ -1,7 +1,9 @@
 """ExtraStats on the real thing: they say what libvirt says, and what is stuck costs what it must and no more."""
 
+import math
 import time
 
+import libvirt
 import pytest
 
 from tests.integration.support import INTERVAL, SOON, Farm, assert_no_gap, collectd, gaps, of_host, wait_for_reads
@@ -11,14 +13,19 @@ from virt2.selectors import SELECTORS
 ALL = {kind: " ".join(selector.name for selector in SELECTORS if selector.kind == kind) for kind in "ABC"}
 CPU_TOLERANCE = 0.05e9
 """ns that a paused QEMU may use between virt2's reading and the test's, and by which libvirt's two sources differ."""
-CLASS_A = {"percent-virt_cpu_total", "percent-guest_cpu", "domain_state", "ps_cputime", "virt_vcpu-0"}
+CLASS_A = {
+    *("percent-virt_cpu_total", "percent-guest_cpu", "domain_state", "ps_cputime"),
+    *("virt_vcpu-0", "gauge-vcpu_state-0"),
+}
 """Series of any guest that need libvirtd alone."""
+BULK = libvirt.VIR_DOMAIN_STATS_VCPU | libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_IOTHREAD
 HOST_CPU = "cpu_affinity-vcpu_0-cpu_0"
 
 
 def class_b(guest):
     """Series of a guest that need its monitor."""
-    names = {"memory-actual_balloon", "memory-rss"}
+    names = {"memory-actual_balloon", "memory-rss", "memory-balloon_maximum"}
+    names |= {"derive-vcpu_wait-0", "derive-vcpu_delay-0", "derive-haltpoll_success", "derive-haltpoll_fail"}
     for disk in guest.disks:
         names |= {f"disk_time-{disk}", f"total_requests-flush-{disk}", f"total_time_in_ms-flush-{disk}"}
     return names
@@ -26,8 +33,9 @@ def class_b(guest):
 
 def class_c(guest):
     """Series of a guest that touch its storage."""
-    kinds = ("disk_allocation", "disk_capacity", "disk_physical", "disk_error")
-    return {f"{kind}-{disk}" for kind in kinds for disk in guest.disks}
+    kinds = ("disk_allocation", "disk_capacity", "disk_physical")
+    names = {f"{kind}-{disk}{layer}" for kind in kinds for disk in guest.disks for layer in ("", "-layer_0")}
+    return names | {f"{kind}-{disk}" for kind in ("disk_error", "gauge-layers") for disk in guest.disks}
 
 
 def assert_fresh(daemon, guest, names, since=None):
@@ -47,7 +55,8 @@ def last(daemon, guest):
 
 
 def test_every_selector_says_what_libvirt_says(lab, tmp_path):
-    guest, other = lab.guests([Guest("one", elements="<vcpu>2</vcpu>"), Guest("two")])
+    elements = "<vcpu>2</vcpu><iothreads>1</iothreads>"
+    guest, other = lab.guests([Guest("one", elements=elements), Guest("two")])
     settings = f"ExtraStats {ALL['A']} {ALL['B']} {ALL['C']}\nStorageInterval {INTERVAL:g}"
     with collectd(lab, tmp_path / "collectd", settings) as daemon:
         wait_for_reads(daemon, 2)
@@ -72,12 +81,22 @@ def test_every_selector_says_what_libvirt_says(lab, tmp_path):
             assert said[f"disk_allocation-{disk}"] == (allocation,)
             assert said[f"disk_physical-{disk}"] == (physical,)
             assert said[f"disk_error-{disk}"] == (0,)
+            assert said[f"gauge-layers-{disk}"] == (1,)
+            assert said[f"disk_capacity-{disk}-layer_0"] == (capacity,)
+        bulk = domain.connect().domainListGetStats([domain], BULK, 0)[0][1]
+        for number in range(2):
+            assert said[f"derive-vcpu_wait-{number}"] == (bulk[f"vcpu.{number}.wait"],)
+            assert said[f"derive-vcpu_delay-{number}"][0] <= bulk[f"vcpu.{number}.delay"]
+        assert said["memory-balloon_maximum"] == (bulk["balloon.maximum"] * 1024,)
+        assert said["gauge-iothreads"] == (bulk["iothread.count"],) == (1,)
+        assert said["gauge-iothread_poll_max-1"] == (bulk["iothread.1.poll-max-ns"],)
         memory = domain.memoryStats()
         assert said["memory-rss"][0] == pytest.approx(memory["rss"] * 1024, rel=0.02)
         assert said["memory-actual_balloon"] == (memory["actual"] * 1024,)
         assert said["domain_state"] == tuple(domain.state())
         infos, maps = domain.vcpus()
         for (number, _, cpu_time, _), allowed in zip(infos, maps):
+            assert said[f"gauge-vcpu_state-{number}"] == (1,)
             assert said[f"virt_vcpu-{number}"][0] == pytest.approx(cpu_time, abs=CPU_TOLERANCE)
             for cpu, usable in enumerate(allowed):
                 assert said[f"cpu_affinity-vcpu_{number}-cpu_{cpu}"] == (int(usable),)
@@ -85,8 +104,21 @@ def test_every_selector_says_what_libvirt_says(lab, tmp_path):
         assert said["ps_cputime"] == pytest.approx((total["user_time"], total["system_time"]), abs=CPU_TOLERANCE)
         assert all(0 <= said[f"percent-{name}"][0] <= 5 for name in ("virt_cpu_total", "guest_cpu"))
         assert_fresh(daemon, other, CLASS_A | class_b(other) | class_c(other))
+        assert latencies(daemon, other, "vda")
         assert "not to be had" not in daemon.log
         assert daemon.log.count("virt2:") == 1, daemon.log
+
+
+def latencies(daemon, guest, disk):
+    """How many points of a disk's latency there are, each found to follow from its counters."""
+    own = of_host(daemon.series(guest.name), guest.name)
+    times, ops = dict(own[f"disk_time-{disk}"]), dict(own[f"disk_ops-{disk}"])
+    before = dict(zip(sorted(times)[1:], sorted(times)))
+    for when, values in own[f"disk_latency-{disk}"]:
+        for value, *counted in zip(values, times[when], times[before[when]], ops[when], ops[before[when]]):
+            took, ended = counted[0] - counted[1], counted[2] - counted[3]
+            assert math.isnan(value) if not ended else value == pytest.approx(took / ended / 1e6)
+    return len(own[f"disk_latency-{disk}"])
 
 
 def points_after(daemon, guest, name, when):

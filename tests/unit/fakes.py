@@ -239,7 +239,13 @@ class FakeDomain:
         self.completed_job: dict[str, Any] = {"type": 0}
         self.stats: dict[str, dict[str, Any]] = {
             "BALLOON": {"balloon.current": 1048576, "balloon.maximum": 2097152, "balloon.rss": 42688},
-            "PERF": {},
+            "VCPU": {"vcpu.current": 1, "vcpu.0.state": 1, "vcpu.0.wait": 5, "vcpu.0.delay": 6, "vcpu.0.halted": True},
+            "CPU_TOTAL": {"cpu.haltpoll.success.time": 7, "cpu.haltpoll.fail.time": 8},
+            "BLOCK": {
+                f"block.{number}.{key}": value
+                for number, target in enumerate(self.disks)
+                for key, value in {"name": target, "allocation": 1024, "capacity": 8192, "physical": 4096}.items()
+            },
         }
         """Bulk statistics by group."""
         self.disk_sizes = DiskSizes(8192, 4096, 4608)
@@ -582,8 +588,9 @@ class FakeConnection:
         return dict(self._ask("jobStats", uuid, monitor=True).job)
 
     def stats(self, uuid: str, groups: Sequence[str]) -> dict[str, Any]:
-        assert set(groups) <= {*SERVER_GROUPS, *MONITOR_GROUPS}, groups
-        domain = self._ask("bulk", uuid, " ".join(groups), monitor=not set(groups) <= set(SERVER_GROUPS))
+        assert set(groups) <= {*SERVER_GROUPS, *MONITOR_GROUPS, "BLOCK"}, groups
+        with self._touching(uuid) if "BLOCK" in groups else contextlib.nullcontext():
+            domain = self._ask("bulk", uuid, " ".join(groups), monitor=not set(groups) <= set(SERVER_GROUPS))
         return {name: value for group in groups for name, value in domain.stats.get(group, {}).items()}
 
     def disk_sizes(self, uuid: str, target: str) -> DiskSizes:
@@ -774,6 +781,12 @@ TYPES: dict[str, tuple[str, ...]] = {
     "users": ("gauge",),
     "virt_cpu_total": ("derive",),
     "virt_vcpu": ("derive",),
+    "bytes": ("gauge",),
+    "derive": ("derive",),
+    "disk_latency": ("gauge", "gauge"),
+    "latency": ("gauge",),
+    "memory_bandwidth": ("derive",),
+    "timestamp": ("gauge",),
 }
 """The types of collectd's types.db that virt2 uses, with the kinds of their data sources."""
 

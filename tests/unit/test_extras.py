@@ -7,6 +7,11 @@ import pytest
 from tests.unit.fakes import TYPES, CpuTimes, DiskTimes, Vcpu
 from virt2 import extras
 from virt2.metrics import Metric
+from virt2.selectors import BULK, LAYERS, SELECTORS
+
+BULK_SELECTORS = [
+    selector.name for selector in SELECTORS if selector.call.startswith(BULK) and selector.call != BULK + LAYERS
+]
 
 # As libvirt 9.0 says of a guest whose balloon driver reports (bulk statistics, KiB, counts and seconds).
 BALLOON = {
@@ -136,8 +141,186 @@ def test_virtual_cpus_go_by_their_number():
     ]
 
 
+# As libvirt 9.0 says of a guest on KVM with two virtual CPUs; the names after vcpu.0 and vm are KVM's own.
+VCPU = {
+    "vcpu.current": 2,
+    "vcpu.maximum": 4,
+    "vcpu.0.state": 1,
+    "vcpu.0.time": 70,
+    "vcpu.0.wait": 5,
+    "vcpu.0.halted": True,
+    "vcpu.0.delay": 6,
+    "vcpu.0.halt_exits.sum": 15,
+    "vcpu.0.guest_mode.cur": 1,
+    "vcpu.10.state": 1,
+    "vcpu.10.wait": 7,
+    "vcpu.10.halted": False,
+    "vcpu.10.delay": 8,
+    "vcpu.10.halt_exits.sum": 2**64 - 1,
+}
+VM = {"vm.remote_tlb_flush.sum": 3, "vm.pages_4k.cur": 9, "vm.max_mmu_rmap_size.max": 2}
+CPU_TOTAL = {
+    "cpu.time": 1,
+    "cpu.haltpoll.success.time": 100,
+    "cpu.haltpoll.fail.time": 200,
+    "cpu.cache.monitor.count": 1,
+    "cpu.cache.monitor.0.name": "vcpus_0-1",
+    "cpu.cache.monitor.0.vcpus": "0-1",
+    "cpu.cache.monitor.0.bank.count": 2,
+    "cpu.cache.monitor.0.bank.0.id": 0,
+    "cpu.cache.monitor.0.bank.0.bytes": 1441792,
+    "cpu.cache.monitor.0.bank.1.id": 1,
+    "cpu.cache.monitor.0.bank.1.bytes": 65536,
+}
+BANDWIDTH = {
+    "memory.bandwidth.monitor.count": 1,
+    "memory.bandwidth.monitor.0.name": "vcpus_0-4",
+    "memory.bandwidth.monitor.0.vcpus": "0-4",
+    "memory.bandwidth.monitor.0.node.count": 1,
+    "memory.bandwidth.monitor.0.node.0.id": 0,
+    "memory.bandwidth.monitor.0.node.0.bytes.total": 10208067584,
+    "memory.bandwidth.monitor.0.node.0.bytes.local": 4807114752,
+}
+DIRTY_RATE = {
+    "dirtyrate.calc_status": 2,
+    "dirtyrate.calc_start_time": 13645,
+    "dirtyrate.calc_period": 1,
+    "dirtyrate.calc_mode": "dirty-ring",
+    "dirtyrate.megabytes_per_second": 3,
+    "dirtyrate.vcpu.0.megabytes_per_second": 2,
+    "dirtyrate.vcpu.1.megabytes_per_second": 1,
+}
+IOTHREADS = {
+    "iothread.count": 1,
+    "iothread.4.poll-max-ns": 32768,
+    "iothread.4.poll-grow": 2,
+    "iothread.4.poll-shrink": 0,
+}
+BLOCK = {
+    "block.count": 3,
+    "block.0.name": "vda",
+    "block.0.backingIndex": 2,
+    "block.0.rd.bytes": 512,
+    "block.0.allocation": 196616,
+    "block.0.capacity": 1048576,
+    "block.0.physical": 200704,
+    "block.0.threshold": 150000,
+    "block.1.name": "vda",
+    "block.1.backingIndex": 1,
+    "block.1.allocation": 1024,
+    "block.1.capacity": 1048576,
+    "block.1.physical": 4096,
+    "block.2.name": "hdc",
+}
+ALL = {**BALLOON, **VCPU, **VM, **CPU_TOTAL, **BANDWIDTH, **DIRTY_RATE, **IOTHREADS, "perf.cmt": 5}
+"""All groups at once, as they come in one reply."""
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        ("balloon", {("memory", "balloon_maximum"): 2 << 30, ("timestamp", "balloon_last_update"): 1700000000}),
+        ("vcpu_wait", {("derive", "vcpu_wait-0"): 5, ("derive", "vcpu_wait-10"): 7}),
+        ("vcpu_delay", {("derive", "vcpu_delay-0"): 6, ("derive", "vcpu_delay-10"): 8}),
+        ("vcpu_halted", {("gauge", "vcpu_halted-0"): 1, ("gauge", "vcpu_halted-10"): 0}),
+        ("vcpu_stats", {("derive", "vcpu_0_halt_exits"): 15, ("gauge", "vcpu_0_guest_mode_cur"): 1}),
+        (
+            "vm",
+            {
+                ("derive", "vm_remote_tlb_flush"): 3,
+                ("gauge", "vm_pages_4k_cur"): 9,
+                ("gauge", "vm_max_mmu_rmap_size_max"): 2,
+            },
+        ),
+        ("halt_polling", {("derive", "haltpoll_success"): 100, ("derive", "haltpoll_fail"): 200}),
+        (
+            "cache_monitor",
+            {("bytes", "cache-vcpus_0-1-bank_0"): 1441792, ("bytes", "cache-vcpus_0-1-bank_1"): 65536},
+        ),
+        (
+            "memory_bandwidth",
+            {
+                ("memory_bandwidth", "vcpus_0-4-node_0-local"): 4807114752,
+                ("memory_bandwidth", "vcpus_0-4-node_0-total"): 10208067584,
+            },
+        ),
+        (
+            "dirty_rate",
+            {
+                ("gauge", "dirty_rate"): 3 << 20,
+                ("gauge", "dirty_rate-0"): 2 << 20,
+                ("gauge", "dirty_rate-1"): 1 << 20,
+                ("gauge", "dirty_rate_start"): 13645,
+            },
+        ),
+        (
+            "iothread",
+            {
+                ("gauge", "iothreads"): 1,
+                ("gauge", "iothread_poll_max-4"): 32768,
+                ("gauge", "iothread_poll_grow-4"): 2,
+                ("gauge", "iothread_poll_shrink-4"): 0,
+            },
+        ),
+        ("perf", {("perf", "perf_cmt"): 5}),
+    ],
+)
+def test_a_selector_takes_its_own_out_of_a_reply_with_all_groups(selector, expected):
+    made = mapped(selector, ALL)
+    assert {(metric.type, metric.type_instance): metric.values[0] for metric in made} == expected
+    assert len(made) == len(expected)
+
+
+@pytest.mark.parametrize(
+    "selector", sorted(extras.MAPPING.keys() - {"disk", "domain_state", "pcpu", "disk_layers", "disk_threshold"})
+)
+def test_what_libvirt_does_not_tell_is_absent(selector):
+    assert mapped(selector, {}) == []
+
+
+def test_a_balloon_that_never_told_has_no_time():
+    assert mapped("balloon", {"balloon.last-update": 0}) == []
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_a_dirty_rate_that_was_not_measured_is_absent(status):
+    assert mapped("dirty_rate", {**DIRTY_RATE, "dirtyrate.calc_status": status}) == []
+
+
+def test_the_state_of_each_virtual_cpu():
+    assert mapped("vcpu_state", [Vcpu(0, 1, 10, ()), Vcpu(3, 2, 20, ())]) == [
+        Metric("gauge", "vcpu_state-0", (1,)),
+        Metric("gauge", "vcpu_state-3", (2,)),
+    ]
+
+
+def test_the_images_of_a_disk_go_by_their_place_in_the_chain():
+    images = extras.layers(BLOCK)
+    assert list(images) == ["vda", "hdc"]
+    assert mapped("disk_layers", images["vda"], "vda") == [
+        Metric("gauge", "layers-vda", (2,)),
+        Metric("disk_allocation", "vda-layer_0", (196616,)),
+        Metric("disk_capacity", "vda-layer_0", (1048576,)),
+        Metric("disk_physical", "vda-layer_0", (200704,)),
+        Metric("disk_allocation", "vda-layer_1", (1024,)),
+        Metric("disk_capacity", "vda-layer_1", (1048576,)),
+        Metric("disk_physical", "vda-layer_1", (4096,)),
+    ]
+    assert mapped("disk_threshold", images["vda"], "vda") == [Metric("bytes", "write_threshold-vda", (150000,))]
+
+
+def test_a_drive_without_a_medium_has_no_sizes_and_no_threshold():
+    images = extras.layers(BLOCK)["hdc"]
+    assert mapped("disk_layers", images, "hdc") == [Metric("gauge", "layers-hdc", (1,))]
+    assert mapped("disk_threshold", images, "hdc") == []
+
+
 def test_every_type_is_one_of_collectds_with_as_many_values():
     made = [
+        *(metric for selector in BULK_SELECTORS for metric in mapped(selector, ALL)),
+        *mapped("vcpu_state", [Vcpu(0, 1, 10, ())]),
+        *mapped("disk_layers", extras.layers(BLOCK)["vda"], "vda"),
+        *mapped("disk_threshold", extras.layers(BLOCK)["vda"], "vda"),
         *mapped("disk", DiskTimes(*range(8)), "vda"),
         *mapped("domain_state", (1, 1)),
         *mapped("job_stats_background", MIGRATION),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.fakes import DiskTimes
 from virt2.metrics import Metric
-from virt2.rates import CpuUse, cpu_util
+from virt2.rates import CpuUse, cpu_util, disk_latency
 
 
 def used(before: int, now: int, elapsed: float, vcpus: int = 2, host_cpus: int = 8) -> dict[str, float]:
@@ -48,3 +51,63 @@ counters = st.integers(0, 2**63 - 1)
 @given(counters, counters, st.floats(1e-3, 1e5), st.integers(0, 512), st.integers(0, 512))
 def test_cpu_use_is_never_out_of_what_the_type_admits(before, now, elapsed, vcpus, host_cpus):
     assert all(0 <= value <= 100.1 for value in used(before, now, elapsed, vcpus, host_cpus).values())
+
+
+BEFORE = DiskTimes(
+    read_ops=100,
+    read_octets=0,
+    read_time=1_000_000_000,
+    write_ops=200,
+    write_octets=0,
+    write_time=2_000_000_000,
+    flush_ops=10,
+    flush_time=500_000_000,
+)
+
+
+def latency(**changed: int) -> list[Metric]:
+    """What is told ten seconds after `BEFORE` with these counters grown by so much."""
+    now = BEFORE._replace(**{field: getattr(BEFORE, field) + more for field, more in changed.items()})
+    return list(disk_latency(BEFORE, now, 10.0, "vda"))
+
+
+def test_latency_is_the_average_of_the_requests_in_between_in_ms():
+    assert latency(read_ops=4, read_time=10_000_000, write_ops=2, write_time=7_000_000) == [
+        Metric("disk_latency", "vda", (2.5, 3.5))
+    ]
+
+
+def test_latency_of_flushes_goes_by_itself():
+    assert latency(flush_ops=2, flush_time=9_000_000) == [Metric("latency", "flush-vda", (4.5,))]
+
+
+def test_where_nothing_was_asked_of_the_disk_there_is_no_latency():
+    assert latency() == []
+
+
+@pytest.mark.parametrize(("kind", "place"), [("read", 0), ("write", 1)])
+def test_beside_the_kind_that_was_asked_for_the_other_one_is_no_number(kind, place):
+    (metric,) = latency(**{f"{kind}_ops": 1, f"{kind}_time": 3_000_000})
+    assert metric.values[place] == 3.0
+    assert math.isnan(metric.values[1 - place])
+
+
+@pytest.mark.parametrize("field", ["read_ops", "read_time"])
+def test_counters_that_were_set_back_give_no_latency(field):
+    assert latency(**{"read_ops": 1, "read_time": 1, field: -50}) == []
+
+
+@pytest.mark.parametrize("field", ["read_ops", "read_time"])
+def test_counters_that_are_not_known_give_no_latency(field):
+    unknown = BEFORE._replace(**{field: -1})
+    later = BEFORE._replace(read_ops=101, read_time=2_000_000_000)
+    assert list(disk_latency(unknown, later, 1.0, "vda")) == list(disk_latency(later, unknown, 1.0, "vda")) == []
+
+
+counts = st.integers(-1, 2**63 - 1)
+
+
+@given(st.builds(DiskTimes, *[counts] * 8), st.builds(DiskTimes, *[counts] * 8))
+def test_latency_is_never_negative(before, now):
+    values = [value for metric in disk_latency(before, now, 1.0, "vda") for value in metric.values]
+    assert all(math.isnan(value) or value >= 0 for value in values)

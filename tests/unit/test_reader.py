@@ -616,8 +616,8 @@ def test_a_domain_that_comes_is_reported_with_the_next_read(bench):
 
 
 EVERY = {kind: {selector.name for selector in SELECTORS if selector.kind == kind} for kind in "ABC"}
-EXTRA_A = {"percent", "domain_state", "ps_cputime", "virt_vcpu", "cpu_affinity"}
-EXTRA_B = {"disk_time", "total_requests", "total_time_in_ms"}
+EXTRA_A = {"percent", "domain_state", "ps_cputime", "virt_vcpu", "cpu_affinity", "gauge"}
+EXTRA_B = {"disk_time", "total_requests", "total_time_in_ms", "derive"}
 
 
 class TestExtras:

@@ -598,6 +598,13 @@ class TestExtras:
         assert [call for call, _ in bench.asked[2:]] == ["info", "getCPUStats"]
         assert not bench.outcome.answered
 
+    def test_nor_one_that_needs_the_monitor(self):
+        answers = iter([False, True])
+        bench = extra_bench("memory", out_of_workers=lambda: next(answers))
+        bench.monitor()
+        assert [call for call, _ in bench.asked] == ["controlInfo", "blockStats", "blockStats"]
+        assert not bench.outcome.answered
+
     def test_cpu_use_is_told_with_the_cpus_there_are(self):
         bench = extra_bench("cpu_util")
         bench.server()

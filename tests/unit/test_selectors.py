@@ -58,7 +58,7 @@ def test_one_call_serves_all_selectors_that_need_it():
 @pytest.mark.parametrize("name", LIBVIRT_NAMES)
 def test_a_selector_alone_makes_one_kind_of_call(name):
     selection = Selection([name])
-    single = [selection.info, selection.state, selection.disk, selection.sizes, selection.errors]
+    single = [selection.info, selection.state, selection.disk, selection.sizes, selection.layers, selection.errors]
     assert len([part for part in single if part]) + len(selection.server) + len(selection.monitor) == 1
 
 
@@ -73,6 +73,7 @@ def test_what_touches_the_storage_is_never_asked_with_the_rest(pair):
 
 def test_all_groups_of_a_class_are_asked_in_one_call():
     selection = Selection(NAMES)
+    assert selection.layers == ("disk_layers", "disk_threshold")
     for asks in (selection.server, selection.monitor):
         assert len([ask for ask in asks if ask.groups]) == 1
         assert asks[-1].groups

@@ -19,7 +19,7 @@ from virt2.storagereader import StorageReader
 SIZE_TYPES = ("disk_allocation", "disk_capacity", "disk_physical")
 DISK_ERRORS = "disk_err"
 EVERYTHING = (*SIZE_TYPES, DISK_ERRORS)
-QUARANTINED = {"blockInfo", "diskErrors"}
+QUARANTINED = {"blockInfo", "diskErrors", "bulk"}
 
 
 class StorageBench(Bench):
@@ -128,6 +128,27 @@ class TestValues:
         bench = populate(make(extra=(DISK_ERRORS,)))
         assert {(point.type, point.values) for point in bench.read_storage()} == {("disk_error", (0,))}
         assert bench.hypervisor.count("blockInfo") == 0
+
+    def test_all_images_of_a_domain_come_with_one_call(self, make):
+        bench = make(extra=("disk_layers", "disk_threshold"))
+        web = bench.hypervisor.add("web", disks=("vda", "vdb"))
+        web.stats["BLOCK"] |= {"block.1.threshold": 77}
+        bench.start()
+        points = bench.read_storage()
+        assert [call for call in bench.hypervisor.calls if call[1] == "web"] == [
+            ("controlInfo", "web", ""),
+            ("bulk", "web", "BLOCK"),
+        ]
+        assert {(point.type, point.type_instance, point.values) for point in points} == {
+            *(
+                (f"disk_{kind}", f"{disk}-layer_0", (size,))
+                for disk in ("vda", "vdb")
+                for kind, size in (("allocation", 1024), ("capacity", 8192), ("physical", 4096))
+            ),
+            ("gauge", "layers-vda", (1,)),
+            ("gauge", "layers-vdb", (1,)),
+            ("bytes", "write_threshold-vdb", (77,)),
+        }
 
     def test_a_steady_read_makes_these_calls_and_no_others(self, bench):
         bench.read_storage()
