@@ -93,7 +93,8 @@ def assert_no_gap(
                 points = [(since, ()), *(point for point in points if point[0] > since)]
             found = [(one - points[0][0], two - one) for one, two in gaps(points)]
             assert not found, (guest.name, name, "gaps (after, long)", found)
-            assert now - points[-1][0] <= GAP * INTERVAL, (guest.name, name, "ends early")
+            ended = now - points[-1][0]
+            assert ended <= GAP * INTERVAL, (guest.name, name, "ended", ended, of_reader(series, "0", "duration-read"))
 
 
 def messages(daemon: Collectd, guest: RunningGuest) -> list[str]:
