@@ -11,6 +11,7 @@ busy, but hangs with a libvirtd that is frozen. ``python3 -m virt2.admin [URI]``
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -18,7 +19,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -35,6 +36,10 @@ Other drivers (``test``, ``esx``, ...) run inside the client: nobody's workers a
 
 SLOW = 1.0
 """Seconds after which an attempt itself is the reason for not knowing: it takes under 1 ms when all is well."""
+
+
+LEAVE = 0.1
+"""Seconds for the daemon to take leave of us."""
 
 
 class AdminUnavailable(errors.Error):
@@ -67,9 +72,14 @@ class Limits(NamedTuple):
     """Connections now open, of all clients."""
 
     @property
+    def busy(self) -> int:
+        """Normal workers that are in a call now, of all clients."""
+        return self.workers - self.free_workers
+
+    @property
     def available(self) -> int:
         """How many more normal calls libvirtd could take on at once."""
-        return self.max_workers - (self.workers - self.free_workers)
+        return self.max_workers - self.busy
 
 
 class Server(NamedTuple):
@@ -148,34 +158,31 @@ def read_limits(uri: str, timeout: float | None = None) -> Limits:
     Raises:
         AdminUnavailable: no socket, refused, or a reply without what we need.
     """
-    reasons = []
-    for server in servers(uri):
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(timeout)
-                connection.connect(server.path)
-                return ask(connection, server.name)
-        except OSError as error:
-            reasons.append(f"{server.path}: {error.strerror or error}")
-        except AdminUnavailable as error:
-            reasons.append(f"{server.path}: {error.reason}")
-    raise AdminUnavailable("; ".join(reasons))
+    session = Session(uri, timeout)
+    try:
+        return session.limits()
+    finally:
+        session.close()
 
 
 def ask(connection: socket.socket, server: str) -> Limits:
-    """Ask a daemon's server for its limits over a fresh connection to the daemon's admin socket, and take leave.
+    """Ask a daemon's server for its limits over a fresh connection to the daemon's admin socket.
 
     Raises:
         AdminUnavailable: refused, or a reply without what we need.
         OSError: the connection failed.
     """
-    name = _xdr_string(server.encode())
-    try:
+    with _understood():
         _call(connection, _CONNECT_OPEN, _NO_FLAGS)
+    return ask_again(connection, server)
+
+
+def ask_again(connection: socket.socket, server: str) -> Limits:
+    """Ask over a connection that was asked over before. Raises what `ask` does."""
+    name = _xdr_string(server.encode())
+    with _understood():
         told = _parameters(_call(connection, _SERVER_GET_THREADPOOL_PARAMETERS, name + _NO_FLAGS))
         told.update(_parameters(_call(connection, _SERVER_GET_CLIENT_LIMITS, name + _NO_FLAGS)))
-        # Who just hangs up earns a line in libvirtd's log.
-        _call(connection, _CONNECT_CLOSE, b"")
         return Limits(
             min_workers=told["minWorkers"],
             max_workers=told["maxWorkers"],
@@ -186,12 +193,77 @@ def ask(connection: socket.socket, server: str) -> Limits:
             max_clients=told["nclients_max"],
             clients=told["nclients"],
         )
+
+
+class Session:
+    """Asks one daemon again and again over one connection: a tenth of a millisecond each. For one thread.
+
+    Arguments:
+        uri: see `servers`.
+        timeout: seconds that a daemon may take for each step, None for as long as it wants.
+    """
+
+    def __init__(self, uri: str, timeout: float | None = None) -> None:
+        self._uri = uri
+        self._timeout = timeout
+        self._connection: socket.socket | None = None
+        self._server = ""
+
+    def limits(self) -> Limits:
+        """The limits as they are now; connects where that is necessary.
+
+        Raises:
+            AdminUnavailable: no socket, refused, or a reply without what we need.
+        """
+        if self._connection is not None:
+            try:
+                return ask_again(self._connection, self._server)
+            except (OSError, AdminUnavailable):
+                # The daemon may have been restarted since: what a new connection brings is what counts.
+                self._drop()
+        return self._open()
+
+    def close(self) -> None:
+        """Take leave, for who just hangs up earns a line in libvirtd's log."""
+        if self._connection is not None:
+            with contextlib.suppress(OSError, AdminUnavailable):
+                self._connection.settimeout(LEAVE)
+                _call(self._connection, _CONNECT_CLOSE, b"")
+            self._drop()
+
+    def _open(self) -> Limits:
+        reasons = []
+        for server in servers(self._uri):
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._connection, self._server = connection, server.name
+            connection.settimeout(self._timeout)
+            try:
+                connection.connect(server.path)
+                return ask(connection, server.name)
+            except OSError as error:
+                reasons.append(f"{server.path}: {error.strerror or error}")
+            except AdminUnavailable as error:
+                reasons.append(f"{server.path}: {error.reason}")
+            self._drop()
+        raise AdminUnavailable("; ".join(reasons))
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+@contextlib.contextmanager
+def _understood() -> Iterator[None]:
+    """Say in words what is wrong with a reply."""
+    try:
+        yield
     except KeyError as error:
         raise AdminUnavailable(f"the reply lacks {error.args[0]}") from error
     except struct.error as error:
         raise AdminUnavailable("the reply cannot be understood") from error
-    except ConnectionError as error:
-        # One of three ways to notice, depending on who was faster.
+    except (BrokenPipeError, ConnectionResetError) as error:
+        # One of three ways to notice that the daemon hung up, depending on who was faster.
         raise AdminUnavailable(_CLOSED) from error
 
 
@@ -298,10 +370,18 @@ class AdminPoller:
         read: one attempt: gives Limits or raises AdminUnavailable, and may hang.
         max_age: seconds after which an answer is no longer given out.
         clock: monotonic seconds.
+        leave: called by the thread when it ends.
     """
 
-    def __init__(self, read: Callable[[], Limits], max_age: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        read: Callable[[], Limits],
+        max_age: float,
+        clock: Callable[[], float] = time.monotonic,
+        leave: Callable[[], None] = lambda: None,
+    ) -> None:
         self._read = read
+        self._leave = leave
         self._max_age = max_age
         self._clock = clock
         self._changed = threading.Condition()
@@ -377,7 +457,7 @@ class AdminPoller:
             with self._changed:
                 self._changed.wait_for(lambda: self._asked > self._settled or self._stopped)
                 if self._stopped:
-                    return
+                    break
                 asked = self._asked
                 self._began = began = self._clock()
             limits, failure = self._attempt()
@@ -388,6 +468,7 @@ class AdminPoller:
                 if limits is not None:
                     self._limits, self._taken = limits, began
                 self._changed.notify_all()
+        self._leave()
 
     def _attempt(self) -> tuple[Limits | None, str]:
         try:

@@ -25,6 +25,7 @@ from virt2.agentline import AgentLine
 from virt2.agentreader import AgentReader
 from virt2.alarms import Alarms, Conditions
 from virt2.budget import Budget
+from virt2.company import Company
 from virt2.domain import Description
 from virt2.errors import BadSetting
 from virt2.filters import Filters
@@ -125,6 +126,7 @@ class Plugin:
         """Let one reader read."""
         try:
             reader = self._readers[name]
+            self._company.ask()
             reader.read()
             self._conditions.update(
                 bool(reader.short_of),
@@ -171,7 +173,11 @@ class Plugin:
         self._hypervisor = Hypervisor(settings.connection, agents=bool(self._of_agents))
         self._budget = Budget(settings.workers or sizing.UNKNOWN_BUDGET, procfs.daemon_pid)
         self._held = 0
-        self._limits = admin.AdminPoller(self._read_limits, max(LIMITS_AGE * self._interval, 10.0))
+        self._session = admin.Session(settings.admin_connection or settings.connection)
+        self._limits = admin.AdminPoller(
+            self._read_limits, max(LIMITS_AGE * self._interval, 10.0), leave=self._session.close
+        )
+        self._company = Company(lambda: self._budget.used, self._limits.poke)
         self._filters = Filters(
             settings.domains, settings.block_devices, settings.interface_devices, settings.ignore_selected
         )
@@ -237,6 +243,7 @@ class Plugin:
             Sampler,
             processes=self._processes,
             pre_scan=settings.pre_scan,
+            alone=self._company.away,
             out_of_workers=lambda: self._inventory.out_of_workers,
             missing=self._missing,
             stuck_after=settings.stuck_after,
@@ -363,7 +370,6 @@ class Plugin:
         if not self._adjusting.acquire(blocking=False):
             return
         try:
-            self._limits.poke()
             sizes = self._roster.sizes()
             self._register_readers(sizes)
             self._apply(self._make_plan(sizes), sizes)
@@ -412,6 +418,7 @@ class Plugin:
         """Told by the inventory's thread: this libvirtd may know what the one before did not."""
         self._missing.forget()
         self._ward.reconnected()
+        self._company.reconnected()
 
     def _on_link(self, link: Link) -> None:
         """Told by the inventory's thread."""
@@ -472,7 +479,7 @@ class Plugin:
         )
 
     def _read_limits(self) -> admin.Limits:
-        limits = admin.read_limits(self._settings.admin_connection or self._settings.connection)
+        limits = self._company.reading(self._session.limits)
         self._held = self._budget.used
         return limits
 

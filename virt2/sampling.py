@@ -124,6 +124,7 @@ class Sampler:
         put: takes the records; called from worker threads.
         processes: looked at before a monitor is used; None to do without.
         pre_scan: whether libvirt's control info is looked at before a monitor is used.
+        alone: tells, by when a domain last answered, that nobody else can be inside its monitor.
         host_interfaces: names of devices whose counters were read off the host: libvirt is not asked for them.
         out_of_workers: whether libvirtd answers priority calls only.
         extra: tells by UUID what is asked of a domain because of ExtraStats.
@@ -138,6 +139,7 @@ class Sampler:
         *,
         processes: Processes | None = None,
         pre_scan: bool = True,
+        alone: Callable[[float | None], bool] = lambda answered: False,
         host_interfaces: Callable[[], Collection[str]] = tuple,
         out_of_workers: Callable[[], bool] = lambda: False,
         extra: Callable[[str], Selection] = lambda uuid: NOTHING,
@@ -149,6 +151,7 @@ class Sampler:
         self._put = put
         self._processes = processes
         self._pre_scan = pre_scan
+        self._alone = alone
         self._host_interfaces = host_interfaces
         self._out_of_workers = out_of_workers
         self._extra = extra
@@ -253,7 +256,9 @@ class Sampler:
                 self._put(Outcome(domain.uuid, MONITOR, taken, answered=True))
                 return
             try:
-                obstacle = self._obstacle(connection, job, domain, last=not looks or health.blocked)
+                alone = not health.blocked and self._alone(health.answered)
+                last = not looks or health.blocked
+                obstacle = self._obstacle(connection, job, domain, last=last, alone=alone)
                 # What a domain is known to be blocked by gets one look a read, so that it does not make reads longer.
                 if obstacle is not None and looks and (not health.blocked or health.is_another(obstacle.entered)):
                     raise Again(looks.pop(0))
@@ -412,11 +417,11 @@ class Sampler:
         if not isinstance(error, DomainGone):
             self._put(Trouble(job.uuid, f"{job.what}{device and ' ' + device}: {error}"))
 
-    def _obstacle(self, connection: Any, job: Job, domain: Domain, last: bool) -> Outcome | None:
+    def _obstacle(self, connection: Any, job: Job, domain: Domain, last: bool, alone: bool = False) -> Outcome | None:
         """Why the monitor is not to be used now, if it is not.
 
-        The process first: that costs nobody anything. Then libvirt's word on who is inside; a job (a migration, say)
-        that began a moment ago is let pass only at the last look, when it did not end by itself.
+        The process first: that costs nobody anything. Then, unless nobody can be, libvirt's word on who is inside; a
+        job (a migration, say) that began a moment ago is let pass only at the last look, when it did not end by itself.
         """
         now = self._clock()
         if self._processes is not None:
@@ -424,7 +429,7 @@ class Sampler:
             if letter:
                 words = "process stopped" if letter == "T" else "process in uninterruptible sleep"
                 return Outcome(domain.uuid, MONITOR, now, False, words)
-        if not self._pre_scan:
+        if alone or not self._pre_scan:
             return None
         job.doing(CONTROL_INFO)
         control = connection.control(domain.uuid)

@@ -212,11 +212,30 @@ def test_two_thousand_attempts_leave_nothing_behind(lab: Lab) -> None:
     assert all(int(line[1]) < 100 for line in lines), "one block by each would be 2000"
 
 
+def test_one_session_asks_again_and_again_and_outlives_libvirtd(lab: Lab) -> None:
+    session = admin.Session(lab.uri)
+    assert session.limits() == told_by_virt_admin(lab)
+    lab.virt_admin("srv-threadpool-set", "libvirtd", "--max-workers", "30")
+    assert session.limits().max_workers == 30
+    lab.kill_libvirtd()
+    with pytest.raises(AdminUnavailable, match="Connection refused"):
+        session.limits()
+    lab.start_libvirtd()
+    assert session.limits().max_workers == 20
+    lab.restart_libvirtd()
+    assert session.limits() == told_by_virt_admin(lab)
+    session.close()
+
+
 def test_asking_leaves_no_trace_in_the_log_of_libvirtd(lab: Lab) -> None:
     log = lab.work_dir / "libvirtd.log"
     before = log.read_bytes()
     for _ in range(20):
         admin.read_limits(lab.uri)
+    session = admin.Session(lab.uri)
+    for _ in range(20):
+        session.limits()
+    session.close()
     lab.restart_libvirtd()
     assert b"reading data" not in log.read_bytes()[len(before) :]
 

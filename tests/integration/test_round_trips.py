@@ -27,10 +27,25 @@ def steady_reads(relay):
 
 def test_a_steady_read_makes_two_calls_per_domain_one_per_disk_and_one_list(lab, tmp_path):
     guests = lab.guests(Guest(f"guest-{disks}", disks=disks, nics=disks) for disks in (1, 2, 3, 4))
+    lab.inside("/run/libvirt/libvirt-admin-sock").unlink()
     with Relay(lab) as relay, collectd(lab, tmp_path / "collectd", "RefreshInterval 0", INTERVAL):
         reads = wait_for(lambda: steady_reads(relay), SETTLED)
     count = len(guests)
     assert reads == READS * [{"listAllDomains": 1, "info": count, "controlInfo": count, "blockStats": 1 + 2 + 3 + 4}]
+
+
+def test_with_nobody_else_in_libvirtd_control_info_is_asked_where_its_word_comes_late_only(lab, tmp_path):
+    count = 8
+    lab.guests(Guest(f"guest-{number}", disks=1, nics=0) for number in range(count))
+    with Relay(lab) as relay, collectd(lab, tmp_path / "collectd", "RefreshInterval 0", INTERVAL):
+        reads = wait_for(lambda: steady_reads(relay), SETTLED)
+    for read in reads:
+        assert {name: read[name] for name in ("listAllDomains", "info", "blockStats")} == {
+            "listAllDomains": 1,
+            "info": count,
+            "blockStats": count,
+        }
+    assert sum(read["controlInfo"] for read in reads) < len(reads) * count / 2
 
 
 def test_descriptions_are_read_once_until_a_domain_changes(lab, tmp_path):

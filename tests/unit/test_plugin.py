@@ -28,6 +28,20 @@ def limits(max_workers: int) -> Limits:
     return Limits(5, max_workers, 5, 5, 5, 0, max_clients=5000, clients=3)
 
 
+class Session:
+    """What asks for the limits, as `virt2.admin` has it."""
+
+    def __init__(self, host: Host, uri: str) -> None:
+        self._host = host
+        self._uri = uri
+
+    def limits(self) -> Limits:
+        return self._host.read_limits(self._uri)
+
+    def close(self) -> None:
+        pass
+
+
 class Host:
     """What there is on the host: a libvirt, its limits, and no process of any domain."""
 
@@ -44,6 +58,9 @@ class Host:
         self.agents = agents
         return self.hypervisor
 
+    def session(self, uri: str) -> Session:
+        return Session(self, uri)
+
     def read_limits(self, uri: str) -> Limits:
         self.asked.append(uri)
         if self.limits is None:
@@ -54,7 +71,7 @@ class Host:
 @pytest.fixture
 def host(monkeypatch) -> Host:
     host = Host()
-    monkeypatch.setattr(admin, "read_limits", host.read_limits)
+    monkeypatch.setattr(admin, "Session", host.session)
     monkeypatch.setattr(procfs, "guests", lambda: [])
     monkeypatch.setattr(procfs, "daemon_pid", lambda: procfs.Daemon("libvirtd", 0, host.hypervisor.daemon))
     return host

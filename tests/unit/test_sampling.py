@@ -171,6 +171,38 @@ def test_replies_are_handed_on_as_they_are(bench):
     assert replies["info", ""] == bench.fake.info
 
 
+class TestAlone:
+    """Nobody but us is in libvirtd."""
+
+    def test_nobody_is_looked_for_in_a_monitor_that_answered_before(self):
+        answered = []
+        bench = Bench(alone=lambda when: answered.append(when) or True)
+        bench.health.answered = 7.0
+        bench.monitor()
+        assert bench.asked == [("blockStats", "vda"), ("blockStats", "vdb")]
+        assert answered == [7.0]
+        assert bench.outcome.answered
+
+    def test_the_process_is_looked_at_all_the_same(self):
+        bench = Bench(alone=lambda when: True)
+        bench.processes.letter = "T"
+        assert bench.monitor_to_the_last_look() == list(LOOKS)
+        assert bench.outcome.cause == "process stopped"
+
+    def test_a_monitor_known_to_be_blocked_is_looked_at(self):
+        bench = Bench(alone=lambda when: True)
+        bench.health.block("by another client", 0.0)
+        bench.fake.control = Control(OCCUPIED, 0, 5.0)
+        bench.monitor()
+        assert bench.asked == [("controlInfo", "")]
+
+    def test_a_domain_there_was_no_slot_for_is_looked_at(self):
+        bench = Bench(alone=lambda when: True)
+        bench.health.skipped = True
+        bench.server()
+        assert bench.hypervisor.count("controlInfo") == 1
+
+
 @pytest.mark.parametrize(
     ("control", "cause"),
     [
