@@ -191,7 +191,7 @@ class TestAlone:
 
     def test_a_monitor_known_to_be_blocked_is_looked_at(self):
         bench = Bench(alone=lambda when: True)
-        bench.health.block("by another client", 0.0)
+        bench.health.block("by another client", bench.clock() - 4.0)
         bench.fake.control = Control(OCCUPIED, 0, 5.0)
         bench.monitor()
         assert bench.asked == [("controlInfo", "")]
