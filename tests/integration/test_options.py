@@ -233,6 +233,14 @@ def test_metadata_names_domains_and_is_followed_when_it_changes(module_lab, host
             assert len(warnings(daemon)) == 2
         finally:
             set_metadata(host.db, before)
+        (new,) = module_lab.guests([Guest("new", disks=1, nics=1, metadata=nova("1.1", "fresh"))])
+        try:
+            told = "severity = OKAY, host = fresh, plugin = virt2, type = domain_state"
+            wait_for(lambda: told in daemon.log, SOON, "its start is told under the name its metadata gives it")
+            wait_for(lambda: "fresh" in hosts(daemon), SOON)
+            assert "new" not in hosts(daemon)
+        finally:
+            new.stop()
 
 
 def set_metadata(guest, xml: str) -> None:

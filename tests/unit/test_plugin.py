@@ -461,6 +461,15 @@ class TestNotifications:
         daemon.await_notified(1)
         assert [name for name, _ in self.told(collectd)] == ["web"]
 
+    def test_the_start_of_a_domain_is_told_under_the_name_its_metadata_gives_it(self, daemon, collectd, host):
+        daemon.start(Node("HostnameFormat", "metadata"))
+        daemon.read()
+        domain = host.hypervisor.add("vm1")
+        domain.broken_metadata = nova("shop")
+        host.hypervisor.tell("lifecycle", domain.uuid, event=2, name="vm1", id=domain.id)
+        daemon.await_notified(1)
+        assert [name for name, _ in self.told(collectd)] == ["shop"]
+
     def test_what_happened_while_libvirt_was_away_is_notified_when_it_is_back(self, daemon, collectd, host):
         host.hypervisor.add("web")
         daemon.start()
