@@ -8,6 +8,7 @@ fast the machine is.
 from __future__ import annotations
 
 import contextlib
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from virt2.budget import Budget
 from virt2.domain import Status
 from virt2.errors import AgentSilent, Disconnected, DomainGone, Error
 from virt2.events import Event
+from virt2.inventory import Inventory
 from virt2.pool import Pool
 
 BOUND = 10.0
@@ -130,6 +132,11 @@ class Stage:
         """Those of them that workers of a pool have made."""
         return sum(thread != "virt2/list" for _, _, thread in self._blocked)
 
+    @property
+    def blocked_list(self) -> bool:
+        """Whether the inventory's thread is in one of them."""
+        return any(thread == "virt2/list" for _, _, thread in self._blocked)
+
     def hold(self, obstacle: Callable[[], bool]) -> None:
         """Stay as long as there is an obstacle."""
         released = threading.Event()
@@ -154,8 +161,31 @@ class Stage:
             assert self._entered.wait_for(lambda: len(self._blocked) >= count, BOUND), "no call got blocked"
 
 
+class Messages:
+    """The queue of an inventory's thread, which tells whether that thread has done all it was asked."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self.done = True
+
+    def put(self, message: Any) -> None:
+        with self._lock:
+            self.done = False
+            self._queue.put(message)
+
+    def get(self, timeout: float | None = None) -> Any:
+        if timeout is None:
+            with self._lock:
+                self.done = self._queue.empty()
+        return self._queue.get(timeout=timeout)
+
+    def empty(self) -> bool:
+        return self._queue.empty()
+
+
 class Clock:
-    """Monotonic seconds that pass only when no worker can do anything.
+    """Monotonic seconds that pass only when no worker, and no inventory that is watched, can do anything.
 
     Arguments:
         stage: where the workers' calls block.
@@ -165,6 +195,7 @@ class Clock:
         self.now = now
         self._stage = stage
         self._pools: list[tuple[Budget, Pool]] = []
+        self._inventories: list[tuple[Inventory, Messages]] = []
 
     def __call__(self) -> float:
         return self.now
@@ -176,6 +207,11 @@ class Clock:
     def watch(self, budget: Budget, pool: Pool) -> None:
         """Let no time pass while a worker of this pool can do something."""
         self._pools.append((budget, pool))
+
+    def watch_inventory(self, inventory: Inventory) -> None:
+        """Let no time pass while its thread can do something; to be called before it is started."""
+        messages = inventory._messages = Messages()
+        self._inventories.append((inventory, messages))
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
         """Wait for an event like `threading.Event.wait`; to be a pool's ``wait``."""
@@ -193,6 +229,10 @@ class Clock:
         return event.is_set()
 
     def _settled(self) -> bool:
+        for inventory, messages in self._inventories:
+            # One that cannot connect waits for time to pass.
+            if not messages.done and inventory.link is not None and inventory.link.up and not self._stage.blocked_list:
+                return False
         locks = {id(budget): budget.lock for budget, _ in self._pools}.values()
         with contextlib.ExitStack() as stack:
             for lock in locks:

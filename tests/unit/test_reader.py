@@ -95,6 +95,7 @@ class Bench:
         self.inventory = Inventory(
             self.hypervisor, self.budget, describer, retry=INTERVAL, refresh=REFRESH, clock=self.clock
         )
+        self.clock.watch_inventory(self.inventory)
         self.ward = Ward()
         self.names = Names(("name",), (), "node1")
         self.roster = Roster(
