@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.support import INTERVAL, SOON, Farm, assert_no_gap, collectd, gaps, of_host, wait_for_reads
 from tests.lab import Guest, wait_for
+from tests.lab.guests import domain_xml, new_nic
 from virt2.selectors import SELECTORS
 
 ALL = {kind: " ".join(selector.name for selector in SELECTORS if selector.kind == kind) for kind in "ABC"}
@@ -107,6 +108,51 @@ def test_every_selector_says_what_libvirt_says(lab, tmp_path):
         assert latencies(daemon, other, "vda")
         assert "not to be had" not in daemon.log
         assert daemon.log.count("virt2:") == 1, daemon.log
+
+
+def test_a_job_that_ended_is_told_and_kept(lab, tmp_path):
+    (guest,) = lab.guests([Guest("dumped")])
+    with collectd(lab, tmp_path / "collectd", "ExtraStats job_stats_completed, job_stats_background") as daemon:
+        wait_for_reads(daemon, 1)
+        assert not jobs(daemon, guest)
+        guest.domain.coreDump(str(lab.work_dir / "dump"), libvirt.VIR_DUMP_LIVE)
+        wait_for(lambda: jobs(daemon, guest), SOON, "the job is told")
+        wait_for_reads(daemon, 2)
+        flags = libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED
+        kept = {name: value for name, value in guest.domain.jobStats(flags).items() if isinstance(value, int)}
+        # Reading it with this flag made libvirt keep it; it still has all that was told of it.
+        assert kept.pop("type") == libvirt.VIR_DOMAIN_JOB_COMPLETED
+        assert kept["data_total"] > 0
+        assert jobs(daemon, guest) == {f"job_stats-completed_{name}": (value,) for name, value in kept.items()}
+        assert_fresh(daemon, guest, jobs(daemon, guest))
+
+
+def jobs(daemon, guest):
+    return {name: values for name, values in last(daemon, guest).items() if name.startswith("job_stats")}
+
+
+def test_the_state_of_every_domain_is_told_of_inactive_ones_too(lab, tmp_path):
+    lab.guests([Guest("runs"), Guest("waits", paused=True)])
+    lab.connection.defineXML(domain_xml(Guest("off"), lab.images(None), [new_nic()]))
+    with collectd(lab, tmp_path / "collectd", "ExtraStats domain_state") as daemon:
+        wait_for_reads(daemon, 4)
+        series = daemon.series()
+        for name, state in {"runs": 1, "waits": 3, "off": 5}.items():
+            points = of_host(series, name)["domain_state"]
+            assert {values for _, values in points} == {tuple(lab.connection.lookupByName(name).state())}
+            assert points[0][1][0] == state
+            assert not gaps(points)
+        assert set(of_host(series, "off")) == {"domain_state"}
+        # Started, it is its reader's: no point twice, none missing.
+        lab.connection.lookupByName("off").create()
+        started = time.time()
+        wait_for(lambda: "virt_cpu_total" in of_host(daemon.series("off"), "off"), SOON)
+        wait_for_reads(daemon, 2)
+        points = of_host(daemon.series("off"), "off")["domain_state"]
+        assert points[-1][1][0] == 1
+        assert not gaps(points)
+        assert time.time() - started < SOON
+        assert "Value too old" not in daemon.log
 
 
 def latencies(daemon, guest, disk):
