@@ -8,6 +8,7 @@ import platform
 import re
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -31,6 +32,9 @@ def main() -> int:
 
         return soak.main(arguments.output / "soak.svg", arguments.cycles)
     try:
+        if arguments.hold:
+            require_memory(arguments.hold)
+            return hold(arguments.hold)
         require_memory(max(arguments.sizes))
     except NotEnoughMemory as error:
         print(error, file=sys.stderr)
@@ -69,6 +73,27 @@ def run(sizes: list[int], effort: rounds.Effort, say) -> Results:
     return Results(host, measured, calls, contestants.EXTRA)
 
 
+def hold(guests: int) -> int:
+    """Have virt2 read so many guests back to back until Ctrl-C, to be profiled."""
+    with tempfile.TemporaryDirectory(prefix="virt2-bench-") as folder:
+        Path(folder, "lab").mkdir()
+        with Lab(Path(folder, "lab")) as lab:
+            Machine(lab).grow(guests)
+            daemon = contestants.Daemon(lab, Path(folder, "collectd"), contestants.virt2(), 1)
+            daemon.start()
+            try:
+                contestants.await_cycles(daemon, 1)
+                print(
+                    f"collectd, which reads {guests} guests without a pause: {daemon.pid}; Ctrl-C ends it", flush=True
+                )
+                threading.Event().wait()
+            except KeyboardInterrupt:
+                pass
+            finally:
+                daemon.stop()
+    return 0
+
+
 def describe_host(lab: Lab) -> list[str]:
     """Say what was measured on; nothing that tells whose machine it is."""
     connection = lab.connection
@@ -94,6 +119,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few domains, short turns: two minutes")
     parser.add_argument("--check", action="store_true", help="exit with 1 where a promise is missed")
     parser.add_argument("--output", type=Path, default=HERE, help="folder for results.md and plots (bench)")
+    parser.add_argument("--hold", type=int, help="instead: read so many guests until Ctrl-C, to be profiled")
     parser.add_argument("--soak", action="store_true", help="instead: many cycles while guests come and go")
     parser.add_argument("--cycles", type=int, default=5000, help="cycles of the soak (%(default)s)")
     arguments = parser.parse_args()
