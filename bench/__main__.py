@@ -69,7 +69,7 @@ def run(sizes: list[int], effort: rounds.Effort, say) -> Results:
                 machine.grow(size)
                 measured[size] = rounds.measure(machine, Path(folder, "runs"), effort, say)
                 say(f"{size} domains: counting round trips")
-                calls[size] = rounds.count(machine, Path(folder, "runs"))
+                calls[size] = rounds.count(machine, Path(folder, "runs"), measured[size], size == sizes[0], say)
     return Results(host, measured, calls, contestants.EXTRA)
 
 

@@ -57,8 +57,8 @@ def verdict_table(verdicts: Iterable[Verdict]) -> list[Sequence[str]]:
 
 
 def call_table(results: Results) -> list[Sequence[str]]:
-    """Which calls make up a cycle at the greatest size, the titles first."""
-    size = max(results.calls)
+    """Which calls make up a cycle at the least size, where those of all ExtraStats are counted; the titles first."""
+    size = min(results.calls)
     rows = results.calls[size]
     names = sorted({name for calls in rows.values() for name in calls})
     return [("", *names), *((row, *(str(calls.get(name, "")) for name in names)) for row, calls in rows.items())]
@@ -88,7 +88,7 @@ def markdown(results: Results) -> str:
                 f"All ExtraStats: `{results.extra}`.",
                 "![Wall time and CPU of a cycle by number of domains](cycle.svg)",
                 "## Round trips of one cycle",
-                f"At {max(results.calls)} domains, counted on libvirtd's sockets.",
+                f"At {min(results.calls)} domains, counted on libvirtd's sockets.",
                 _markdown(call_table(results)),
             ]
         )

@@ -7,7 +7,7 @@ import statistics
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -26,12 +26,16 @@ C_WARM_UP = 1
 """Cycles of the C plugin until all are alike: the first connects, lists and reads every description."""
 VIRT2_WARM_UP = 8
 """Cycles of virt2: each of its connections looks each domain up when it first comes to it, at random."""
-APART = 0.2
+APART = 0.4
 """Seconds without a call that part one cycle from the next where they are counted."""
-ALIKE = 3
-"""Cycles with the same calls after which they are taken for what every one makes."""
-SETTLE_TIMEOUT = 60.0
-"""Seconds for that."""
+PAUSED = 3
+"""Where calls are counted, an interval is so many times as long as a cycle takes back to back, and a second more."""
+ALIKE = 2
+"""Cycles with the same calls, and none that only a new connection or domain makes, are what every one is like."""
+ONCE = frozenset({"lookupByUUID", "XMLDesc"})
+"""Calls made when a connection first comes to a domain, or when it is described: no part of a steady cycle."""
+COUNT_TIMEOUT = 60.0
+"""Seconds for that, and some intervals."""
 
 
 class Effort(NamedTuple):
@@ -93,21 +97,31 @@ def _contestant(machine: Machine, name: str, folder: Path) -> Contestant:
     return Daemon(machine.lab, folder, contestants.virt2(extra), VIRT2_WARM_UP)
 
 
-def count(machine: Machine, folder: Path) -> dict[str, Calls]:
-    """The round trips that one cycle makes, read at an interval that leaves pauses; nothing is timed meanwhile."""
-    interval = 1.0 + machine.guests / 100
+def count(
+    machine: Machine, folder: Path, rows: Mapping[str, Row], extra: bool, say: Callable[[str], None]
+) -> dict[str, Calls]:
+    """The round trips that one cycle makes, read at an interval that leaves pauses; nothing is timed meanwhile.
+
+    Arguments:
+        rows: how long cycles take here.
+        extra: with all ExtraStats too.
+    """
+    names = [figures.C_PLUGIN, figures.VIRT2, *([figures.C_EXTRA, figures.VIRT2_EXTRA] if extra else [])]
     found: dict[str, Calls] = {}
-    for name, drop_in in (
-        (figures.C_PLUGIN, contestants.c_plugin(interval=interval)),
-        (figures.VIRT2, contestants.virt2(interval=interval, back_to_back=False)),
-        (figures.C_EXTRA, contestants.c_plugin(contestants.EXTRA, interval)),
-        (figures.VIRT2_EXTRA, contestants.virt2(contestants.EXTRA, interval, back_to_back=False)),
-    ):
+    for name in names:
+        interval = 1.0 + PAUSED * rows[name].wall.median
+        selectors = contestants.EXTRA if name in (figures.C_EXTRA, figures.VIRT2_EXTRA) else ""
+        if name in (figures.C_PLUGIN, figures.C_EXTRA):
+            drop_in = contestants.c_plugin(selectors, interval)
+        else:
+            drop_in = contestants.virt2(selectors, interval, back_to_back=False)
+        daemon = Daemon(machine.lab, Path(tempfile.mkdtemp(dir=folder)) / "run", drop_in, 0)
         with _relayed(machine) as calls:
-            daemon = Daemon(machine.lab, Path(tempfile.mkdtemp(dir=folder)) / "run", drop_in, 0)
             daemon.start()
             try:
-                found[name] = wait_for(lambda calls=calls: _steady(calls()), SETTLE_TIMEOUT + 10 * interval)
+                found[name] = wait_for(lambda calls=calls: steady(calls()), COUNT_TIMEOUT + 5 * interval)
+            except TimeoutError:
+                say(f"{machine.guests} domains: no two cycles of {name} were alike: not counted")
             finally:
                 daemon.stop()
     return found
@@ -119,8 +133,8 @@ def _relayed(machine: Machine) -> Iterator[Callable[[], list[Call]]]:
         yield lambda: sorted([*main.calls, *admin.calls])
 
 
-def _steady(calls: list[Call]) -> Calls | None:
-    """The calls of a cycle, once some in a row were alike; the last one may not be over."""
-    cycles = [Counter(call.name for call in burst) for burst in bursts(calls, APART)][:-1]
-    last = cycles[-ALIKE:]
-    return last[0] if len(last) == ALIKE and last.count(last[0]) == ALIKE else None
+def steady(calls: list[Call]) -> Calls | None:
+    """The calls of a cycle, as soon as two were alike; the first is none, and the last may not be over."""
+    cycles = [Counter(call.name for call in burst) for burst in bursts(calls, APART)][1:-1]
+    steady = [cycle for cycle in cycles if not ONCE & cycle.keys()]
+    return next((cycle for cycle in steady if steady.count(cycle) >= ALIKE), None)

@@ -34,6 +34,7 @@ _LENGTH = struct.Struct(">I")
 _HEADER = struct.Struct(">IIIiiII")
 """Length, program, version, procedure, type, serial, status: libvirt's virnetprotocol.x."""
 _REMOTE_PROGRAM = 0x20008086
+_ADMIN_PROGRAM = 0x06900690
 _NAMES = {
     1: "open",
     6: "getInfo",
@@ -71,7 +72,7 @@ class Call(NamedTuple):
     when: float
     """Monotonic seconds."""
     name: str
-    """As libvirt-python has it; program and number for what is not in the table."""
+    """As libvirt-python has it, or `admin`; program and number for what is not in the table."""
 
 
 class Relay:
@@ -172,7 +173,7 @@ def bursts(calls: Sequence[Call], apart: float) -> list[list[Call]]:
 def _name(program: int, procedure: int) -> str:
     if program == _REMOTE_PROGRAM and procedure in _NAMES:
         return _NAMES[procedure]
-    return f"{program:#x}/{procedure}"
+    return "admin" if program == _ADMIN_PROGRAM else f"{program:#x}/{procedure}"
 
 
 @contextlib.contextmanager

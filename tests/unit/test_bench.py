@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import contestants, figures, report, soak
+from bench import contestants, figures, report, rounds, soak
 from bench.figures import Window
 from bench.soak import Sample
 from tests.lab.relay import Call, bursts
@@ -116,3 +116,19 @@ def test_what_grows_steadily_is_told(figure, grows):
 
 def test_all_extra_stats_are_those_that_both_plugins_have():
     assert contestants.EXTRA.split() == contestants.C_SELECTORS
+
+
+def made(*cycles):
+    """Calls of cycles a second apart."""
+    return [Call(float(second), name) for second, cycle in enumerate(cycles) for name in cycle.split()]
+
+
+def test_a_cycle_that_came_twice_is_what_every_one_is_like():
+    assert rounds.steady(made("open info", "info", "info", "info")) == {"info": 1}
+    assert rounds.steady(made("open", "info", "XMLDesc info", "info", "info disk")) == {"info": 1}
+
+
+def test_no_cycle_is_steady_that_looks_up_or_describes_or_came_once_or_first_or_may_not_be_over():
+    assert rounds.steady(made("a", "lookupByUUID", "lookupByUUID", "XMLDesc", "XMLDesc", "info")) is None
+    assert rounds.steady(made("info", "info", "disk", "info")) is None
+    assert rounds.steady([]) is None
