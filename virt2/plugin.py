@@ -61,6 +61,8 @@ DEFAULT_INTERVAL = 10.0
 """Seconds: collectd's own default, where the one in force cannot be learnt."""
 _CDTIME_SECOND = 2**30
 """collectd counts time in units of 2^-30 s."""
+KNOWN_IDENTITIES = 4096
+"""Identities kept ready; beyond that all are made anew. Bounds memory where domains come and go for months."""
 LONGEST_NOTIFICATION = 250
 """Bytes; collectd cuts at 255, in the middle of a character where it happens to be one."""
 CHANGES_SAID = 3
@@ -538,19 +540,30 @@ class Sink:
 
     def __init__(self, collectd: Any, plugin: str, interval: float) -> None:
         self._new_values = functools.partial(collectd.Values, plugin=plugin, interval=interval)
+        self._values: dict[Identity, Any] = {}
+        """What collectd dispatches with, by identity: making one costs as much as dispatching it. Never changed."""
         self._refused: set[str] = set()
 
     def dispatch(
         self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Mapping[str, str] | None = None
     ) -> None:
         """Dispatch metrics of one domain, taken at `when` (wall time; 0 for now)."""
-        values = self._new_values(host=identity.host, plugin_instance=identity.plugin_instance, time=when)
-        extra = {} if meta is None else {"meta": dict(meta)}
+        dispatch = self._of(identity).dispatch
+        common: dict[str, Any] = {"time": when} if meta is None else {"time": when, "meta": dict(meta)}
         for metric in metrics:
             try:
-                values.dispatch(type=metric.type, type_instance=metric.type_instance, values=metric.values, **extra)
+                dispatch(type=metric.type, type_instance=metric.type_instance, values=metric.values, **common)
             except (TypeError, RuntimeError, OverflowError, UnicodeError) as error:
                 self._refuse(metric, error)
+
+    def _of(self, identity: Identity) -> Any:
+        values = self._values.get(identity)
+        if values is None:
+            if len(self._values) >= KNOWN_IDENTITIES:
+                self._values = {}
+            values = self._new_values(host=identity.host, plugin_instance=identity.plugin_instance)
+            self._values[identity] = values
+        return values
 
     def _refuse(self, metric: Metric, error: Exception) -> None:
         """Say once per type that collectd does not take it: the others go on."""

@@ -133,7 +133,7 @@ def test_domains_that_start_stop_and_pause_are_followed(lab, tmp_path):
             assert points[-1][0] < gone + INTERVAL
         assert_no_gap(daemon, [stays, pauses])
         assert_no_gap(daemon, [starts], started)
-        assert daemon.log.count("virt2") == 1
+        assert daemon.log.count("] virt2: ") == 1
 
 
 def test_a_disk_and_an_interface_plugged_in_are_seen_by_the_next_read(lab, tmp_path):
