@@ -548,7 +548,10 @@ class Sink:
         self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Mapping[str, str] | None = None
     ) -> None:
         """Dispatch metrics of one domain, taken at `when` (wall time; 0 for now)."""
-        dispatch = self._of(identity).dispatch
+        values = self._values.get(identity)
+        if values is None:
+            values = self._make_values(identity)
+        dispatch = values.dispatch
         common: dict[str, Any] = {"time": when} if meta is None else {"time": when, "meta": dict(meta)}
         for metric in metrics:
             try:
@@ -556,13 +559,11 @@ class Sink:
             except (TypeError, RuntimeError, OverflowError, UnicodeError) as error:
                 self._refuse(metric, error)
 
-    def _of(self, identity: Identity) -> Any:
-        values = self._values.get(identity)
-        if values is None:
-            if len(self._values) >= KNOWN_IDENTITIES:
-                self._values = {}
-            values = self._new_values(host=identity.host, plugin_instance=identity.plugin_instance)
-            self._values[identity] = values
+    def _make_values(self, identity: Identity) -> Any:
+        if len(self._values) >= KNOWN_IDENTITIES:
+            self._values = {}
+        values = self._new_values(host=identity.host, plugin_instance=identity.plugin_instance)
+        self._values[identity] = values
         return values
 
     def _refuse(self, metric: Metric, error: Exception) -> None:
