@@ -20,6 +20,8 @@ class Disk(NamedTuple):
     """Whether its values are asked for and go out."""
     alias: str = ""
     """libvirt's own name for it while the domain runs, such as ``virtio-disk0``: what its events carry."""
+    backing: tuple[str, ...] = ()
+    """The storage domains of the images it is based on: QEMU touches these as well."""
 
 
 class Nic(NamedTuple):
@@ -66,8 +68,10 @@ class Description(NamedTuple):
 
     @property
     def storage(self) -> tuple[str, ...]:
-        """The storage domains the disks lie on, in the order of the disks, each once."""
-        return tuple(dict.fromkeys(disk.storage for disk in self.disks if disk.storage))
+        """The storage domains the disks lie on, in their order, then those of the images below them; each once."""
+        own = [disk.storage for disk in self.disks]
+        based = [storage for disk in self.disks for storage in disk.backing]
+        return tuple(dict.fromkeys(filter(None, (*own, *based))))
 
 
 class Domain(NamedTuple):

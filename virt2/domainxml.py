@@ -309,9 +309,18 @@ def _description(scan: _Scan, tag: str, problems: tuple[str, ...], mounts: stora
         if target:
             where = storage.infer(disk, scan.domain_ids.get(target, ""), mounts)
             path = "" if source is None else storage.source_name(source)
-            disks.append(Disk(target, path, where, alias=_attribute(disk, "alias", "name")))
+            backing = tuple(filter(None, (storage.infer(image, "", mounts) for image in _backing(disk))))
+            disks.append(Disk(target, path, where, alias=_attribute(disk, "alias", "name"), backing=backing))
     agent = any(map(_is_open_agent, scan.channels))
     return Description(tag, tuple(disks), tuple(_nics(scan.nics)), problems, agent)
+
+
+def _backing(disk: Element) -> Iterator[Element]:
+    """Give the images a disk is based on, the next one first; where libvirt does not know them there are none."""
+    image = disk.find("backingStore")
+    while image is not None:
+        yield image
+        image = image.find("backingStore")
 
 
 def _nics(elements: list[Element]) -> Iterator[Nic]:

@@ -40,7 +40,7 @@ NICS = """
     <interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='br0'/><target dev='vnet0'/></interface>
 """
 FOUND_DISKS = (
-    Disk("vda", "/srv/nfs/a <b>.img", "filer:/vm"),
+    Disk("vda", "/srv/nfs/a <b>.img", "filer:/vm", backing=("/",)),
     Disk("sdb", "/dev/vg/lv", "vg"),
     Disk("vdc", "vms/c", "rbd://m1/vms"),
     Disk("sda", "", ""),
@@ -260,6 +260,20 @@ def test_any_writing_may_be_a_tag(tag: str) -> None:
 
 def test_a_problem_quotes_no_character_a_terminal_would_obey() -> None:
     assert all(problem.isprintable() for problem in describe(tagged("\u202ea", "\x9b31mb", "c")).problems)
+
+
+def test_a_domain_holds_the_storage_of_the_images_below_its_disks_too() -> None:
+    """What touches a disk's size touches these: they count for the quarantine, and never for the reader."""
+    chain = """<backingStore type='file'><format type='qcow2'/><source file='/srv/nfs/middle'/>
+      <backingStore type='network'><source protocol='rbd' name='gold/base'><host name='m1' port='6789'/></source>
+      <backingStore/></backingStore></backingStore>"""
+    devices = f"""
+      <disk type='file'><source file='/srv/local/top'/>{chain}<target dev='vda'/></disk>
+      <disk type='block'><source dev='/dev/vg/lv'/><target dev='vdb'/></disk>"""
+    found = describe(document(devices=devices))
+    assert [disk.storage for disk in found.disks] == ["/", "vg"]
+    assert found.disks[0].backing == ("filer:/vm", "rbd://m1/gold")
+    assert found.storage == ("/", "vg", "filer:/vm", "rbd://m1/gold")
 
 
 # oVirt's note of a disk's storage domain
