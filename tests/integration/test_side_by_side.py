@@ -8,13 +8,17 @@ a failure too, and so is anything virt2 has on top of it that is not listed.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import signal
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import libvirt
 import libvirt_qemu
 import pytest
 
@@ -31,6 +35,10 @@ AT_ONCE = 6
 """Daemons: with more, libvirtd's workers become scarce, and virt2 says so."""
 SOON = 30.0
 """Seconds for a few reads."""
+BUSY = b"\xeb\xfe".ljust(510, b"\0") + b"\x55\xaa"
+"""A boot sector that runs in a circle."""
+LATE = 2.5
+"""Seconds for which collectd is stopped."""
 STORAGE_INTERVAL = 2.0
 FLUSHED = 3_000_000
 """ns that flushes are to have taken."""
@@ -445,3 +453,162 @@ def test_flushes_have_their_time_in_ms_and_not_in_microseconds(runs, guests):
     name = "plain/virt/total_time_in_ms-flush-vda"
     assert {point.values for point in run.virt[name]} == {(flushed // 1000,)}
     assert {point.values for point in run.virt2[name]} == {(flushed // 1000000,)}
+
+
+@pytest.fixture
+def alone(module_lab, guests, tmp_path):
+    """Runs a case by itself, with guests of its own beside the others'."""
+    with contextlib.ExitStack() as stack:
+        started = []
+
+        def start(case: Case, *specs: Guest) -> tuple[Run, list[Any]]:
+            started.extend(module_lab.guests(specs))
+            run = Run(module_lab, tmp_path / "run", case)
+            stack.enter_context(run.daemon)
+            return run, started
+
+        yield start
+    for guest in started:
+        with contextlib.suppress(libvirt.libvirtError):
+            guest.stop()
+
+
+@pytest.mark.parametrize("refresh", [1, 60], ids=["refreshed", "late"])
+def test_cpu_util_is_there_in_every_read_and_right_in_a_late_one(alone, refresh, tmp_path):
+    (tmp_path / "busy.img").write_bytes(BUSY)
+    disk = f"<disk type='file'><source file='{tmp_path}/busy.img'/><target dev='hda' bus='ide'/></disk>"
+    settings = f'Domain "busy"\nExtraStats "cpu_util"\nRefreshInterval {refresh}'
+    run, _ = alone(Case("busy", settings), Guest("busy", disks=0, nics=0, devices=disk))
+    name = "busy/virt/percent-virt_cpu_total"
+
+    def reads(number: int) -> bool:
+        run.take()
+        return len(run.virt2[name]) >= number and len(run.virt["busy/virt/virt_cpu_total"]) >= number
+
+    wait_for(lambda: reads(2), SOON)
+    run.daemon.process.signal(signal.SIGSTOP)
+    time.sleep(LATE)
+    run.daemon.process.signal(signal.SIGCONT)
+    number = len(run.virt2[name])
+    wait_for(lambda: reads(number + 2), SOON)
+    run.take()
+    totals = [(point.time, point.values[0]) for point in run.virt2["busy/virt/virt_cpu_total"]]
+    used = {
+        later: (later - earlier, 100 * (now - before) / (later - earlier) / os.cpu_count() / 1e9)
+        for (earlier, before), (later, now) in zip(totals, totals[1:])
+    }
+    assert len(run.virt2[name]) >= number + 2
+    for point in run.virt2[name]:
+        assert point.values == pytest.approx((min(used[point.time][1], 100.0),), abs=0.5)
+    elapsed, percent = max(used.values())
+    assert elapsed > LATE
+    if refresh <= INTERVAL:
+        # It is lost with every refresh; two reads may follow close on each other after the stop.
+        assert len(run.virt[name]) <= 1
+    else:
+        # What was used in all that time, divided by one interval.
+        assert max(point.values[0] for point in run.virt[name]) > 1.5 * percent
+
+
+def test_instances_split_the_domains_and_do_not_repeat_them(alone):
+    run, _ = alone(Case("instances", "Instances 2"))
+    name = "plain/virt/virt_cpu_total"
+
+    def twice() -> bool:
+        run.take()
+        return len(run.virt2[name]) >= READS and len(run.virt[name]) >= 2 * READS
+
+    wait_for(twice, SOON)
+    # There both instances report it.
+    times = [point.time for point in run.virt[name]]
+    assert min(later - earlier for earlier, later in zip(times, times[1:])) < INTERVAL / 2
+    assert sum(name.endswith("gauge-domains_stuck") for name in run.virt2) == 2
+    times = [point.time for point in run.virt2[name]]
+    assert all(later - earlier > INTERVAL / 2 for earlier, later in zip(times, times[1:]))
+
+
+def test_both_notify_of_what_happens_to_a_domain_in_the_same_words(alone, module_lab):
+    run, _ = alone(Case("notifications"))
+    wait_for(run.complete, SOON, "both listen")
+    (guest,) = module_lab.guests([Guest("restless")])
+    guest.pause()
+    guest.resume()
+    guest.stop()
+    told = {}
+
+    def both() -> bool:
+        run.take()
+        for plugin, notifications in run.notifications.items():
+            told[plugin] = [
+                (
+                    one["severity"],
+                    one["host"],
+                    one["plugin_instance"],
+                    one["type"],
+                    one["type_instance"],
+                    one["message"],
+                )
+                for one in notifications
+                if one["host"] == "restless" and one["type"] == "domain_state"
+            ]
+        return all("shut off" in "".join(map(str, said)) for said in told.values())
+
+    wait_for(both, SOON)
+    assert len(told["virt"]) >= 4
+    assert told["virt2"] == told["virt"]
+    assert {one[-1] for one in told["virt2"]} >= {
+        "Domain state: the domain is running. Reason: normal startup from boot",
+        "Domain state: the domain is paused by user. Reason: paused on user request",
+        "Domain state: the domain is running. Reason: returned from paused state",
+        "Domain state: the domain is shut off. Reason: forced poweroff",
+    }
+
+
+def test_a_domain_filter_holds_for_notifications_here_and_does_not_there(alone, guests, module_lab):
+    run, _ = alone(Case("filtered", 'Domain "plain"', domains=1))
+    wait_for(run.complete, SOON, "both listen")
+    module_lab.guests([Guest("unwanted")])[0].stop()
+    wait_for(lambda: run.take() or any(one["host"] == "unwanted" for one in run.notifications["virt"]), SOON)
+    # virt2's come within a tenth of a second, and this one is for the plain one.
+    guests["plain"].pause()
+    guests["plain"].resume()
+    wait_for(lambda: run.take() or any(one["host"] == "plain" for one in run.notifications["virt2"]), SOON)
+    assert not [one for one in run.notifications["virt2"] if one["host"] == "unwanted"]
+
+
+def test_an_inactive_domain_has_its_state(alone, module_lab):
+    xml = "<domain type='qemu'><name>off</name><memory>16384</memory><os><type>hvm</type></os></domain>"
+    domain = module_lab.connection.defineXML(xml)
+    try:
+        run, _ = alone(Case("inactive", 'ExtraStats "domain_state"'))
+        wait_for(run.complete, SOON, "reads")
+        assert "off/virt/domain_state" in run.virt
+        assert "off/virt/domain_state" in run.virt2
+    finally:
+        domain.undefine()
+
+
+def test_a_job_that_is_under_way_is_reported_by_both(alone, module_lab, tmp_path):
+    run, (guest,) = alone(
+        Case("job", 'Domain "saved"\nExtraStats "job_stats_background"', domains=1), Guest("saved", nics=0)
+    )
+    scratch = "".join(
+        f"<disk name='{disk}' type='file'><scratch file='{tmp_path}/{disk}.scratch'/></disk>" for disk in guest.disks
+    )
+    guest.domain.backupBegin(
+        f"<domainbackup mode='pull'><server transport='unix' socket='{tmp_path}/nbd'/><disks>{scratch}</disks>"
+        "</domainbackup>",
+        None,
+    )
+    name = "saved/virt/job_stats-time_elapsed"
+
+    def reported() -> bool:
+        run.take()
+        return min(len(run.virt[name]), len(run.virt2[name])) >= READS
+
+    wait_for(reported, SOON)
+    jobs = {one for one in run.virt if "/job_stats-" in one}
+    assert jobs
+    assert jobs <= set(run.virt2)
+    assert compare_counters(name, run.virt[name], run.virt2[name])
+    assert {point.values for point in run.virt2["saved/virt/duration-monitor_blocked"]} == {(0.0,)}
