@@ -220,7 +220,6 @@ CASES = [
             "plain/virt/domain_state",
             "paused/virt/domain_state",
             "plain/virt/memory-rss",
-            "plain/virt/ps_cputime",
             "plain/virt/perf-perf_page_faults",
             "odd/virt/virt_vcpu-1",
             "odd/virt/cpu_affinity-vcpu_1-cpu_0",
@@ -376,12 +375,26 @@ def unlisted(names: Iterable[str], table: Iterable[Listed]) -> list[str]:
     return sorted(names - set().union(*found.values()))
 
 
-def test_the_values_of_both_are_the_same_within_what_moved_in_between(run):
+@pytest.fixture(scope="module")
+def turned(runs, guests, module_lab):
+    """Whether this libvirt has the counters of `ethernet` interfaces as the host sees them: 7.0 does, 9.0 does not."""
+    nic = guests["plain"].nics[0]
+    (line,) = (line for line in module_lab.run(["cat", "/proc/net/dev"]).splitlines() if f"{nic}:" in line)
+    fields = line.partition(":")[2].split()
+    received, sent = int(fields[1]), int(fields[9])
+    packets = guests["plain"].domain.interfaceStats(nic)[1]
+    return abs(packets - received) < abs(packets - sent)
+
+
+def test_the_values_of_both_are_the_same_within_what_moved_in_between(run, turned):
     compared = Counter()
     for name in sorted(set(run.virt) & set(run.virt2)):
         if type_of(name) in run.case.different:
             continue
         there, ours, slack = run.virt[name], run.virt2[name], MOVING.get(name.split("/")[-1])
+        if turned and type_of(name).startswith("if_"):
+            # virt2 has what the guest sees with every libvirt.
+            there = [point._replace(values=point.values[::-1]) for point in there]
         if slack is not None:
             compared[type_of(name)] += compare_moving(name, there, ours, slack)
         elif set(TYPES[type_of(name)]) == {"DERIVE"}:
