@@ -92,7 +92,12 @@ DEFINED and UNDEFINED are not here: they say nothing of the state, and the C plu
 IO_ERROR_ACTIONS = {0: "ignored", 1: "domain paused", 2: "reported to the guest"}
 """virDomainEventIOErrorAction."""
 IO_ERROR_PAUSE = 1
-IO_ERROR_REASONS = {"": "reason unknown", "enospc": "no space left on its storage (enospc)"}
+IO_ERROR_REASONS = {
+    "": "reason unknown",
+    "enospc": "no space left on its storage (enospc)",
+    # libvirt 11: there are words of QEMU's, which the event does not carry.
+    "message": "reason unknown",
+}
 
 WATCHDOG_ACTIONS = {
     0: "nothing done",

@@ -145,6 +145,7 @@ def test_every_event_gives_a_message_that_fits():
     [
         (1, "enospc", (FAILURE, "I/O error on disk vda: no space left on its storage (enospc); domain paused")),
         (1, "", (FAILURE, "I/O error on disk vda: reason unknown; domain paused")),
+        (1, "message", (FAILURE, "I/O error on disk vda: reason unknown; domain paused")),
         (2, "", (WARNING, "I/O error on disk vda: reason unknown; reported to the guest")),
         (0, "eio", (WARNING, "I/O error on disk vda: eio; ignored")),
         (7, "", (WARNING, "I/O error on disk vda: reason unknown; action 7")),
