@@ -341,7 +341,9 @@ class Plugin:
         """Register a read callback for every reader that has none yet."""
         for name in names:
             if name not in self._readers:
-                self._pools[name] = Pool(name, self._budget, self._hypervisor.connect, silent=self._silent)
+                # All there is, until the first plan: the budget bounds them together.
+                share = self._budget.size
+                self._pools[name] = Pool(name, self._budget, self._hypervisor.connect, share=share, silent=self._silent)
                 self._readers[name] = self._reader(name, self._pools[name])
                 callback = functools.partial(self.read, name)
                 self._collectd.register_read(callback, self._interval, name=f"virt2/{name}")

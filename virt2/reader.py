@@ -244,7 +244,8 @@ class Reader:
         self, domains: Sequence[Domain], healths: Mapping[str, Health], skipped: int, began: float
     ) -> None:
         blocked = sum(1 for domain in domains if healths[domain.uuid].blocked)
-        self.short_of = skipped if self._pool.stalled else 0
+        # Those that were out before this read are stuck; a machine may be slow for a moment.
+        self.short_of = skipped if self._pool.stuck(self._clock() - began) else 0
         values = [
             metrics.gauge("domains", len(domains)),
             metrics.gauge("domains_stuck", blocked),
