@@ -1,8 +1,9 @@
 """The floor: the libvirt calls of virt2's default read, and nothing else. Run inside a lab, ended by a signal.
 
-Per cycle one list; per domain info and controlInfo, and blockStats for each disk; interfaces from /proc/net/dev, once
-for all. The calls are made by as many threads as virt2 keeps working, over a connection each, and the list over one of
-its own. No value leaves: there is no plugin and no collectd. Every cycle is a line: the seconds it took.
+Per cycle one list; per domain info, and blockStats for each disk; interfaces from /proc/net/dev, once for all. That is
+what virt2 asks while nobody else is in libvirtd, but for a word of the admin socket. The calls are made by as many
+threads as virt2 keeps working, over a connection each, and the list over one of its own. No value leaves: there is no
+plugin and no collectd. Every cycle is a line: the seconds it took.
 """
 
 from __future__ import annotations
@@ -53,7 +54,6 @@ def ask(work: deque[str], disks: dict[str, list[str]], begin: threading.Barrier,
                 break
             domain = domains[uuid]
             domain.info()
-            domain.controlInfo()
             for disk in disks[uuid]:
                 domain.blockStats(disk)
         end.wait()

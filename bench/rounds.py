@@ -134,7 +134,11 @@ def _relayed(machine: Machine) -> Iterator[Callable[[], list[Call]]]:
 
 
 def steady(calls: list[Call]) -> Calls | None:
-    """The calls of a cycle, as soon as two were alike; the first is none, and the last may not be over."""
+    """The calls of a cycle, as soon as two were alike; the first is none, and the last may not be over.
+
+    How often the admin socket is asked goes by the time a read takes: that may differ.
+    """
     cycles = [Counter(call.name for call in burst) for burst in bursts(calls, APART)][1:-1]
-    steady = [cycle for cycle in cycles if not ONCE & cycle.keys()]
-    return next((cycle for cycle in steady if steady.count(cycle) >= ALIKE), None)
+    found = [cycle for cycle in cycles if not ONCE & cycle.keys()]
+    alike = [Counter({name: count for name, count in cycle.items() if name != "admin"}) for cycle in found]
+    return next((cycle for cycle, calls in zip(found, alike) if alike.count(calls) >= ALIKE), None)

@@ -128,6 +128,10 @@ def test_a_cycle_that_came_twice_is_what_every_one_is_like():
     assert rounds.steady(made("open", "info", "XMLDesc info", "info", "info disk")) == {"info": 1}
 
 
+def test_how_often_the_admin_socket_was_asked_makes_no_difference():
+    assert rounds.steady(made("open", "info admin", "info admin admin", "info")) == {"info": 1, "admin": 1}
+
+
 def test_no_cycle_is_steady_that_looks_up_or_describes_or_came_once_or_first_or_may_not_be_over():
     assert rounds.steady(made("a", "lookupByUUID", "lookupByUUID", "XMLDesc", "XMLDesc", "info")) is None
     assert rounds.steady(made("info", "info", "disk", "info")) is None
