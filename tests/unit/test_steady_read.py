@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 import virt2
+from tests.unit.fakes import BOUND
 from tests.unit.test_plugin import collectd, daemon, host, module  # noqa: F401 - fixtures
-from virt2 import netdev
+from virt2 import identifiers, naming, netdev
 from virt2.domain import NicStats
 
 DOMAINS = 40
@@ -25,6 +26,8 @@ READS = 5
 FUNCTIONS = 150
 """Calls of virt2's own functions that a read makes for each domain of 2 disks and 2 interfaces that is asked for the
 default metrics."""
+PASSING = 100
+"""Domains that come and go."""
 BLOCKS = 200
 """Memory blocks that so many reads may leave behind for other reasons than domains: the interpreter's own caches."""
 
@@ -142,3 +145,38 @@ def test_a_steady_read_leaves_nothing_behind(steady, host, collectd):  # noqa: F
     for _ in range(READS):
         daemon.read()
     assert blocks() - before < BLOCKS
+
+
+def test_domains_that_came_and_went_leave_nothing_behind(steady, host, module, collectd, monkeypatch):  # noqa: F811
+    # What is kept by name to be used again is bounded, and emptied here.
+    monkeypatch.setattr(module, "KNOWN_IDENTITIES", 10)
+    monkeypatch.setattr(naming, "FORMER", 10)
+    daemon = steady(5)  # noqa: F811
+
+    def live(numbers):
+        """Have one more domain for the length of each read, never the same."""
+        for number in numbers:
+            name = f"passing-{number}"
+            domain = host.hypervisor.add(name, disks=["vda", "vdb"], nics=[f"vnet{1000 + number}"], tag=f"tag-{number}")
+            host.hypervisor.tell("lifecycle", domain.uuid)
+            daemon.plugin._inventory.refresh(0.0, BOUND)
+            daemon.read()
+            assert any(values.host == name for values in collectd.dispatched)
+            host.hypervisor.remove(name)
+            host.hypervisor.tell("lifecycle", domain.uuid)
+            daemon.plugin._inventory.refresh(0.0, BOUND)
+            daemon.read()
+            host.hypervisor.calls.clear()
+            collectd.dispatched.clear()
+            collectd.notified.clear()
+            host.hypervisor.in_flight.clear()
+            host.hypervisor.most_in_flight.clear()
+        collectd.logged.clear()
+        identifiers.presentable.cache_clear()
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    live(range(20))
+    before = live(range(20, 40))
+    after = live(range(40, 40 + PASSING))
+    assert after - before < PASSING
