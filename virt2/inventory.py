@@ -13,7 +13,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from virt2.budget import Budget
@@ -58,21 +58,13 @@ class Link(NamedTuple):
 
 
 class Statuses(NamedTuple):
-    """The states of all domains, active or not."""
+    """The states of domains: of all, or of those that are not active."""
 
     domains: Sequence[Status]
     asked: float
     """When they were asked for, monotonic seconds."""
-    first: bool
-    """Whether they are the first over a connection: what happened before it nobody told."""
-
-
-class Inactive(NamedTuple):
-    """The states of the domains that are not active."""
-
-    domains: Sequence[Status]
-    asked: float
-    """When they were asked for, monotonic seconds."""
+    first: bool = False
+    """Whether they are the first of all domains over a connection: what happened before it nobody told."""
 
 
 class _Entry(NamedTuple):
@@ -134,7 +126,7 @@ class Inventory:
         self._on_statuses = on_statuses
         self._statuses_every = statuses_every
         self._inactive_every = inactive_every
-        self.inactive: Inactive | None = None
+        self.inactive: Statuses | None = None
         """The last that were read; None before, and where nobody wants them."""
         self._describes_idle = describes_idle
         self.statuses: Statuses | None = None
@@ -354,20 +346,22 @@ class Inventory:
         try:
             if self._connection is not None:
                 try:
-                    self._list()
-                    self._read_statuses()
-                    self._read_inactive()
+                    self._read()
                     return
                 except Disconnected as error:
                     # libvirtd may just have been restarted: it is lost only when it cannot be had anew.
                     log.info("the connection to libvirt was lost: %s", error)
                     self._disconnect()
             self._connect()
-            self._list()
-            self._read_statuses()
-            self._read_inactive()
+            self._read()
         finally:
             self._budget.release()
+
+    def _read(self) -> None:
+        """Read what is wanted; the list first, for readers wait for it."""
+        self._list()
+        self._read_statuses()
+        self._read_inactive()
 
     def _connect(self) -> None:
         connection = self._hypervisor.connect()
@@ -408,12 +402,9 @@ class Inventory:
         self._said = {said for said in self._said if not said[0] or said[0] in known}
         if new:
             describe = self._describer()
-            try:
-                for line in new:
-                    self._describing = self._clock()
+            for line in new:
+                with self._under_way():
                     self._read_description(self._connection, line, describe)
-            finally:
-                self._describing = None
         self._describe_idle((uuid, name) for uuid, name in stale.items() if name and uuid not in known)
         # Only now: where the connection is lost on the way, all of them are still to be read.
         for uuid in stale:
@@ -424,40 +415,40 @@ class Inventory:
             self._on_list()
 
     def _read_statuses(self) -> None:
-        """Read the states of all domains where they are wanted and due. After the list, which is not to wait for it."""
+        """Read the states of all domains where they are wanted and due."""
         if self._on_statuses is None:
             return
         asked, first = self._clock(), self._connection is not self._status_connection
         every, before = self._statuses_every, self.statuses
         age = None if every is None or before is None else (asked - before.asked) / every
         if first or (age is not None and age >= STATUS_AGE):
-            try:
-                found = self._connection.statuses()
-            except Disconnected:
-                raise
-            except Error as error:
-                self._say("", f"the states of domains could not be read: {error}")
-                return
-            domains = [domain for domain in found if self.wants(domain.name, domain.uuid)]
-            self.statuses = Statuses(domains, asked, first)
-            self._status_connection = self._connection
-            self._describe_idle((status.uuid, status.name) for status in domains if not status.active)
-            self._on_statuses(self.statuses)
+            domains = self._reported(self._connection.statuses, "domains")
+            if domains is not None:
+                self.statuses = Statuses(domains, asked, first)
+                self._status_connection = self._connection
+                self._describe_idle((status.uuid, status.name) for status in domains if not status.active)
+                self._on_statuses(self.statuses)
 
     def _read_inactive(self) -> None:
         """Read the states of inactive domains where they are wanted and due."""
         every, before, asked = self._inactive_every, self.inactive, self._clock()
         if every is None or (before is not None and asked - before.asked < STATUS_AGE * every):
             return
+        domains = self._reported(self._connection.inactive, "inactive domains")
+        if domains is not None:
+            self._describe_idle((status.uuid, status.name) for status in domains)
+            self.inactive = Statuses(domains, asked)
+
+    def _reported(self, call: Callable[[], list[Status]], what: str) -> list[Status] | None:
+        """The states of the domains that are reported; None where they cannot be had, which is said."""
         try:
-            found = self._connection.inactive()
+            found = call()
         except Disconnected:
             raise
         except Error as error:
-            self._say("", f"the states of inactive domains could not be read: {error}")
-            return
-        self._describe_idle((status.uuid, status.name) for status in found)
-        self.inactive = Inactive([domain for domain in found if self.wants(domain.name, domain.uuid)], asked)
+            self._say("", f"the states of {what} could not be read: {error}")
+            return None
+        return [status for status in found if self.wants(status.name, status.uuid)]
 
     def _describe_idle(self, domains: Iterable[tuple[str, str]]) -> None:
         """Describe domains that are not active, by UUID and name, where that is wanted and not known."""
@@ -468,13 +459,23 @@ class Inventory:
             line = Domain(uuid, name, NO_ID)
             before = self._idle.get(uuid)
             if self.wants(name, uuid) and not (before is not None and self._stands(before, line, now)):
-                entry = self._described(self._connection, line, describe, before)
+                with self._under_way():
+                    entry = self._described(self._connection, line, describe, before)
                 if entry is not None:
                     with self._changed:
                         self._idle.pop(uuid, None)
                         self._idle[uuid] = entry
                         if len(self._idle) > MOST_IDLE:
                             del self._idle[next(iter(self._idle))]
+
+    @contextlib.contextmanager
+    def _under_way(self) -> Iterator[None]:
+        """While a description is read over the list's own connection (see `out_of_workers`)."""
+        self._describing = self._clock()
+        try:
+            yield
+        finally:
+            self._describing = None
 
     def _is_current(self, line: Any, now: float) -> bool:
         entry = self._entries.get(line.uuid)

@@ -8,7 +8,7 @@ import pytest
 
 from virt2.domain import Description, Domain, Status
 from virt2.inactive import InactiveStates
-from virt2.inventory import Inactive
+from virt2.inventory import Statuses
 from virt2.metrics import Metric
 from virt2.naming import Identity, Names
 
@@ -17,7 +17,7 @@ class Inventory:
     """What was read of inactive domains, and which are active."""
 
     def __init__(self) -> None:
-        self.inactive: Inactive | None = None
+        self.inactive: Statuses | None = None
         self.active: set[str] = set()
         self.described: dict[str, Domain] = {}
 
@@ -56,7 +56,7 @@ def test_before_any_was_read_nothing_goes_out(bench):
 
 
 def test_each_goes_out_once_with_the_time_it_was_asked_for(bench):
-    bench.inventory.inactive = Inactive([OFF, CRASHED], asked=101.0)
+    bench.inventory.inactive = Statuses([OFF, CRASHED], asked=101.0)
     for _ in range(2):
         bench.states.report()
     assert bench.points == [
@@ -67,13 +67,13 @@ def test_each_goes_out_once_with_the_time_it_was_asked_for(bench):
 
 def test_the_next_reading_goes_out_again(bench):
     for asked in (101.0, 102.0):
-        bench.inventory.inactive = Inactive([OFF], asked)
+        bench.inventory.inactive = Statuses([OFF], asked)
         bench.states.report()
     assert [when for _, _, when in bench.points] == [1001.0, 1002.0]
 
 
 def test_one_that_was_started_meanwhile_is_its_readers(bench):
-    bench.inventory.inactive = Inactive([OFF, CRASHED], asked=101.0)
+    bench.inventory.inactive = Statuses([OFF, CRASHED], asked=101.0)
     bench.inventory.active = {"u-off"}
     bench.states.report()
     assert [host for host, _, _ in bench.points] == ["bad"]
@@ -81,7 +81,7 @@ def test_one_that_was_started_meanwhile_is_its_readers(bench):
 
 def test_it_never_takes_the_identity_of_an_active_domain(bench):
     bench.names.of(Domain("another", "off", 3))
-    bench.inventory.inactive = Inactive([OFF], asked=101.0)
+    bench.inventory.inactive = Statuses([OFF], asked=101.0)
     bench.states.report()
     ((host, _, _),) = bench.points
     assert host != "off"
@@ -90,6 +90,6 @@ def test_it_never_takes_the_identity_of_an_active_domain(bench):
 def test_it_goes_by_the_name_that_metadata_give_it(bench):
     bench.states._names = Names(("metadata",), (), "node1")
     bench.inventory.described["u-off"] = Domain("u-off", "off", -1, Description(metadata="shop"))
-    bench.inventory.inactive = Inactive([OFF], asked=101.0)
+    bench.inventory.inactive = Statuses([OFF], asked=101.0)
     bench.states.report()
     assert [host for host, _, _ in bench.points] == ["shop"]

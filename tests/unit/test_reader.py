@@ -25,6 +25,7 @@ from virt2.alarms import OKAY, WARNING, Alarms
 from virt2.budget import Budget
 from virt2.domain import Description
 from virt2.errors import Unsupported
+from virt2.events import LIFECYCLE
 from virt2.inventory import Describe, Inventory
 from virt2.metrics import INFO, Metric
 from virt2.naming import Identity, Names
@@ -84,7 +85,14 @@ class Sink:
 class Bench:
     """Readers over a fake libvirt, as `virt2.plugin` puts them together."""
 
-    def __init__(self, readers: str = "", size: int = 10, share: int = 9, extra: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        readers: str = "",
+        size: int = 10,
+        share: int = 9,
+        extra: Collection[str] = (),
+        describes_idle: bool = False,
+    ) -> None:
         self.hypervisor = FakeHypervisor()
         self.clock = Clock(self.hypervisor.stage)
         self.budget = Budget(size, lambda: self.hypervisor.daemon)
@@ -93,7 +101,13 @@ class Bench:
         """Notifications of texts that libvirt has among numbers."""
         self.notifications: list[tuple[str, str, str]] = []
         self.inventory = Inventory(
-            self.hypervisor, self.budget, describer, retry=INTERVAL, refresh=REFRESH, clock=self.clock
+            self.hypervisor,
+            self.budget,
+            describer,
+            retry=INTERVAL,
+            refresh=REFRESH,
+            describes_idle=describes_idle,
+            clock=self.clock,
         )
         self.clock.watch_inventory(self.inventory)
         self.ward = Ward()
@@ -486,6 +500,25 @@ def test_that_is_so_too_when_descriptions_are_to_be_read_again_meanwhile(make):
     bench.read()
     bench.clock.now += REFRESH
     with bench.hypervisor.full():
+        for _ in range(3):
+            bench.read()
+        assert sum(bench.types(name) == CLASS_NETWORK for name in names) >= len(names) - 2 * BUSY_WORKERS
+        assert all(bench.of(name)["duration-monitor_blocked"] == 0.0 for name in names)
+    bench.clock.settle()
+    bench.read()
+    bench.read()
+    assert all(bench.types(name) == CLASS_A | CLASS_B for name in names)
+
+
+def test_that_is_so_too_when_a_domain_that_is_not_active_is_to_be_described_meanwhile(make):
+    bench = make(describes_idle=True)
+    names = [f"d{number:02}" for number in range(16)]
+    for name in names:
+        bench.hypervisor.add(name)
+    bench.inventory.start()
+    bench.read()
+    with bench.hypervisor.full():
+        bench.hypervisor.tell(LIFECYCLE, "00000000-0000-0000-0000-000000000000", name="defined")
         for _ in range(3):
             bench.read()
         assert sum(bench.types(name) == CLASS_NETWORK for name in names) >= len(names) - 2 * BUSY_WORKERS
