@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from virt2 import errors
+from virt2 import errors, threads
 
 log = logging.getLogger(__name__)
 
@@ -385,7 +385,7 @@ class AdminPoller:
         self._max_age = max_age
         self._clock = clock
         self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._started = False
         self._stopped = False
         self._asked = 0  # pokes so far
         self._settled = 0  # of these, the ones an attempt begun later has ended for
@@ -405,15 +405,15 @@ class AdminPoller:
                 return
             self._asked += 1
             self._changed.notify_all()
-            if self._thread is not None:
+            if self._started:
                 return
-            thread = self._thread = threading.Thread(target=self._run, name="virt2/admin", daemon=True)
+            self._started = True
         try:
-            thread.start()
+            threads.start("virt2/admin", self._run)
         except RuntimeError as error:
             # No threads left in this process: said as the reason, and tried again at the next poke.
             with self._changed:
-                self._thread, self._failure = None, str(error)
+                self._started, self._failure = False, str(error)
 
     def wait(self, timeout: float) -> bool:
         """Wait until every poke made so far is settled, by an answer or a refusal; False after `timeout` seconds."""

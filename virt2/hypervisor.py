@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import libvirt
 
-from virt2 import errors
+from virt2 import errors, threads
 from virt2.clibrary import CLibrary
 from virt2.domain import NicStats, Status
 from virt2.events import CHANGED, CLOSED, IO_ERROR, LIFECYCLE, WATCHDOG, Event
@@ -229,7 +229,7 @@ class Hypervisor:
         Keepalives and events work only where it runs.
         """
         libvirt.virEventRegisterDefaultImpl()
-        threading.Thread(target=_run_events, name="virt2/events", daemon=True).start()
+        threads.start("virt2/events", _run_events)
         self._events = True
 
     def connect(self) -> Connection:

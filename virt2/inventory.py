@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from virt2 import threads
 from virt2.budget import Budget
 from virt2.domain import Description, Domain, Status
 from virt2.errors import Disconnected, DomainGone, Error
@@ -164,7 +165,7 @@ class Inventory:
 
     def start(self) -> None:
         """Start the thread and ask for the first list."""
-        threading.Thread(target=self._run, name="virt2/list", daemon=True).start()
+        threads.start("virt2/list", self._run)
         self._messages.put(_REQUEST)
 
     def stop(self) -> None:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from virt2 import threads
 from virt2.naming import Identity
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class Notifier:
 
     def start(self) -> None:
         """Start the thread."""
-        threading.Thread(target=self._run, name="virt2/notify", daemon=True).start()
+        threads.start("virt2/notify", self._run)
 
     def stop(self) -> None:
         """Send nothing any more: collectd gives up what it needs for that after its shutdown callbacks.

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from virt2 import threads
 from virt2.budget import SERVER, STALLED_AFTER, Budget, Charge, Job
 from virt2.errors import Disconnected, Error
 
@@ -101,7 +102,7 @@ class Pool:
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
         silent: Callable[[], bool] = lambda: False,
-        spawn: Callable[[str, Callable[[], None]], None] | None = None,
+        spawn: Callable[[str, Callable[[], None]], None] = threads.start,
     ) -> None:
         self.name = name
         self.share = share
@@ -113,7 +114,7 @@ class Pool:
         self._clock = clock
         self._wait = wait
         self._silent = silent
-        self._spawn = spawn or _start_thread
+        self._spawn = spawn
         self._server: deque[Job] = deque()
         self._monitor: deque[Job] = deque()
         self._workers: set[Worker] = set()
@@ -353,7 +354,3 @@ class Pool:
         """When the call in flight of each stalled worker was made."""
         jobs = [worker.job for worker in tuple(self._workers)]
         return [job.since for job in jobs if job is not None and now - job.since > STALLED_AFTER]
-
-
-def _start_thread(name: str, body: Callable[[], None]) -> None:
-    threading.Thread(target=body, name=name, daemon=True).start()

@@ -23,6 +23,8 @@ SOON = 15.0
 TWO_INTERVALS = 2 * INTERVAL
 SLACK = 1.0
 """Seconds for what this test itself needs to see it: files are read and parsed every 20 ms."""
+COLLECTDS_THREADS = 11
+"""The main one, 5 that read and 5 that write: its defaults."""
 
 
 def complete(daemon, guests, since):
@@ -110,6 +112,22 @@ def test_collectd_exits_with_a_frozen_libvirtd(lab, tmp_path):
         wait_for_reads(daemon, 1)
         assert daemon.stop() < 2
     os.kill(lab.libvirtd_pid, signal.SIGCONT)
+
+
+def test_only_collectds_own_threads_take_its_signals(lab, tmp_path):
+    lab.guests(Guest(f"g{number}") for number in range(3))
+    with collectd(lab, tmp_path / "collectd") as daemon:
+        wait_for_reads(daemon, 2)
+        threads = list(Path(f"/proc/{daemon.process.pid}/task").iterdir())
+        takers = [thread.name for thread in threads if signal.SIGTERM not in blocked(thread)]
+        assert len(threads) > len(takers) == COLLECTDS_THREADS
+
+
+def blocked(thread):
+    """The signals that a thread blocks."""
+    status = (thread / "status").read_text()
+    mask = int(re.search(r"^SigBlk:\s*(\w+)$", status, re.MULTILINE)[1], 16)
+    return {number + 1 for number in range(64) if mask >> number & 1}
 
 
 def test_the_budget_follows_libvirtds_limits(lab, tmp_path):
