@@ -1,4 +1,4 @@
-"""What collectd imports: registers the callbacks, builds everything at init, dispatches. Decides nothing.
+"""What collectd imports: registers the callbacks, builds everything at init. Decides nothing.
 
 The life of the plugin: `configure` is called once per ``<Module virt2>`` block, `init` once, then `read` once per
 reader and interval on threads of collectd's, `shutdown` after the last read returned. No thread is started before
@@ -8,7 +8,6 @@ and less often), but for `configure` where StrictConfig asks for it.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import logging
@@ -26,6 +25,7 @@ from virt2.agentreader import AgentReader
 from virt2.alarms import Alarms, Conditions
 from virt2.budget import Budget
 from virt2.company import Company
+from virt2.dispatch import Mail, Sink
 from virt2.domain import Description
 from virt2.errors import BadSetting
 from virt2.filters import Filters
@@ -35,11 +35,11 @@ from virt2.hypervisor import Hypervisor
 from virt2.inactive import InactiveStates
 from virt2.inventory import Describe, Inventory, Link
 from virt2.labels import Labels
-from virt2.log import Handler, printable
-from virt2.metrics import Metric, gauge
+from virt2.log import Handler
+from virt2.metrics import gauge
 from virt2.naming import Identity, Names
 from virt2.netdev import HostInterfaces
-from virt2.notifier import Notification, Notifier
+from virt2.notifier import Notifier
 from virt2.outbox import Outbox
 from virt2.partition import Explicit
 from virt2.picking import Pick
@@ -50,7 +50,7 @@ from virt2.sampling import MissingCalls, Sampler
 from virt2.scout import Scout
 from virt2.selectors import Selection
 from virt2.settings import Settings
-from virt2.severity import FAILURE, OKAY, WARNING
+from virt2.severity import FAILURE, OKAY
 from virt2.storagereader import StorageReader
 from virt2.stuck import Ward
 from virt2.version import VERSION
@@ -61,10 +61,6 @@ DEFAULT_INTERVAL = 10.0
 """Seconds: collectd's own default, where the one in force cannot be learnt."""
 _CDTIME_SECOND = 2**30
 """collectd counts time in units of 2^-30 s."""
-KNOWN_IDENTITIES = 4096
-"""Identities kept ready; beyond that all are made anew. Bounds memory where domains come and go for months."""
-LONGEST_NOTIFICATION = 250
-"""Bytes; collectd cuts at 255, in the middle of a character where it happens to be one."""
 CHANGES_SAID = 3
 CHANGES_WITHIN = 60.0
 """So many changes of plan are said in so many seconds at the most."""
@@ -233,7 +229,7 @@ class Plugin:
             interval=self._interval,
             on_change=self._retain,
         )
-        self._sink = Sink(self._collectd, settings.plugin_name, self._interval)
+        self._sink = self._new_sink(self._interval)
         self._inactive = InactiveStates(self._inventory, self._names, self._sink)
         self._selections = {
             instance.name: Selection(instance.extra_stats)
@@ -253,6 +249,10 @@ class Plugin:
         self._alarms = Alarms(settings.stuck_after, self._notifier.notify)
         self._conditions = Conditions()
 
+    def _new_sink(self, interval: float) -> Sink:
+        """One for each thread that dispatches."""
+        return Sink(self._collectd, self._settings.plugin_name, interval)
+
     def _say_once(self, reader: str, error: Exception) -> None:
         if repr(error) not in self._failures:
             self._failures.add(repr(error))
@@ -267,7 +267,7 @@ class Plugin:
             budget=self._budget,
             pool=self._storage_pool,
             ward=self._ward,
-            outbox=Outbox(self._names, Sink(self._collectd, self._settings.plugin_name, interval)),
+            outbox=Outbox(self._names, self._new_sink(interval)),
             sampler=functools.partial(self._sampler, extra=self._selection_of),
             timeout=self._settings.timeout_for(interval),
         )
@@ -309,7 +309,7 @@ class Plugin:
             pool=self._agent_pool,
             ward=self._ward,
             names=self._names,
-            sink=Sink(self._collectd, settings.plugin_name, settings.guest_agent_interval),
+            sink=self._new_sink(settings.guest_agent_interval),
             notify=self._notifier.notify,
             interval=settings.guest_agent_interval,
             tick=tick,
@@ -363,7 +363,7 @@ class Plugin:
             interfaces=self._interfaces.read,
             alarms=self._alarms,
             silent=self._silent,
-            sink=self._sink,
+            sink=self._new_sink(self._interval),
             notify=self._notifier.notify,
             timeout=self._settings.timeout_for(self._interval),
         )
@@ -529,94 +529,6 @@ class Plugin:
         self._alarms.retain(uuids)
         if self._processes is not None:
             self._processes.keep(uuids)
-
-
-class Sink:
-    """Gives metrics to collectd.
-
-    Arguments:
-        collectd: its module.
-        plugin: the plugin part of every identifier.
-        interval: seconds; set on every value, for collectd knows none for what a plugin's thread sends.
-    """
-
-    def __init__(self, collectd: Any, plugin: str, interval: float) -> None:
-        self._new_values = functools.partial(collectd.Values, plugin=plugin, interval=interval)
-        self._values: dict[Identity, Any] = {}
-        """What collectd dispatches with, by identity: making one costs as much as dispatching it. Never changed."""
-        self._refused: set[str] = set()
-
-    def dispatch(
-        self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Mapping[str, str] | None = None
-    ) -> None:
-        """Dispatch metrics of one domain, taken at `when` (wall time; 0 for now)."""
-        values = self._values.get(identity)
-        if values is None:
-            values = self._make_values(identity)
-        dispatch = values.dispatch
-        common: dict[str, Any] = {"time": when} if meta is None else {"time": when, "meta": dict(meta)}
-        for metric in metrics:
-            try:
-                dispatch(type=metric.type, type_instance=metric.type_instance, values=metric.values, **common)
-            except (TypeError, RuntimeError, OverflowError, UnicodeError) as error:
-                self._refuse(metric, error)
-
-    def _make_values(self, identity: Identity) -> Any:
-        if len(self._values) >= KNOWN_IDENTITIES:
-            self._values = {}
-        values = self._new_values(host=identity.host, plugin_instance=identity.plugin_instance)
-        self._values[identity] = values
-        return values
-
-    def _refuse(self, metric: Metric, error: Exception) -> None:
-        """Say once per type that collectd does not take it: the others go on."""
-        if metric.type not in self._refused:
-            self._refused.add(metric.type)
-            log.error("collectd does not take values of type %s: %s; is its types.db loaded?", metric.type, error)
-
-
-class Mail:
-    """Gives notifications to collectd.
-
-    Arguments:
-        collectd: its module.
-        plugin: the plugin part of every identifier.
-    """
-
-    def __init__(self, collectd: Any, plugin: str) -> None:
-        self._new = functools.partial(collectd.Notification, plugin=plugin)
-        self._severities = {
-            OKAY: collectd.NOTIF_OKAY,
-            WARNING: collectd.NOTIF_WARNING,
-            FAILURE: collectd.NOTIF_FAILURE,
-        }
-        self._refused: set[str] = set()
-
-    def send(self, notification: Notification) -> None:
-        """Hand one over; returns when all of collectd's plugins have taken it."""
-        # An old collectd's notifications take no meta data: those without go out there.
-        meta = {"meta": dict(notification.meta)} if notification.meta else {}
-        try:
-            # collectd raises where nobody takes notifications: nothing is lost by that.
-            with contextlib.suppress(RuntimeError):
-                self._new(
-                    type=notification.type,
-                    type_instance=notification.type_instance,
-                    host=notification.identity.host,
-                    plugin_instance=notification.identity.plugin_instance,
-                    severity=self._severities[notification.severity],
-                    message=printable(notification.message, LONGEST_NOTIFICATION),
-                    time=notification.time,
-                    **meta,
-                ).dispatch()
-        except (TypeError, UnicodeError) as error:
-            if notification.type not in self._refused:
-                self._refused.add(notification.type)
-                log.error(
-                    "collectd does not take notifications of type %s: %s; is its types.db loaded?",
-                    notification.type,
-                    error,
-                )
 
 
 def _log_to(collectd: Any) -> None:

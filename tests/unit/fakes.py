@@ -925,43 +925,54 @@ class Values:
         meta: dict[str, object] | None = None,
     ) -> None:
         self._collectd = collectd
-        self._fields: dict[str, Any] = {
-            "type": type,
-            "values": values,
-            "plugin_instance": plugin_instance,
-            "type_instance": type_instance,
-            "plugin": plugin,
-            "host": host,
-            "time": time,
-            "interval": interval,
-            "meta": meta or {},
-        }
+        self._fields: dict[str, Any] = {"type": ""}
+        if type:
+            self.type = type
+        self.values = values
+        self.plugin_instance = plugin_instance
+        self.type_instance = type_instance
+        self.plugin = plugin
+        self.host = host
+        self.time = time
+        self.interval = interval
+        self.meta = meta or {}
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        if key.startswith("_"):
+            super().__setattr__(key, value)
+        else:
+            self._fields[key] = self._checked(key, value)
 
     def dispatch(self, **overrides: object) -> None:
         """Dispatch, with some fields changed for this once."""
-        unknown = overrides.keys() - self._fields.keys()
-        if unknown:
-            raise TypeError(f"unexpected keyword arguments {sorted(unknown)}")
-        fields = {**self._fields, **overrides}
-        for key in ("type", "plugin_instance", "type_instance", "plugin", "host"):
-            _check_string(key, fields[key])
+        fields = {**self._fields, **{key: self._checked(key, value) for key, value in overrides.items()}}
         if not fields["type"]:
             raise RuntimeError("type not set")
-        if fields["type"] not in self._collectd.types:
-            raise TypeError(f"Dataset {fields['type']} not found")
-        if not isinstance(fields["values"], (list, tuple)):
-            raise TypeError("values must be list or tuple")
         kinds = self._collectd.types[fields["type"]]
         if len(kinds) != len(fields["values"]):
             raise RuntimeError(f"type {fields['type']} needs {len(kinds)} values, got {len(fields['values'])}")
         values = tuple(_converted(kind, value) for kind, value in zip(kinds, fields["values"]))
-        for key in ("time", "interval"):
-            fields[key] = float(fields[key])
         # A negative one becomes 17179869183 s; without one, collectd knows none for what a plugin's thread sends.
         assert fields["interval"] > 0, "a value without an interval"
-        if not isinstance(fields["meta"], dict):
-            raise TypeError("meta must be a dict")
         self._collectd.dispatched.append(Dispatched(**{**fields, "values": values}))
+
+    def _checked(self, key: str, value: Any) -> Any:
+        """What becomes of a field's value; raises what the real one raises when it is set."""
+        if key in ("plugin_instance", "type_instance", "plugin", "host", "type"):
+            _check_string(key, value)
+            if key == "type" and value not in self._collectd.types:
+                raise TypeError(f"Dataset {value} not found")
+        elif key in ("time", "interval"):
+            return float(value)
+        elif key == "values":
+            if not isinstance(value, (list, tuple)):
+                raise TypeError("values must be list or tuple")
+        elif key == "meta":
+            if not isinstance(value, dict):
+                raise TypeError("meta must be a dict")
+        else:
+            raise TypeError(f"{key!r} is an invalid keyword argument, or no attribute")
+        return value
 
 
 class Notification:

@@ -19,7 +19,6 @@ from virt2 import admin, procfs
 from virt2.admin import AdminUnavailable, Limits
 from virt2.domain import Status
 from virt2.errors import BadSetting, Missing
-from virt2.naming import Identity
 
 INTERVAL = 4.0
 
@@ -787,81 +786,6 @@ def test_after_shutdown_no_thread_is_left(daemon, collectd, host):
         thread.join(BOUND)
         assert not thread.is_alive()
     assert all(connection.closed for connection in host.hypervisor.connections)
-
-
-class TestSink:
-    """Giving metrics and notifications to collectd."""
-
-    @pytest.fixture
-    def sink(self, module, collectd) -> Any:
-        return module.Sink(collectd, "virt2", INTERVAL)
-
-    def test_a_type_collectd_does_not_know_is_said_once_and_costs_only_itself(self, module, sink, collectd):
-        module._log_to(collectd)
-        del collectd.types["duration"]
-        metrics = [module.Metric("duration", "x", (1.0,)), module.Metric("gauge", "y", (2.0,))]
-        for _ in range(3):
-            sink.dispatch(Identity("web", ""), metrics, 1.0)
-        assert [values.type_instance for values in collectd.dispatched] == ["y"] * 3
-        (line,) = collectd.texts("error")
-        assert "duration" in line
-
-    def test_identity_time_and_meta_are_handed_on(self, module, sink, collectd):
-        sink.dispatch(Identity("web", "i"), [module.Metric("gauge", "x", (1.0,))], 5.0, {"virt2_tag": "blue"})
-        (values,) = collectd.dispatched
-        assert (values.host, values.plugin_instance, values.time) == ("web", "i", 5.0)
-        assert values.meta == {"virt2_tag": "blue"}
-
-
-class TestMail:
-    """Giving notifications to collectd."""
-
-    @pytest.fixture
-    def mail(self, module, collectd) -> Any:
-        module._log_to(collectd)
-        return module.Mail(collectd, "virt2")
-
-    def notification(self, module, **changes: object) -> Any:
-        plain = module.Notification("warning", "it happened", Identity("web", "i"), "duration", "x", {}, 5.0)
-        return plain._replace(**changes)
-
-    @pytest.mark.parametrize(
-        ("severity", "number"), [("okay", "NOTIF_OKAY"), ("warning", "NOTIF_WARNING"), ("failure", "NOTIF_FAILURE")]
-    )
-    def test_severity_identity_time_and_meta_are_handed_on(self, module, mail, collectd, severity, number):
-        mail.send(self.notification(module, severity=severity, meta={"disk": "vda", "count": 2}))
-        (notified,) = collectd.notified
-        assert notified.severity == getattr(collectd, number)
-        assert (notified.host, notified.plugin, notified.plugin_instance) == ("web", "virt2", "i")
-        assert (notified.type, notified.type_instance, notified.time) == ("duration", "x", 5.0)
-        assert notified.meta == {"disk": "vda", "count": 2}
-
-    def test_a_hostile_message_is_escaped_and_fits(self, module, mail, collectd):
-        mail.send(self.notification(module, message="domain a\nb\0 " + "\u00e9" * 300))
-        assert "\n" not in collectd.notified[0].message
-
-    def test_where_nobody_takes_notifications_nothing_is_raised(self, module, mail, collectd):
-        collectd.takes_notifications = False
-        mail.send(self.notification(module))
-        assert collectd.notified == []
-        assert collectd.texts("error") == []
-
-    def test_a_type_collectd_does_not_know_is_said_once(self, module, mail, collectd):
-        for _ in range(3):
-            mail.send(self.notification(module, type="file_system"))
-        mail.send(self.notification(module))
-        (line,) = collectd.texts("error")
-        assert "file_system" in line
-        assert [notified.type for notified in collectd.notified] == ["duration"]
-
-    def test_an_old_collectd_without_meta_data_takes_those_that_need_none(self, module, collectd):
-        def old(**fields: object) -> Any:
-            assert "meta" not in fields
-            return new(**fields)
-
-        new, collectd.Notification = collectd.Notification, old
-        module.Mail(collectd, "virt2").send(self.notification(module))
-        assert len(collectd.notified) == 1
 
 
 def test_inside_collectd_importing_the_package_registers(module, collectd, monkeypatch):

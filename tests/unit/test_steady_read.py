@@ -149,7 +149,6 @@ def test_a_steady_read_leaves_nothing_behind(steady, host, collectd):  # noqa: F
 
 def test_domains_that_came_and_went_leave_nothing_behind(steady, host, module, collectd, monkeypatch):  # noqa: F811
     # What is kept by name to be used again is bounded, and emptied here.
-    monkeypatch.setattr(module, "KNOWN_IDENTITIES", 10)
     monkeypatch.setattr(naming, "FORMER", 10)
     daemon = steady(5)  # noqa: F811
 
