@@ -7,8 +7,11 @@ namespace) is *unknown*, never an error.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import resource
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -31,6 +34,12 @@ RETRY = 10.0
 """Seconds until a domain whose process was not found is looked for again: a matter of rights or namespaces does not
 heal soon, but a domain that was just being started has its process by then."""
 
+
+_STOPPED = {"T": "T", "t": "T", "D": "D"}
+"""State letters of a main thread that will not answer the monitor."""
+
+_HEAD = 64
+"""Bytes of a stat file that hold pid, name (at most 15 bytes) and state; what follows are numbers."""
 
 _GUEST_NAME = re.compile(rb"(?:guest=)?((?:[^,]|,,)*)")
 """The first value of QEMU's -name, in which a comma is written twice."""
@@ -113,11 +122,41 @@ def daemon_pid(run_dir: str = DAEMON_RUN_DIR, proc: str = PROC) -> Daemon | None
     return None
 
 
-class _Process(NamedTuple):
-    """A QEMU whose command line was seen."""
+class _Process:
+    """A QEMU, by pid and start time.
 
-    pid: int
-    start: int
+    With `keep`, the file that tells its state stays open: a look then takes a third of the time. It is that of this
+    process for good, and cannot be read any more once it is gone.
+    """
+
+    __slots__ = ("_file", "_proc", "pid", "start")
+
+    def __init__(self, pid: int, start: int, proc: str, keep: bool = False) -> None:
+        self.pid = pid
+        self.start = start
+        self._proc = proc
+        self._file: int | None = None
+        if keep:
+            with contextlib.suppress(OSError):
+                # Of the main thread alone: that of the process has the kernel add up all of its threads.
+                self._file = os.open(f"{proc}/{pid}/task/{pid}/stat", os.O_RDONLY)
+
+    def __del__(self) -> None:
+        # Not when it is forgotten: another thread may be reading, and the number would soon be another file's.
+        if self._file is not None:
+            os.close(self._file)
+
+    def letter(self) -> str:
+        """The state of its main thread; empty when it is gone or cannot be seen."""
+        if self._file is None:
+            stat = read_stat(self.pid, self._proc)
+            return stat.state if stat and stat.start == self.start else ""
+        try:
+            head = os.pread(self._file, _HEAD, 0)
+        except OSError:
+            return ""
+        state = head.rfind(b")") + 2
+        return head[state : state + 1].decode()
 
 
 class Processes:
@@ -132,6 +171,7 @@ class Processes:
         proc: where procfs is mounted.
         sleep: waits for seconds; called only between two looks at a main thread in D.
         clock: monotonic seconds.
+        room: processes of which a file may be kept open.
     """
 
     def __init__(
@@ -140,11 +180,13 @@ class Processes:
         proc: str = PROC,
         sleep: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        room: int | None = None,
     ) -> None:
         self._run_dir = run_dir
         self._proc = proc
         self._sleep = sleep
         self._clock = clock
+        self._room = _share_of_descriptors() if room is None else room
         self._known: dict[str, _Process] = {}
         self._retry: dict[str, float] = {}
 
@@ -158,22 +200,16 @@ class Processes:
             "T" when it is stopped (by a signal or a debugger), "D" when its main thread was in uninterruptible sleep
             at two looks, else, or when it cannot be told, "".
         """
-        found = self._look(uuid, name)
-        if not found:
-            return ""
-        pid, stat = found
-        if stat.state == "D":
+        process, letter = self._look(uuid, name)
+        if process is not None and letter == "D":
             self._sleep(SECOND_LOOK)
-            again = read_stat(pid, self._proc)
-            if not again or again.start != stat.start:
-                return ""
-            stat = again
-        return {"T": "T", "t": "T", "D": "D"}.get(stat.state, "")
+            letter = process.letter()
+        return _STOPPED.get(letter, "")
 
     def pid(self, uuid: str, name: str) -> int | None:
         """The pid of a domain's QEMU, None when it cannot be told."""
-        found = self._look(uuid, name)
-        return found[0] if found else None
+        process, _ = self._look(uuid, name)
+        return process.pid if process else None
 
     def keep(self, uuids: Iterable[str]) -> None:
         """Forget all domains but these."""
@@ -198,28 +234,38 @@ class Processes:
             return f"no pid file in {self._run_dir} leads to a QEMU in {self._proc}"
         return ""
 
-    def _look(self, uuid: str, name: str) -> tuple[int, Stat] | None:
-        """The pid of a domain's QEMU and what it is doing; None when it cannot be told."""
+    def _look(self, uuid: str, name: str) -> tuple[_Process | None, str]:
+        """A domain's QEMU and the state of its main thread; None and empty when it cannot be told."""
         known = self._known.get(uuid)
         if known:
-            stat = read_stat(known.pid, self._proc)
-            if stat and stat.start == known.start:
-                return known.pid, stat
+            letter = known.letter()
+            if letter:
+                return known, letter
             self._known.pop(uuid, None)
         elif self._clock() < self._retry.get(uuid, 0.0):
-            return None
+            return None, ""
         for pid in _pids_of(name, self._run_dir):
             stat = read_stat(pid, self._proc)
             if stat and stat.state == "D":
                 # Its command line may not be readable until it wakes: libvirt's pid file and the name must do.
                 if stat.comm.startswith(b"qemu"):
-                    return pid, stat
+                    return _Process(pid, stat.start, self._proc), stat.state
             elif stat and _is_guest(_guest(pid, self._proc), name, uuid):
-                self._known[uuid] = _Process(pid, stat.start)
-                self._retry.pop(uuid, None)
-                return pid, stat
+                process = _Process(pid, stat.start, self._proc, keep=len(self._known) < self._room)
+                # Looked at again: the pid may have become another process's before the file was opened.
+                again = read_stat(pid, self._proc)
+                if again and again.start == stat.start:
+                    self._known[uuid] = process
+                    self._retry.pop(uuid, None)
+                    return process, stat.state
         self._retry[uuid] = self._clock() + RETRY
-        return None
+        return None, ""
+
+
+def _share_of_descriptors() -> int:
+    """A quarter of the descriptors this process may have: the connections need some too, and collectd's plugins."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft // 4
 
 
 def _pids_of(name: str, run_dir: str) -> Iterator[int]:

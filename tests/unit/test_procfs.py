@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -14,6 +19,8 @@ from hypothesis import strategies as st
 from virt2 import procfs
 from virt2.procfs import Daemon, Guest, Processes
 
+BOUND = 10.0
+SLEEPER = (sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()")
 UUID = "ff209345-3dd4-44ac-9385-12ee3524f301"
 OTHER = "2217077c-9f69-4a44-8198-66407ae8f60c"
 
@@ -39,15 +46,16 @@ HOSTILE = ["plain", "a,b", "x=y,guest=z,", ",,", "new\nline", "trail\n", "tab\th
 class Host:
     """A recorded host: a folder as /proc and one as libvirt's run folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, room: int = 0) -> None:
         self.proc = root / "proc"
         self.run_dir = root / "run"
         self.proc.mkdir()
         self.run_dir.mkdir()
         self.slept: list[float] = []
+        self.starts: dict[int, int] = {}
         self.now = 50.0
         self.on_sleep: Callable[[], None] = lambda: None
-        self.processes = Processes(str(self.run_dir), str(self.proc), sleep=self._sleep, clock=lambda: self.now)
+        self.processes = Processes(str(self.run_dir), str(self.proc), self._sleep, lambda: self.now, room)
 
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -57,7 +65,13 @@ class Host:
         self, pid: int, state: str = "S", start: int = 900, comm: bytes = b"qemu-system-x86", cmdline: bytes = b""
     ) -> None:
         folder = self.proc / str(pid)
-        folder.mkdir(exist_ok=True)
+        if self.starts.get(pid, start) != start:
+            self.gone(pid)
+        self.starts[pid] = start
+        (folder / "task").mkdir(parents=True, exist_ok=True)
+        thread = folder / "task" / str(pid)
+        if not thread.exists():
+            thread.symlink_to(folder)
         (folder / "stat").write_bytes(STAT % (pid, comm, state.encode(), start))
         (folder / "cmdline").write_bytes(cmdline)
 
@@ -71,9 +85,10 @@ class Host:
         (self.run_dir / f"{stem}.pid").write_text(str(pid))
 
     def gone(self, pid: int) -> None:
-        for file in ("stat", "cmdline"):
-            (self.proc / str(pid) / file).unlink()
-        (self.proc / str(pid)).rmdir()
+        # Who has it open can read no more, as with a real one.
+        os.truncate(self.proc / str(pid) / "stat", 0)
+        shutil.rmtree(self.proc / str(pid))
+        del self.starts[pid]
 
     def forbid_all_but_stat(self, pid: int) -> None:
         """From now on the test fails when anything else of this process, or its pid file, is needed."""
@@ -88,9 +103,9 @@ def command_line(name: str, uuid: str, template: tuple[str, ...] = COMMAND) -> b
     return b"".join(argument.encode() + b"\0" for argument in arguments)
 
 
-@pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
+@pytest.fixture(params=[0, 8], ids=["opened anew", "kept open"])
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
+    return Host(tmp_path, request.param)
 
 
 @pytest.mark.parametrize("comm", [b"qemu-system-x86", b"", b"a) T 1 (", b")", b"((", b") ) R 2", b"a\nb", b"\xff\xc3"])
@@ -269,6 +284,47 @@ def test_a_known_process_costs_one_small_file(host: Host) -> None:
     host.process(7, "T")
     host.forbid_all_but_stat(7)
     assert host.processes.stopped(UUID, "web") == "T"
+
+
+def test_files_are_kept_open_for_as_many_as_there_is_room_for(tmp_path: Path) -> None:
+    host = Host(tmp_path, room=2)
+    before = len(os.listdir("/proc/self/fd"))
+    for pid in range(7, 11):
+        host.qemu(pid, f"web{pid}", f"{UUID}{pid}")
+        assert host.processes.stopped(f"{UUID}{pid}", f"web{pid}") == ""
+    assert len(os.listdir("/proc/self/fd")) == before + 2
+    for pid in range(7, 11):
+        host.process(pid, "T")
+        assert host.processes.stopped(f"{UUID}{pid}", f"web{pid}") == "T"
+    host.processes.keep([])
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_real_process_is_seen_to_stop_and_to_be_gone(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*SLEEPER, "-name", "guest=web", "-uuid", UUID], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        (tmp_path / "web.pid").write_text(str(child.pid))
+        processes = Processes(str(tmp_path))
+        assert await_letter(processes, "")
+        assert processes.pid(UUID, "web") == child.pid
+        os.kill(child.pid, signal.SIGSTOP)
+        assert await_letter(processes, "T")
+        os.kill(child.pid, signal.SIGCONT)
+        assert await_letter(processes, "")
+        child.kill()
+    assert processes.pid(UUID, "web") is None
+
+
+def await_letter(processes: Processes, letter: str) -> bool:
+    """Whether the process is said to be in that state soon."""
+    over = time.monotonic() + BOUND
+    while processes.stopped(UUID, "web") != letter:
+        if time.monotonic() > over:
+            return False
+    return True
 
 
 def test_a_restarted_domain_is_found_at_once(host: Host) -> None:
