@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from virt2 import extras, metrics
@@ -32,6 +32,33 @@ class Sink(Protocol):
         self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Mapping[str, str] | None = None
     ) -> None:
         """Give metrics taken at `when` (wall time) to collectd."""
+
+
+class Batch:
+    """A sink that keeps all it is given, to be dispatched in one go.
+
+    Each value that is dispatched wakes one of collectd's writers. Where nothing else is done in between, they find more
+    than one before they sleep again: that takes 0.7 of their CPU.
+
+    Arguments:
+        sink: where it goes.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._kept: list[tuple[Identity, list[Metric], float, Mapping[str, str] | None]] = []
+
+    def dispatch(
+        self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Mapping[str, str] | None = None
+    ) -> None:
+        """Keep metrics taken at `when` (wall time)."""
+        self._kept.append((identity, list(metrics), when, meta))
+
+    def flush(self) -> None:
+        """Dispatch what was kept, in the order in which it came."""
+        kept, self._kept = self._kept, []
+        for each in kept:
+            self._sink.dispatch(*each)
 
 
 class Notify(Protocol):
@@ -70,12 +97,18 @@ class Outbox:
         of its kind went out before: a series must not run backwards.
         """
         outcomes = []
-        for record in self._drain():
+        identities: dict[str, Identity] = {}
+        # Not until it is empty: a worker that reports as fast as this thread takes must not keep it here.
+        for record in [self._records.get_nowait() for _ in range(self._records.qsize())]:
             health = healths.get(record.uuid)
             if health is None:
                 continue
             if isinstance(record, Sample):
-                self._dispatch(record, domains[record.uuid], health)
+                domain = domains[record.uuid]
+                identity = identities.get(record.uuid)
+                if identity is None:
+                    identity = identities[record.uuid] = self._names.of(domain)
+                self._dispatch(record, domain, identity, health)
             elif isinstance(record, Outcome):
                 outcomes.append(record)
             elif isinstance(record, Note):
@@ -84,19 +117,14 @@ class Outbox:
                 self._say(record, domains)
         return outcomes
 
-    def _drain(self) -> Iterator[Record]:
-        # Not until it is empty: a worker that reports as fast as this thread takes must not keep it here.
-        for _ in range(self._records.qsize()):
-            yield self._records.get_nowait()
-
-    def _dispatch(self, sample: Sample, domain: Domain, health: Health) -> None:
+    def _dispatch(self, sample: Sample, domain: Domain, identity: Identity, health: Health) -> None:
         key = (sample.call, sample.device)
         if sample.taken > health.newest.get(key, 0.0):
             health.newest[key] = sample.taken
             device = _label(sample, domain.description)
             mapping = MAPPING.get(sample.call)
             made = self._compare(sample, device, health) if mapping is None else mapping(sample.reply, device)
-            self._sink.dispatch(self._names.of(domain), made, sample.time)
+            self._sink.dispatch(identity, made, sample.time)
 
     def _compare(self, sample: Sample, device: str, health: Health) -> Iterable[Metric]:
         """Make metrics of a sample and the one before it."""

@@ -17,7 +17,7 @@ from virt2.domain import Domain, NicStats
 from virt2.inventory import HUNG_AFTER, Inventory
 from virt2.metrics import Metric
 from virt2.naming import Identity, Names
-from virt2.outbox import Notify, Outbox, Sink
+from virt2.outbox import Batch, Notify, Outbox, Sink
 from virt2.pool import Pool
 from virt2.roster import Roster
 from virt2.sampling import CONTROL_INFO, Outcome, Sample, Sampler
@@ -85,7 +85,8 @@ class Reader:
         self._pool = pool
         self._ward = ward
         self._names = names
-        self._outbox = Outbox(names, sink, notify)
+        self._sink = Batch(sink)
+        self._outbox = Outbox(names, self._sink, notify)
         self.short_of = 0
         """Domains of the last read that no worker was left for, because workers are stuck."""
         self._interfaces = interfaces
@@ -93,7 +94,6 @@ class Reader:
         self._sampler = sampler(self._outbox.put, host_interfaces=lambda: self._counters.keys())
         self._alarms = alarms
         self._silent = silent
-        self._sink = sink
         self._timeout = timeout
         self._clock = clock
         self._wall = wall
@@ -115,7 +115,9 @@ class Reader:
             answered = self._take(domains, healths, began)
             self._judge(domains, healths, answered, began)
             self._report(domains, healths)
+            self._sink.flush()
             self._report_itself(domains, healths, skipped, began)
+            self._sink.flush()
         finally:
             self._roster.end(self.name)
 

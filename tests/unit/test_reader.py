@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -268,6 +268,26 @@ def test_all_metrics_of_a_healthy_domain_with_the_time_before_their_calls(make):
     assert sorted(point for point in bench.sink.points if point.host == "web") == sorted(
         Point("web", "", *metric, when) for metric in expected
     )
+
+
+def test_nothing_goes_out_before_all_is_asked_and_the_reader_comes_last(make, monkeypatch):
+    bench = make()
+    for name in ("web", "db"):
+        bench.hypervisor.add(name)
+    bench.inventory.start()
+    bench.read()
+    calls: list[int] = []
+    dispatch = bench.sink.dispatch
+
+    def noting(identity: Identity, *what: Any) -> None:
+        calls.append(len(bench.hypervisor.calls))
+        dispatch(identity, *what)
+
+    monkeypatch.setattr(bench.sink, "dispatch", noting)
+    points = bench.read()
+    assert set(calls) == {len(bench.hypervisor.calls)}
+    assert {point.host for point in points[-7:]} == {""}
+    assert {point.host for point in points[:-7]} == {"web", "db"}
 
 
 def test_a_reader_reports_itself_under_the_hosts_own_name(bench):

@@ -1,6 +1,6 @@
 """What a read costs when nothing changes, counted in what does not depend on the machine: calls, not seconds.
 
-The bounds are a sixth above what a read takes. Who makes it cheaper lowers them; who has to make it dearer says why.
+The bounds are a tenth above what a read takes. Who makes it cheaper lowers them; who has to make it dearer says why.
 """
 
 from __future__ import annotations
