@@ -36,11 +36,14 @@ class Job:
         answered: when the domain last answered a job of this kind (the pool's clock), None if it never did.
         storage: the storage domains a class C call touches: no other such call is made for any of them meanwhile.
         probe: it is made to find out whether a charged call is over; it may exceed the budget by one.
+        detours: it can do without touching the storage, and shall where another call is stuck there: its `storage` is
+            empty then.
     """
 
     __slots__ = (
         "answered",
         "clock",
+        "detours",
         "heard",
         "kind",
         "not_before",
@@ -61,6 +64,7 @@ class Job:
         answered: float | None = None,
         probe: bool = False,
         storage: frozenset[str] = frozenset(),
+        detours: bool = False,
     ) -> None:
         self.uuid = uuid
         self.kind = kind
@@ -68,6 +72,7 @@ class Job:
         self.answered = answered
         self.probe = probe
         self.storage = storage
+        self.detours = detours
         self.what = ""
         self.since = 0.0
         self.not_before = 0.0

@@ -132,6 +132,9 @@ class Plugin:
                 f"reader {name} has workers for all of its domains again",
             )
             if name == "0":
+                if not self._touches_storage:
+                    # Otherwise the storage reader does.
+                    self._watch_storage()
                 self._report_limits()
                 self._inactive.report()
             self._adjust()
@@ -244,6 +247,7 @@ class Plugin:
             alone=self._company.away,
             out_of_workers=lambda: self._inventory.out_of_workers,
             missing=self._missing,
+            bulk=settings.disk_stats == "bulk",
             stuck_after=settings.stuck_after,
         )
         self._alarms = Alarms(settings.stuck_after, self._notifier.notify)
@@ -408,7 +412,7 @@ class Plugin:
         for name in suspended | self._suspended:
             self._conditions.update(
                 name in suspended,
-                f"storage domain {name}: a size or error asked for does not come back, no other is asked for there",
+                f"storage domain {name}: what was asked of it does not come back, nothing else is asked there",
                 f"storage domain {name} answers again",
             )
         self._suspended = suspended

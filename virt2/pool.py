@@ -317,7 +317,12 @@ class Pool:
         """
         if (job.uuid, job.kind) in self._budget.in_flight:
             return True
-        return bool(job.storage) and self._budget.touched(job.storage)
+        if not job.storage or not self._budget.touched(job.storage):
+            return False
+        if job.detours and not job.storage.isdisjoint(self._budget.stuck_storage(self._clock() - STALLED_AFTER)):
+            job.storage = frozenset()
+            return False
+        return True
 
     def _settle(self, worker: Worker, job: Job, failure: Exception | None, again: Again | None) -> None:
         charge = None

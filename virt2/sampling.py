@@ -129,6 +129,7 @@ class Sampler:
         out_of_workers: whether libvirtd answers priority calls only.
         extra: tells by UUID what is asked of a domain because of ExtraStats.
         missing: calls that this libvirt does not have.
+        bulk: whether all disks of a domain are asked for their counters by one call that touches the storage.
         stuck_after: seconds for which a job of somebody else is thought to end soon.
         clock, wall: monotonic seconds, and the time of day that samples carry.
     """
@@ -144,6 +145,7 @@ class Sampler:
         out_of_workers: Callable[[], bool] = lambda: False,
         extra: Callable[[str], Selection] = lambda uuid: NOTHING,
         missing: MissingCalls | None = None,
+        bulk: bool = False,
         stuck_after: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -156,6 +158,7 @@ class Sampler:
         self._out_of_workers = out_of_workers
         self._extra = extra
         self._missing = MissingCalls() if missing is None else missing
+        self._bulk = bulk
         self._stuck_after = stuck_after
         self._clock = clock
         self._wall = wall
@@ -203,12 +206,15 @@ class Sampler:
 
         def ask(connection: Any, job: Job) -> bool:
             extra = self._extra(domain.uuid)
-            for disk in reported(domain):
-                self._ask_disk(connection, job, domain, disk, health, extra.disk)
-                job.hear()
+            if not (job.storage and self._ask_disks(connection, job, domain, health, extra.disk)):
+                for disk in reported(domain):
+                    self._ask_disk(connection, job, domain, disk, health, extra.disk)
+                    job.hear()
             return self._ask_extras(connection, job, domain, health, extra.monitor)
 
-        return Job(domain.uuid, MONITOR, self._through_monitor(domain, health, ask), answered=health.answered)
+        work = self._through_monitor(domain, health, ask)
+        storage = _storage(domain) if self._bulk else frozenset()
+        return Job(domain.uuid, MONITOR, work, answered=health.answered, storage=storage, detours=self._bulk)
 
     def storage_job(self, domain: Domain, health: Health) -> Job:
         """The calls that touch the storage, once the monitor looks free."""
@@ -231,10 +237,8 @@ class Sampler:
                 self._ask_errors(connection, job, domain)
             return True
 
-        # Where nothing can be said of the storage, the domain is a storage domain of its own.
-        storage = frozenset(domain.description.storage or (domain.uuid,))
         work = self._through_monitor(domain, health, ask)
-        return Job(domain.uuid, MONITOR, work, answered=health.answered, storage=storage)
+        return Job(domain.uuid, MONITOR, work, answered=health.answered, storage=_storage(domain))
 
     def _through_monitor(
         self, domain: Domain, health: Health, ask: Callable[[Any, Job], bool]
@@ -331,6 +335,18 @@ class Sampler:
                 return
             job.hear()
         self._ask(connection.disk, job, domain.uuid, metrics.DISK, disk.target, health)
+
+    def _ask_disks(self, connection: Any, job: Job, domain: Domain, health: Health, extra: Sequence[str]) -> bool:
+        """Ask for the counters of all disks at once; False where there are none to be had that way."""
+        what = selectors.BULK + selectors.LAYERS
+        taken, wall = self._clock(), self._wall()
+        found = self._ask(lambda uuid, _: connection.disks(uuid), job, domain.uuid, what, "", health, ())
+        job.hear()
+        for disk in reported(domain) if found else ():
+            if disk.target in found:
+                for purpose in (metrics.DISK, *extra):
+                    self._put(Sample(domain.uuid, purpose, disk.target, taken, wall, found[disk.target]))
+        return bool(found)
 
     def _ask_extras(
         self, connection: Any, job: Job, domain: Domain, health: Health, asks: Iterable[Ask], info: Any = None
@@ -448,6 +464,11 @@ class Sampler:
 def reported(domain: Domain) -> list[Disk]:
     """The disks of a domain whose values are asked for."""
     return [disk for disk in domain.description.disks if disk.reported]
+
+
+def _storage(domain: Domain) -> frozenset[str]:
+    """The storage domains of a domain; where nothing can be said of them it is one of its own."""
+    return frozenset(domain.description.storage or (domain.uuid,))
 
 
 def _state(connection: Any, uuid: str, device: str) -> Any:

@@ -312,6 +312,15 @@ class Settings:
         "agents. Adds up over blocks; within one the last line counts.",
         adds=True,
     )
+    disk_stats: str = _option(
+        "DiskStats",
+        "each",
+        "each",
+        parsers.choice(("each", "bulk")),
+        "How disks are asked for their counters: `each` by itself, which touches no storage, or in `bulk`: one call "
+        "per domain, cheaper from two disks on, but of class C. Choose it only where a guest may freeze with its "
+        "storage.",
+    )
     storage_interval: float = _option(
         "StorageInterval",
         60.0,

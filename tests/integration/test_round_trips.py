@@ -39,6 +39,17 @@ def test_a_steady_read_makes_two_calls_per_domain_one_per_disk_and_one_list(lab,
     assert reads == READS * [{"listAllDomains": 1, "info": count, "controlInfo": count, "blockStats": 1 + 2 + 3 + 4}]
 
 
+def test_in_bulk_the_disks_of_a_domain_take_one_call_together(lab, tmp_path):
+    guests = lab.guests(Guest(f"guest-{disks}", disks=disks, nics=disks) for disks in (1, 2, 3, 4))
+    lab.inside("/run/libvirt/libvirt-admin-sock").unlink()
+    settings = 'RefreshInterval 0\nDiskStats "bulk"'
+    with Relay(lab) as relay, collectd(lab, tmp_path / "collectd", settings, INTERVAL):
+        reads = wait_for(lambda: steady_reads(relay), SETTLED)
+    count = len(guests)
+    calls = {"listAllDomains": 1, "info": count, "controlInfo": count, "domainListGetStats": count}
+    assert reads == READS * [calls]
+
+
 def test_with_nobody_else_in_libvirtd_control_info_is_asked_where_its_word_comes_late_only(lab, tmp_path):
     count = 8
     lab.guests(Guest(f"guest-{number}", disks=1, nics=0) for number in range(count))

@@ -119,6 +119,31 @@ def test_sizes_freeze_one_guest_of_a_dead_storage_at_most(farm, tmp_path):
         assert daemon.stop() < 2
 
 
+def test_in_bulk_dead_storage_freezes_one_guest_and_costs_the_others_nothing(farm, tmp_path):
+    with collectd(farm.lab, tmp_path / "collectd", 'DiskStats "bulk"') as daemon:
+        wait_for_reads(daemon, 2)
+        farm.storage.hang()
+        until = reads(daemon) + 5
+        over = time.monotonic() + 2 * SOON
+        while reads(daemon) < until:
+            assert time.monotonic() < over
+            assert len([guest for guest in farm.occupied() if guest in farm.on_storage]) <= 1
+        (frozen,) = farm.occupied()
+        assert frozen in farm.on_storage
+        assert_no_gap(daemon, [guest for guest in farm.guests if guest is not frozen])
+        assert_no_gap(daemon, [frozen], monitor=False)
+        assert any("does not come back" in line for line in daemon.log.splitlines())
+        blocked = [line for line in daemon.log.splitlines() if f"domain {frozen.name}: monitor blocked" in line]
+        assert blocked
+        assert all("(bulk BLOCK)" in line for line in blocked)
+        until = time.time()
+        farm.storage.heal()
+        wait_for(lambda: has_disks(daemon, frozen, until), SOON, "the disks of the one are back")
+        assert time.time() - until < 2 * INTERVAL + 1
+        print("reads", read_durations(daemon))
+        assert daemon.stop() < 2
+
+
 def test_locked_domains_cost_the_others_nothing(lab, tmp_path):
     storage = lab.storage("nfs")
     locked, *others = lab.guests([Guest(f"guest-{number}") for number in range(24)])

@@ -622,6 +622,11 @@ class FakeConnection:
             raise DomainGone(f"invalid path: {target}")
         return domain.disk_times
 
+    def disks(self, uuid: str) -> dict[str, DiskTimes]:
+        with self._touching(uuid):
+            domain = self._ask("bulk", uuid, "BLOCK", monitor=True)
+        return dict.fromkeys(domain.disks, domain.disk_times)
+
     def job(self, uuid: str, completed: bool) -> dict[str, Any]:
         if completed:
             return dict(self._ask("jobStats", uuid, "completed").completed_job)

@@ -190,6 +190,14 @@ def test_counters_of_a_disk_with_times(hypervisor, subject):
         assert all(isinstance(value, int) and value >= -1 for value in times)
 
 
+def test_counters_of_all_disks_at_once_are_those_of_each(hypervisor, subject):
+    connection, uuid = connection_to(hypervisor, subject)
+    found = answered(lambda: connection.disks(uuid))
+    if found:
+        assert found[subject.disk]._fields == fakes.DiskTimes._fields
+        assert found[subject.disk] == connection.disk_times(uuid, subject.disk)
+
+
 @pytest.mark.parametrize("completed", [False, True])
 def test_a_domain_without_a_job_has_only_its_type(hypervisor, subject, completed):
     connection, uuid = connection_to(hypervisor, subject)
@@ -250,6 +258,7 @@ def extras_of(connection: Any, uuid: str) -> list[Callable[[], Any]]:
         lambda: connection.job(uuid, False),
         lambda: connection.job(uuid, True),
         lambda: connection.stats(uuid, ("PERF",)),
+        lambda: connection.disks(uuid),
     ]
 
 

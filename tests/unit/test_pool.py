@@ -640,6 +640,29 @@ def test_of_calls_that_touch_one_storage_domain_one_is_made_at_a_time(bench):
     assert b.run(pool, [b.job("t", storage={"nfs", "san"})]) == []
 
 
+def test_what_can_do_without_the_storage_is_asked_so_where_a_call_is_stuck_there(bench):
+    b = bench(10)
+    pool = b.pool(share=9)
+    b.stuck = {"s"}
+    jobs = [b.job(uuid, storage={"nfs"}) for uuid in "stuv"]
+    for job in jobs[:3]:
+        job.detours = True
+    assert b.run(pool, jobs) == ["v"]
+    assert [job.storage for job in jobs] == [{"nfs"}, frozenset(), frozenset(), {"nfs"}]
+    assert sorted(b.calls) == ["s", "t", "u"]
+    assert b.budget.touched(frozenset({"nfs"}))
+
+
+def test_a_call_that_is_not_stuck_is_waited_for(bench):
+    b = bench(10)
+    pool = b.pool(share=9)
+    jobs = [b.job(uuid, storage={"nfs"}) for uuid in "stuv"]
+    for job in jobs:
+        job.detours = True
+    assert b.run(pool, jobs) == []
+    assert {job.storage for job in jobs} == {frozenset({"nfs"})}
+
+
 def test_the_two_kinds_of_one_domain_may_be_in_flight_together(bench):
     b = bench(10)
     pool = b.pool(share=4)

@@ -603,6 +603,40 @@ class TestExtras:
             (call, disk, bench.fake.disk_times) for disk in ("vda", "vdb") for call in ("blockStats", "disk")
         ]
 
+    def test_in_bulk_all_disks_come_in_one_call_times_where_they_are_wanted(self):
+        for extra in ((), ("disk",)):
+            bench = extra_bench(*extra, bulk=True)
+            bench.monitor()
+            assert bench.asked == [("controlInfo", ""), ("bulk", "BLOCK")]
+            assert [(sample.call, sample.device, sample.reply) for sample in bench.samples] == [
+                (call, disk, bench.fake.disk_times) for disk in ("vda", "vdb") for call in ("blockStats", *extra)
+            ]
+            assert bench.outcome.answered
+
+    @pytest.mark.parametrize("failure", [Unsupported("no bulk here"), CallFailed("out of sorts")], ids=repr)
+    def test_where_bulk_fails_each_disk_is_asked_at_once(self, failure):
+        bench = extra_bench(bulk=True)
+        bench.fake.failures["bulk"] = failure
+        bench.monitor()
+        assert bench.asked[1:] == [("bulk", "BLOCK"), ("blockStats", "vda"), ("blockStats", "vdb")]
+        assert {sample.device for sample in bench.samples} == {"vda", "vdb"}
+
+    def test_a_bulk_call_without_counters_leaves_it_to_each_disk(self):
+        bench = extra_bench(bulk=True)
+        bench.fake.disks = ()
+        bench.monitor()
+        assert bench.asked[1:] == [("bulk", "BLOCK"), ("blockStats", "vda"), ("blockStats", "vdb")]
+
+    def test_a_bulk_job_names_its_storage_and_one_that_is_not_does_not(self):
+        bench = extra_bench(bulk=True)
+        job = bench.sampler.monitor_job(bench.domain, bench.health)
+        assert (job.storage, job.detours) == (frozenset({bench.domain.uuid}), True)
+        job.storage = frozenset()
+        job.work(bench.connection, job)
+        assert bench.asked[1:] == [("blockStats", "vda"), ("blockStats", "vdb")]
+        job = extra_bench().sampler.monitor_job(bench.domain, bench.health)
+        assert (job.storage, job.detours) == (frozenset(), False)
+
     def test_where_times_cannot_be_had_the_counters_come_alone_at_once_and_later(self):
         bench = extra_bench("disk")
         bench.fake.failures["blockStatsFlags"] = Unsupported("no flags here")
