@@ -201,6 +201,10 @@ class Reader:
         for domain in domains:
             uuid, health = domain.uuid, healths[domain.uuid]
             server, monitor = outcomes.get((uuid, SERVER)), outcomes.get((uuid, MONITOR))
+            ours = self._budget.running(uuid, MONITOR)
+            if monitor is not None and not monitor.answered and ours is not None and ours.stalled:
+                # Whoever a look has found inside is the one who asks for sizes, say, not another client.
+                monitor = None
             if monitor is not None and not monitor.answered and monitor.cause:
                 since = next(when for when in (monitor.entered, monitor.since, monitor.taken) if when is not None)
                 health.block(monitor.cause, since, entered=monitor.entered is not None)

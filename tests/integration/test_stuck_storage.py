@@ -107,6 +107,9 @@ def test_sizes_freeze_one_guest_of_a_dead_storage_at_most(farm, tmp_path):
         (frozen,) = farm.occupied()
         assert_no_gap(daemon, [guest for guest in farm.guests if guest is not frozen])
         assert_no_gap(daemon, [frozen], monitor=False)
+        blocked = [line for line in daemon.log.splitlines() if f"domain {frozen.name}: monitor blocked" in line]
+        assert blocked
+        assert all("(blockInfo)" in line for line in blocked)
         for guest in farm.elsewhere:
             own = of_host(daemon.series(guest.name), guest.name)
             for disk in guest.disks:
