@@ -171,7 +171,7 @@ def c_plugin(extra: str = "", interval: float = PAUSE) -> str:
 """
 
 
-def virt2(extra: str = "", interval: float = 10.0, back_to_back: bool = True) -> str:
+def virt2(extra: str = "", interval: float = 10.0, back_to_back: bool = True, disks: str = "each") -> str:
     """A drop-in that loads virt2, to read as often as it can or at its interval."""
     selectors = f'ExtraStats "{extra}"' if extra else ""
     return f"""\
@@ -182,6 +182,7 @@ LoadPlugin python
   Import "{"virt2_back_to_back" if back_to_back else "virt2"}"
   <Module virt2>
     Interval {interval:g}
+    DiskStats "{disks}"
     {selectors}
   </Module>
 </Plugin>

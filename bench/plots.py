@@ -24,6 +24,7 @@ STYLES = {
     figures.FLOOR: {"color": "tab:gray", "marker": ".", "linestyle": ":"},
     figures.C_EXTRA: {"color": "tab:red", "marker": "s", "linestyle": "--"},
     figures.VIRT2_EXTRA: {"color": "tab:blue", "marker": "s", "linestyle": "--"},
+    figures.BULK: {"color": "tab:olive", "marker": "x", "linestyle": "-."},
     figures.STUCK: {"color": "tab:cyan", "marker": "x", "linestyle": "-."},
 }
 PARTS = (("libvirtd", "libvirtd", "tab:orange"), ("QEMUs", "qemus", "tab:green"), ("collectd", "own", "tab:purple"))

@@ -94,7 +94,11 @@ def _contestant(machine: Machine, name: str, folder: Path) -> Contestant:
     extra = contestants.EXTRA if name in (figures.C_EXTRA, figures.VIRT2_EXTRA) else ""
     if name in (figures.C_PLUGIN, figures.C_EXTRA):
         return Daemon(machine.lab, folder, contestants.c_plugin(extra), C_WARM_UP)
-    return Daemon(machine.lab, folder, contestants.virt2(extra), VIRT2_WARM_UP)
+    return Daemon(machine.lab, folder, contestants.virt2(extra, disks=_disks(name)), VIRT2_WARM_UP)
+
+
+def _disks(name: str) -> str:
+    return "bulk" if name == figures.BULK else "each"
 
 
 def count(
@@ -106,7 +110,7 @@ def count(
         rows: how long cycles take here.
         extra: with all ExtraStats too.
     """
-    names = [figures.C_PLUGIN, figures.VIRT2, *([figures.C_EXTRA, figures.VIRT2_EXTRA] if extra else [])]
+    names = [figures.C_PLUGIN, figures.VIRT2, figures.BULK, *([figures.C_EXTRA, figures.VIRT2_EXTRA] if extra else [])]
     found: dict[str, Calls] = {}
     for name in names:
         interval = 1.0 + PAUSED * rows[name].wall.median
@@ -114,7 +118,7 @@ def count(
         if name in (figures.C_PLUGIN, figures.C_EXTRA):
             drop_in = contestants.c_plugin(selectors, interval)
         else:
-            drop_in = contestants.virt2(selectors, interval, back_to_back=False)
+            drop_in = contestants.virt2(selectors, interval, back_to_back=False, disks=_disks(name))
         daemon = Daemon(machine.lab, Path(tempfile.mkdtemp(dir=folder)) / "run", drop_in, 0)
         with _relayed(machine) as calls:
             daemon.start()
