@@ -32,7 +32,7 @@ class Company:
 
     Arguments:
         used: how many workers our own calls hold now.
-        ask: has a new reading made, without waiting for it; `note` is told what it brings.
+        ask: has a new reading made (see `reading`), without waiting for it.
         clock: monotonic seconds.
     """
 
