@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from queue import SimpleQueue
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from virt2.agentline import AgentCalls, Hold
 from virt2.alarms import Conditions
@@ -35,6 +35,7 @@ from virt2.inventory import Inventory
 from virt2.log import printable
 from virt2.metrics import Metric
 from virt2.naming import Identity, Names
+from virt2.notifier import Notify
 from virt2.outbox import Sink
 from virt2.pool import Pool
 from virt2.sampling import Processes
@@ -55,22 +56,6 @@ GIVEN_UP = 10.0
 """Seconds after its time-out until a call that was cut off is thought to be over: an agent is asked several things."""
 COMMANDS = 10
 """Things that an agent is asked in one call at the most, each with the whole time-out."""
-
-
-class Notify(Protocol):
-    """Gives a notification to collectd."""
-
-    def __call__(
-        self,
-        severity: str,
-        message: str,
-        identity: Identity,
-        *,
-        type: str,
-        type_instance: str,
-        meta: Mapping[str, str | int],
-    ) -> None:
-        """`severity` is one of `virt2.severity`."""
 
 
 class _Answer(NamedTuple):

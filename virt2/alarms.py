@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from virt2.domain import Domain
 from virt2.naming import Identity
+from virt2.notifier import Notify
 from virt2.severity import OKAY, WARNING
 from virt2.stuck import Health
 
@@ -16,13 +17,6 @@ log = logging.getLogger(__name__)
 
 APART = 60.0
 """Seconds at least between the beginnings of two alarms for one domain: one that flaps is not reported each time."""
-
-
-class Notify(Protocol):
-    """Gives a notification to collectd."""
-
-    def __call__(self, severity: str, message: str, identity: Identity) -> None:
-        """`severity` is one of `virt2.severity`."""
 
 
 class Conditions:

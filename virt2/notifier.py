@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from virt2 import threads
 from virt2.naming import Identity
@@ -43,6 +43,22 @@ class Notification(NamedTuple):
 
 Compose = Callable[[], Iterable[Notification]]
 """Makes notifications on the notifier's thread: for what takes longer than whoever knows of it can wait."""
+
+
+class Notify(Protocol):
+    """`Notifier.notify`, for whoever has nothing else to do with a notifier."""
+
+    def __call__(
+        self,
+        severity: str,
+        message: str,
+        identity: Identity,
+        *,
+        type: str = ...,
+        type_instance: str = ...,
+        meta: Mapping[str, str | int] | None = ...,
+    ) -> None:
+        """`severity` is one of `virt2.severity`."""
 
 
 class Notifier:

@@ -12,6 +12,7 @@ from virt2.domain import Description, Disk, Domain, Nic
 from virt2.identifiers import presentable
 from virt2.metrics import OF_NICS, Metric
 from virt2.naming import Identity, Names
+from virt2.notifier import Notify
 from virt2.rates import RATES
 from virt2.sampling import Note, Outcome, Record, Sample, Trouble
 from virt2.severity import OKAY
@@ -59,13 +60,6 @@ class Batch:
         kept, self._kept = self._kept, []
         for each in kept:
             self._sink.dispatch(*each)
-
-
-class Notify(Protocol):
-    """Has a notification sent (see `virt2.notifier.Notifier.notify`)."""
-
-    def __call__(self, severity: str, message: str, identity: Identity, *, type: str, type_instance: str) -> None:
-        """`severity` is one of `virt2.severity`."""
 
 
 class Outbox:

@@ -17,7 +17,8 @@ from virt2.domain import Domain, NicStats
 from virt2.inventory import HUNG_AFTER, Inventory
 from virt2.metrics import Metric
 from virt2.naming import Identity, Names
-from virt2.outbox import Batch, Notify, Outbox, Sink
+from virt2.notifier import Notify
+from virt2.outbox import Batch, Outbox, Sink
 from virt2.pool import Pool
 from virt2.roster import Roster
 from virt2.sampling import CONTROL_INFO, Outcome, Sample, Sampler
