@@ -7,12 +7,11 @@ one reply, for a guest may invent new mount points every time.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from virt2.identifiers import presentable
+from virt2.identifiers import MARK, digest, presentable
 from virt2.log import printable
 from virt2.metrics import Metric
 
@@ -55,8 +54,6 @@ _MOST_ENTRIES = 2048
 """Entries of a reply that are looked at: as many parameters as libvirt lets through."""
 _LONGEST_MARKED = 100
 """Characters of a label that a mark is put behind."""
-_DIGITS = 8
-"""Hexadecimal digits that keep apart two mount points of the same label."""
 
 
 class FileSystem(NamedTuple):
@@ -144,8 +141,7 @@ class Series:
             return None
         label = presentable(mount_point.replace("\\", "/").strip("/").replace("/", "-") or "root")
         if label in self._taken:
-            digest = hashlib.sha256(mount_point.encode(errors="surrogatepass")).hexdigest()
-            label = f"{label[:_LONGEST_MARKED]}~{digest[:_DIGITS]}"
+            label = f"{label[:_LONGEST_MARKED]}~{digest(mount_point)[:MARK]}"
         self._taken.add(label)
         names = self._names[mount_point] = Names(presentable(f"used-{label}"), presentable(f"free-{label}"))
         return names
