@@ -191,6 +191,7 @@ class Plugin:
             settings.report_network_interfaces,
         )
         self._names = Names(settings.hostname_format, settings.plugin_instance_format, _own_hostname())
+        self._pick = _wanted_metadata(settings)
         self._herald = Herald(
             self._notifier.put,
             self._names.of_any,
@@ -212,7 +213,7 @@ class Plugin:
             on_statuses=self._herald.take,
             statuses_every=self._interval if settings.persistent_notification else None,
             inactive_every=self._interval if self._selection.state else None,
-            describes_idle="metadata" in settings.hostname_format + settings.plugin_instance_format,
+            describes_idle=self._pick is not None,
         )
         self._scouts = Pool("scout", self._budget, self._hypervisor.connect, silent=self._silent)
         self._scout = Scout(self._inventory, self._budget, self._scouts, procfs.guests)
@@ -508,9 +509,6 @@ class Plugin:
         """What turns XML into descriptions, with the mounts as they are now."""
         mounts = storage.read_mounts()
         settings = self._settings
-        pick = None
-        if "metadata" in settings.hostname_format + settings.plugin_instance_format:
-            pick = Pick(settings.hostname_metadata_ns, xpath.Path(settings.hostname_metadata_xpath))
 
         def describe(name: str, xml: str, fetch: Any) -> Description:
             description = domainxml.describe(
@@ -519,7 +517,7 @@ class Plugin:
                 element=settings.tag_element,
                 mounts=mounts,
                 metadata=fetch,
-                pick=pick,
+                pick=self._pick,
             )
             return self._labels.apply(name, description)
 
@@ -540,6 +538,13 @@ def _log_to(collectd: Any) -> None:
     log.handlers = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
+
+
+def _wanted_metadata(settings: Settings) -> Pick | None:
+    """What domains are named by, out of their metadata; None where no name is made of it."""
+    if "metadata" not in settings.hostname_format + settings.plugin_instance_format:
+        return None
+    return Pick(settings.hostname_metadata_ns, xpath.Path(settings.hostname_metadata_xpath))
 
 
 def _interval_in_force() -> float | None:
