@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+NO_ID = -1
+"""libvirt's id of a domain that is not active; here also of one whose id is not known."""
+
 
 class Disk(NamedTuple):
     """One disk of a domain, as its XML describes it."""
@@ -95,7 +98,7 @@ class Status(NamedTuple):
     uuid: str
     name: str
     id: int
-    """As in `Domain`; -1 for a domain that is not active."""
+    """As in `Domain`; `NO_ID` for a domain that is not active."""
     persistent: bool
     """Whether it is still defined when it is not active."""
     state: int

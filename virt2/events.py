@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from virt2.domain import NO_ID
+
 LIFECYCLE = "lifecycle"
 """A domain has started, stopped, ...: `event` and `detail` are libvirt's numbers."""
 CHANGED = "changed"
@@ -27,8 +29,8 @@ class Event(NamedTuple):
     event: int = 0
     detail: int = 0
     name: str = ""
-    id: int = -1
-    """libvirt's number for the run of the domain; -1 for one that is not active (any more)."""
+    id: int = NO_ID
+    """libvirt's number for the run of the domain; `NO_ID` for one that is not active (any more)."""
     path: str = ""
     """Image of the disk, as the domain's XML has it; empty where it has none."""
     alias: str = ""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from virt2 import lifecycle
-from virt2.domain import Description, Domain, Status
+from virt2.domain import NO_ID, Description, Domain, Status
 from virt2.events import IO_ERROR, LIFECYCLE, WATCHDOG, Event
 from virt2.identifiers import presentable
 from virt2.inventory import Statuses
@@ -171,7 +171,7 @@ class Herald:
     def _domain(self, uuid: str, name: str) -> Domain:
         """What is known of a domain, under the name it has now."""
         found = self._find(uuid)
-        return Domain(uuid, name, -1, Description()) if found is None or found.name != name else found
+        return Domain(uuid, name, NO_ID, Description()) if found is None or found.name != name else found
 
     def _is_news(self, *what: str) -> bool:
         """Whether this was not told lately."""
@@ -197,4 +197,4 @@ def _changed(before: _Known | None, now: Status) -> bool:
     """Whether something happened to a domain that is to be told: it runs anew, it has another state, it is gone."""
     if before is None:
         return now.active
-    return before.state != now.state or (now.active and before.id not in (now.id, -1))
+    return before.state != now.state or (now.active and before.id not in (now.id, NO_ID))

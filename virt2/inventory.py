@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from virt2 import threads
 from virt2.budget import Budget
-from virt2.domain import Description, Domain, Status
+from virt2.domain import NO_ID, Description, Domain, Status
 from virt2.errors import Disconnected, DomainGone, Error
 from virt2.events import OF_THE_LIST, Event
 
@@ -40,8 +40,6 @@ never quite on time."""
 MOST_IDLE = 4096
 """Domains that are not active whose description is kept."""
 
-NO_ID = -1
-"""libvirt's id of a domain that has none, or none that is known."""
 _REQUEST = None
 
 Describe = Callable[[str, str, Callable[[str], str]], Description]
