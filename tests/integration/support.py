@@ -215,9 +215,10 @@ class Witness(threading.Thread):
         self, host: str, name: str, when: float, took: float
     ) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
         """What libvirt said last before `when`, and first `took` seconds after it; None near the ends."""
-        readings = self._readings[host, name]
-        low = bisect.bisect_right(readings, when, key=lambda reading: reading[1]) - 1
-        high = bisect.bisect_left(readings, when + took, key=lambda reading: reading[0])
+        # A copy, for they become more meanwhile; and lists of keys, for bisect takes no `key` before Python 3.10.
+        readings = list(self._readings[host, name])
+        low = bisect.bisect_right([after for _, after, _ in readings], when) - 1
+        high = bisect.bisect_left([before for before, _, _ in readings], when + took)
         if low < 0 or high >= len(readings):
             return None
         return readings[low][2], readings[high][2]
