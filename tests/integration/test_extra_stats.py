@@ -6,7 +6,7 @@ import time
 import libvirt
 import pytest
 
-from tests.integration.support import INTERVAL, SOON, Farm, assert_no_gap, collectd, gaps, of_host, wait_for_reads
+from tests.integration.support import INTERVAL, SOON, assert_no_gap, collectd, gaps, of_host, wait_for_reads
 from tests.lab import Guest, wait_for
 from tests.lab.guests import domain_xml, new_nic
 from virt2.selectors import SELECTORS
@@ -173,14 +173,8 @@ def points_after(daemon, guest, name, when):
 
 
 @pytest.fixture(scope="module")
-def built(module_lab):
-    return Farm(module_lab, 12)
-
-
-@pytest.fixture
-def farm(built):
-    yield built
-    built.heal()
+def farm_size():
+    return 12
 
 
 def test_a_stopped_qemu_keeps_what_libvirtd_knows_and_the_others_keep_all(farm, tmp_path):

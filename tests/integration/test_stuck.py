@@ -10,7 +10,6 @@ from tests.integration.support import (
     GAP,
     INTERVAL,
     SOON,
-    Farm,
     assert_no_gap,
     collectd,
     messages,
@@ -27,17 +26,6 @@ BACK = 2 * INTERVAL
 ONE_GROUP = 'PartitionBy "tag"'
 UNSEEN = "HostPreScan false"
 """virt2 does not look at the processes: it has to find out by asking."""
-
-
-@pytest.fixture(scope="module")
-def built(module_lab):
-    return Farm(module_lab, 24)
-
-
-@pytest.fixture
-def farm(built):
-    yield built
-    built.heal()
 
 
 @pytest.fixture

@@ -3,12 +3,9 @@
 import threading
 import time
 
-import pytest
-
 from tests.integration.support import (
     INTERVAL,
     SOON,
-    Farm,
     assert_no_gap,
     collectd,
     gaps,
@@ -22,17 +19,6 @@ from tests.integration.support import (
 from tests.lab import Guest, wait_for
 
 STORAGE_EXTRAS = 'ExtraStats "disk_capacity disk_allocation disk_err"\nStorageInterval 2'
-
-
-@pytest.fixture(scope="module")
-def built(module_lab):
-    return Farm(module_lab, 24)
-
-
-@pytest.fixture
-def farm(built):
-    yield built
-    built.heal()
 
 
 def read_durations(daemon):
