@@ -13,7 +13,7 @@ import libvirt
 import pytest
 from hypothesis import given
 
-from tests.integration.support import DISK_TYPES, NIC_TYPES, reads, wait_for_reads
+from tests.integration.support import C_PLUGIN, DISK_TYPES, NIC_TYPES, reads, wait_for_reads
 from tests.lab import Collectd, Guest, python_module, wait_for
 from tests.unit.test_xpath import journeys, spelled
 from virt2.xpath import Element, Path
@@ -26,14 +26,6 @@ SOON = 40.0
 ALWAYS = frozenset({"virt_cpu_total", "memory-total"})
 NOVA = "http://openstack.org/xmlns/libvirt/nova/{}"
 UUIDS = {name: f"{digit * 8}-0000-4000-8000-000000000000" for name, digit in (("web", "a"), ("db", "b"), ("12", "c"))}
-
-C_PLUGIN = """\
-LoadPlugin virt
-<Plugin virt>
-  Connection "qemu:///system"
-  {settings}
-</Plugin>
-"""
 
 
 def nova(version: str, name: str) -> str:

@@ -22,7 +22,7 @@ import libvirt
 import libvirt_qemu
 import pytest
 
-from tests.integration.support import names_of
+from tests.integration.support import C_PLUGIN, names_of
 from tests.lab import Collectd, Guest, python_module, wait_for
 
 INTERVAL = 1.0
@@ -49,14 +49,6 @@ TYPES = {
     if line and not line.startswith("#")
 }
 """The kinds of each type's data sources."""
-
-C_PLUGIN = """\
-LoadPlugin virt
-<Plugin virt>
-  Connection "qemu:///system"
-  {settings}
-</Plugin>
-"""
 
 NOVA_OLD = "http://openstack.org/xmlns/libvirt/nova/1.0"
 NOVA_NEW = "http://openstack.org/xmlns/libvirt/nova/1.1"
