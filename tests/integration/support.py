@@ -71,6 +71,13 @@ def wait_for_reads(daemon: Collectd, number: int, reader: str = "0", timeout: fl
     wait_for(lambda: reads(daemon, reader) >= before + number, timeout)
 
 
+def wait_between_reads(daemon: Collectd, timeout: float = 30.0) -> None:
+    """Wait until every reader has ended a further read: they begin together, so none is in one then."""
+    readers = {by.partition("-")[2] for _, by, name in daemon.series("collectd") if name == "duration-read"}
+    before = {reader: reads(daemon, reader) for reader in readers}
+    wait_for(lambda: all(reads(daemon, reader) > before[reader] for reader in readers), timeout)
+
+
 def reads(daemon: Collectd, reader: str = "0") -> int:
     """How many reads a reader has ended."""
     return len(of_reader(daemon.series("collectd"), reader, "duration-read"))
