@@ -61,6 +61,8 @@ class Round:
         """Its read has gone on: what is not in a call by now will not be."""
         self.lost: Disconnected | None = None
         """The first loss of a connection among its jobs."""
+        self.proven: frozenset[str] = frozenset()
+        """The storage domains that were touched in this read, and answered."""
         if not pending:
             self.done.set()
 
@@ -319,10 +321,13 @@ class Pool:
             return True
         if not job.storage or not self._budget.touched(job.storage):
             return False
-        if job.detours and not job.storage.isdisjoint(self._budget.stuck_storage(self._clock() - STALLED_AFTER)):
+        if not job.detours:
+            return True
+        if not job.storage.isdisjoint(self._budget.stuck_storage(self._clock() - STALLED_AFTER)):
             job.storage = frozenset()
             return False
-        return True
+        # The first call of a read finds out alone whether the storage answers; others need not wait for each other.
+        return job.round is None or not job.storage <= job.round.proven
 
     def _settle(self, worker: Worker, job: Job, failure: Exception | None, again: Again | None) -> None:
         charge = None
@@ -333,6 +338,9 @@ class Pool:
             self._budget.give_back(self, job, charge)
             if job.round is not None and isinstance(failure, Disconnected):
                 job.round.lost = job.round.lost or failure
+            if job.round is not None and failure is None and again is None and not job.storage <= job.round.proven:
+                job.round.proven |= job.storage
+                self.wanted.notify_all()
             if again is not None and job.round is not None and not job.round.closed:
                 job.not_before = self._clock() + again.delay
                 self._monitor.append(job)

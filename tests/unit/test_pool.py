@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -653,14 +654,37 @@ def test_what_can_do_without_the_storage_is_asked_so_where_a_call_is_stuck_there
     assert b.budget.touched(frozenset({"nfs"}))
 
 
-def test_a_call_that_is_not_stuck_is_waited_for(bench):
+def test_the_first_call_to_a_storage_is_waited_for_and_no_other(bench):
     b = bench(10)
     pool = b.pool(share=9)
-    jobs = [b.job(uuid, storage={"nfs"}) for uuid in "stuv"]
+    together: list[frozenset[str]] = []
+    jobs = [b.job(uuid, storage={"nfs"}) for uuid in "stuvwx"]
     for job in jobs:
         job.detours = True
+        job.work = noting(job.work, lambda: together.append(frozenset(uuid for uuid, _ in b.budget.in_flight)))
     assert b.run(pool, jobs) == []
     assert {job.storage for job in jobs} == {frozenset({"nfs"})}
+    assert together[0] == {"s"}
+
+
+def noting(work: Callable[..., None], note: Callable[[], None]) -> Callable[..., None]:
+    """That work, with something done before it."""
+
+    def done(*arguments: Any) -> None:
+        note()
+        work(*arguments)
+
+    return done
+
+
+def test_a_storage_proves_itself_anew_in_each_read_and_for_what_may_detour_only(bench):
+    b = bench(10)
+    pool = b.pool(share=9)
+    first = b.job("a", storage={"nfs"})
+    first.detours = True
+    assert b.run(pool, [first]) == []
+    b.stuck = {"s"}
+    assert b.run(pool, [b.job("s", storage={"nfs"}), b.job("t", storage={"nfs"})]) == ["t"]
 
 
 def test_the_two_kinds_of_one_domain_may_be_in_flight_together(bench):
