@@ -39,7 +39,7 @@ class Batch:
     """A sink that keeps all it is given, to be dispatched in one go.
 
     Each value that is dispatched wakes one of collectd's writers. Where nothing else is done in between, they find more
-    than one before they sleep again: that takes 0.7 of their CPU.
+    than one before they sleep again.
 
     Arguments:
         sink: where it goes.
