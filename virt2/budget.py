@@ -51,6 +51,7 @@ class Job:
         "round",
         "since",
         "storage",
+        "touched",
         "uuid",
         "what",
         "work",
@@ -78,6 +79,8 @@ class Job:
         self.not_before = 0.0
         self.heard = 0.0
         """When a call of this job was answered that is no priority call: libvirtd has workers then."""
+        self.touched = False
+        """Whether a call of this job was answered that touches its storage."""
         self.round: Any = None
         """The read it belongs to; the pool's."""
         self.clock: Callable[[], float] = time.monotonic

@@ -338,7 +338,7 @@ class Pool:
             self._budget.give_back(self, job, charge)
             if job.round is not None and isinstance(failure, Disconnected):
                 job.round.lost = job.round.lost or failure
-            if job.round is not None and failure is None and again is None and not job.storage <= job.round.proven:
+            if job.touched and job.round is not None and not job.storage <= job.round.proven:
                 job.round.proven |= job.storage
                 self.wanted.notify_all()
             if again is not None and job.round is not None and not job.round.closed:

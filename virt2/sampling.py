@@ -342,6 +342,7 @@ class Sampler:
         taken, wall = self._clock(), self._wall()
         found = self._ask(lambda uuid, _: connection.disks(uuid), job, domain.uuid, what, "", health, ())
         job.hear()
+        job.touched = bool(found)
         for disk in reported(domain) if found else ():
             if disk.target in found:
                 for purpose in (metrics.DISK, *extra):

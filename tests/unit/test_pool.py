@@ -661,10 +661,22 @@ def test_the_first_call_to_a_storage_is_waited_for_and_no_other(bench):
     jobs = [b.job(uuid, storage={"nfs"}) for uuid in "stuvwx"]
     for job in jobs:
         job.detours = True
+        job.touched = True
         job.work = noting(job.work, lambda: together.append(frozenset(uuid for uuid, _ in b.budget.in_flight)))
     assert b.run(pool, jobs) == []
     assert {job.storage for job in jobs} == {frozenset({"nfs"})}
     assert together[0] == {"s"}
+
+
+def test_a_job_that_came_to_no_call_proves_nothing_of_its_storage(bench):
+    b = bench(10)
+    pool = b.pool(share=9)
+    jobs = [b.job(uuid, storage={uuid}) for uuid in "stu"]
+    for job in jobs:
+        job.detours = True
+    jobs[1].touched = True
+    assert b.run(pool, jobs) == []
+    assert jobs[0].round.proven == {"t"}
 
 
 def noting(work: Callable[..., None], note: Callable[[], None]) -> Callable[..., None]:
@@ -681,7 +693,7 @@ def test_a_storage_proves_itself_anew_in_each_read_and_for_what_may_detour_only(
     b = bench(10)
     pool = b.pool(share=9)
     first = b.job("a", storage={"nfs"})
-    first.detours = True
+    first.detours = first.touched = True
     assert b.run(pool, [first]) == []
     b.stuck = {"s"}
     assert b.run(pool, [b.job("s", storage={"nfs"}), b.job("t", storage={"nfs"})]) == ["t"]

@@ -634,6 +634,10 @@ class TestExtras:
         job.storage = frozenset()
         job.work(bench.connection, job)
         assert bench.asked[1:] == [("blockStats", "vda"), ("blockStats", "vdb")]
+        assert not job.touched
+        job = bench.sampler.monitor_job(bench.domain, bench.health)
+        job.work(bench.connection, job)
+        assert job.touched
         job = extra_bench().sampler.monitor_job(bench.domain, bench.health)
         assert (job.storage, job.detours) == (frozenset(), False)
 
