@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from virt2.domain import NO_ID
+
 SERVER = "server"
 """Kind of a job whose calls need libvirtd alone (class A)."""
 MONITOR = "monitor"
@@ -38,17 +40,20 @@ class Job:
         probe: it is made to find out whether a charged call is over; it may exceed the budget by one.
         detours: it can do without touching the storage, and shall where another call is stuck there: its `storage` is
             empty then.
+        run: libvirt's number for the run of the domain.
     """
 
     __slots__ = (
         "answered",
         "clock",
         "detours",
+        "failed",
         "heard",
         "kind",
         "not_before",
         "probe",
         "round",
+        "run",
         "since",
         "storage",
         "touched",
@@ -66,6 +71,7 @@ class Job:
         probe: bool = False,
         storage: frozenset[str] = frozenset(),
         detours: bool = False,
+        run: int = NO_ID,
     ) -> None:
         self.uuid = uuid
         self.kind = kind
@@ -74,6 +80,7 @@ class Job:
         self.probe = probe
         self.storage = storage
         self.detours = detours
+        self.run = run
         self.what = ""
         self.since = 0.0
         self.not_before = 0.0
@@ -81,6 +88,8 @@ class Job:
         """When a call of this job was answered that is no priority call: libvirtd has workers then."""
         self.touched = False
         """Whether a call of this job was answered that touches its storage."""
+        self.failed = False
+        """Whether a call of this job was answered with an error, so that a value is missing."""
         self.round: Any = None
         """The read it belongs to; the pool's."""
         self.clock: Callable[[], float] = time.monotonic

@@ -66,6 +66,8 @@ class Description(NamedTuple):
     """What an operator should hear once, in words without the domain's name."""
     agent: bool = False
     """An agent may answer: the guest has its channel open, or libvirt does not tell."""
+    complete: bool = True
+    """All of the domain's disks and interfaces are known. Where that is False the domain's sample is never complete."""
     metadata: str | None = None
     """What is picked out of its metadata for its identity, empty where there is none; None where that is unknown."""
 

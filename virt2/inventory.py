@@ -181,6 +181,11 @@ class Inventory:
         """Whether there ever was a complete list."""
         return self._listed_at is not None
 
+    @property
+    def listed_at(self) -> float | None:
+        """When the last complete list was asked for, monotonic seconds; None before the first."""
+        return self._listed_at
+
     def hung_for(self) -> float:
         """Seconds the attempt that is under way has taken; 0 when none is."""
         since = self._attempt_since

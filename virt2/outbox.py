@@ -76,7 +76,10 @@ class Outbox:
         self._sink = sink
         self._notify = notify
         self._records: queue.SimpleQueue[Record] = queue.SimpleQueue()
-        self._said: set[Trouble] = set()
+        self._said: set[tuple[str, str]] = set()
+        """UUID and text of what was said of a domain."""
+        self._troubles: dict[tuple[str, str], Trouble] = {}
+        """What is to be said where the next list still has the domain; the latest of each."""
         self._noted: dict[Note, str] = {}
         """The text that went out last, by the note without it."""
 
@@ -84,8 +87,16 @@ class Outbox:
         """Take a record; called by workers."""
         self._records.put(record)
 
-    def take(self, domains: Mapping[str, Domain], healths: Mapping[str, Health]) -> list[Outcome]:
+    def take(
+        self, domains: Mapping[str, Domain], healths: Mapping[str, Health], listed: float | None = None
+    ) -> list[Outcome]:
         """Dispatch the samples that came in; returns how jobs ended.
+
+        Arguments:
+            domains: those of this reader, by UUID.
+            healths: theirs.
+            listed: when the list was asked for that they are from, monotonic seconds; None where that is unknown. What
+                went wrong before then is said of those that it still has.
 
         Records of domains that are gone, or have another reader now, are dropped, and so is a sample when a newer one
         of its kind went out before: a series must not run backwards.
@@ -108,7 +119,9 @@ class Outbox:
             elif isinstance(record, Note):
                 self._note(record, domains)
             else:
-                self._say(record, domains)
+                self._troubles[record.uuid, record.text] = record
+        if self._troubles and listed is not None:
+            self._say(domains, listed)
         return outcomes
 
     def _dispatch(self, sample: Sample, domain: Domain, identity: Identity, health: Health) -> None:
@@ -139,12 +152,27 @@ class Outbox:
             instance = presentable(note.type_instance)
             self._notify(OKAY, note.text, identity, type=note.type, type_instance=instance)
 
-    def _say(self, trouble: Trouble, domains: Mapping[str, Domain]) -> None:
-        """Log a call's failure once for a domain, for as long as it is this reader's."""
-        self._said = {said for said in self._said if said.uuid in domains}
-        if trouble not in self._said:
-            self._said.add(trouble)
-            log.warning("domain %s: %s", domains[trouble.uuid].name, trouble.text)
+    def _say(self, domains: Mapping[str, Domain], listed: float) -> None:
+        """Log a call's failure once for a domain, for as long as it is this reader's.
+
+        Not for a domain that was destroyed, or a device that was unplugged, while it was asked: whatever libvirt said
+        of it then, that is normal.
+        """
+        self._said = {said for said in self._said if said[0] in domains}
+        for key, trouble in list(self._troubles.items()):
+            if trouble.when < listed or trouble.uuid not in domains:
+                del self._troubles[key]
+                if key not in self._said and _is_there(domains.get(trouble.uuid), trouble):
+                    self._said.add(key)
+                    log.warning("domain %s: %s", domains[trouble.uuid].name, trouble.text)
+
+
+def _is_there(domain: Domain | None, trouble: Trouble) -> bool:
+    """Whether what a call failed for is still there, in the same run of the domain."""
+    if domain is None or domain.id != trouble.run:
+        return False
+    targets = {disk.target for disk in domain.description.disks} | {nic.target for nic in domain.description.nics}
+    return not trouble.device or trouble.device in targets
 
 
 def _label(sample: Sample, description: Description) -> str:

@@ -109,6 +109,10 @@ class Reader:
         domains = self._roster.begin(self.name)
         try:
             healths = {domain.uuid: self._ward.of(domain.uuid, began, domain.id) for domain in domains}
+            for domain in domains:
+                health = healths[domain.uuid]
+                if health.description is not domain.description:
+                    health.describe(domain.description)
             self._read_interfaces(domains)
             # What came back since the last read goes first: a series must not run backwards.
             self._take(domains, healths, began)
@@ -180,14 +184,17 @@ class Reader:
         self, domains: Sequence[Domain], healths: Mapping[str, Health], began: float
     ) -> dict[tuple[str, str], Outcome]:
         """Dispatch the samples that came in; returns how the jobs of this read ended, by domain and kind."""
-        outcomes = {}
-        for outcome in self._outbox.take({domain.uuid: domain for domain in domains}, healths):
+        outcomes: dict[tuple[str, str], Outcome] = {}
+        by_uuid = {domain.uuid: domain for domain in domains}
+        for outcome in self._outbox.take(by_uuid, healths, self._inventory.listed_at):
             health = healths[outcome.uuid]
             if outcome.kind == MONITOR and outcome.answered:
                 health.answered = outcome.taken
                 health.clear()
-            if outcome.taken >= began:
-                outcomes[outcome.uuid, outcome.kind] = outcome
+            key = (outcome.uuid, outcome.kind)
+            # Of two looks at one domain the one that found something counts.
+            if outcome.taken >= began and not (key in outcomes and outcomes[key].cause):
+                outcomes[key] = outcome
         return outcomes
 
     def _judge(
@@ -213,8 +220,9 @@ class Reader:
                 self._judge_by_calls(uuid, health, now)
             well = monitor.answered if monitor is not None else not self._sampler.asks_monitor(domain)
             if server is not None and server.answered and well:
-                health.complete = began
                 health.clear()
+                if domain.description.complete and server.complete and (monitor is None or monitor.complete):
+                    health.complete = began
             self._alarms.review(domain, self._names.of(domain), health)
 
     def _judge_by_calls(self, uuid: str, health: Health, now: float) -> None:
@@ -242,7 +250,7 @@ class Reader:
         for domain in domains:
             health = healths[domain.uuid]
             values = [metrics.sample_age(health.age(now))]
-            if up:
+            if up and (health.blocked or self._sampler.asks_monitor(domain) or self._sampler.can_look):
                 values.append(metrics.monitor_blocked(health.blocked_for(now)))
             meta = {"virt2_reader": self.name, "virt2_tag": domain.description.tag}
             self._sink.dispatch(self._names.of(domain), values, wall, meta)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, Union
 
 from virt2 import extras, metrics, selectors
 from virt2.budget import MONITOR, SERVER, Job
-from virt2.domain import Disk, Domain
+from virt2.domain import NO_ID, Disk, Domain
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Error, Missing, Refused, Unsupported
 from virt2.pool import Again
 from virt2.rates import CpuUse
@@ -29,6 +29,8 @@ INCOMING_REASONS = frozenset({2, 11})
 VIR_DOMAIN_PAUSED_MIGRATION and VIR_DOMAIN_PAUSED_STARTING_UP."""
 CONTROL_INFO = "controlInfo"
 """The call that asks who is inside a monitor: libvirtd answers it at once, but for a domain whose lock is held."""
+CONTROL_BROKEN = 2
+"""libvirt's VIR_DOMAIN_CONTROL_ERROR_REASON_MONITOR: the detail of state ERROR where it cannot talk to the monitor."""
 CONTROL_OK, CONTROL_JOB, CONTROL_OCCUPIED, CONTROL_ERROR = range(4)
 """libvirt's virDomainControlState."""
 
@@ -62,13 +64,15 @@ class Outcome(NamedTuple):
     taken: float
     """When it began, monotonic seconds."""
     answered: bool
-    """Every call answered, if only with "no such thing"."""
+    """Every call was answered, if only with an error."""
     cause: str = ""
     """Why the monitor could not be used, in words; empty when it could, or was not tried."""
     since: float | None = None
     """Since when, where that is known."""
     entered: float | None = None
     """When the one who is in the monitor entered it, by libvirt's word."""
+    complete: bool = True
+    """No value is missing because a call was answered with an error. What a driver does not have is not missing."""
 
 
 class Note(NamedTuple):
@@ -81,10 +85,16 @@ class Note(NamedTuple):
 
 
 class Trouble(NamedTuple):
-    """Something an operator should hear once."""
+    """Something an operator should hear once, where the domain and the device are still there afterwards."""
 
     uuid: str
     text: str
+    run: int = NO_ID
+    """libvirt's number for the run of the domain that it happened to."""
+    when: float = 0.0
+    """Monotonic seconds."""
+    device: str = ""
+    """The disk or interface that it is about; empty for the domain as a whole."""
 
 
 Record = Union[Sample, Outcome, Note, Trouble]
@@ -97,8 +107,20 @@ class Processes(Protocol):
         """T or D where its main thread is stopped or in uninterruptible sleep, else empty."""
 
 
+OF_DEVICES = frozenset({metrics.DISK, metrics.NIC, metrics.SIZES, selectors.DISK_TIMES})
+"""Calls that are made for a disk or an interface."""
+CONSEQUENCES = {
+    CONTROL_INFO: "whether somebody is inside a domain's monitor is found out only by a call that does not come back",
+}
+"""What it costs that a call is missing, where that is more than the values it serves."""
+
+
 class MissingCalls:
-    """Calls that this libvirt does not have at all: made for no other domain until there is a new connection."""
+    """Calls that this libvirt, or its driver, does not have: made for no other domain until there is a new connection.
+
+    Xen and LXC have no control info and no bulk statistics, for example. What such a call serves is left out, and
+    everything else goes on.
+    """
 
     def __init__(self) -> None:
         self._calls: dict[str, str] = {}
@@ -110,7 +132,8 @@ class MissingCalls:
         """Remember a call, and say so; two that find out at the same time may both say it."""
         if self._calls.get(call) is None:
             self._calls[call] = words
-            log.warning("%s is not to be had from this libvirt, what it serves is not reported: %s", call, words)
+            cost = CONSEQUENCES.get(call, "what it serves is not reported")
+            log.warning("this libvirt does not have the call %s, so %s: %s", call, cost, words)
 
     def forget(self) -> None:
         """There is a new connection, maybe to another libvirt."""
@@ -174,25 +197,35 @@ class Sampler:
         def work(connection: Any, job: Job) -> None:
             taken = job.doing(CONTROL_INFO) if probe else self._clock()
             try:
-                if probe and connection.control(domain.uuid).state == CONTROL_OK:
+                control = self._control(connection, job, domain) if probe else None
+                if control is not None and control.state == CONTROL_OK:
                     done_with(domain.uuid)
-                complete = self._ask_server(connection, job, domain, health)
-                if health.skipped and complete and not health.incoming:
-                    # Nobody else looks whether its monitor is blocked, and looking needs no monitor.
-                    obstacle = self._obstacle(connection, job, domain, last=True)
+                answered = self._ask_server(connection, job, domain, health)
+                if probe and control is None:
+                    # A driver without control info: that the domain answers again is all that can be known.
+                    done_with(domain.uuid)
+                if not health.incoming and (health.skipped or not answered or not self.asks_monitor(domain)):
+                    # Nobody else looks whether its monitor is blocked, and looking needs neither monitor nor worker.
+                    alone = answered and not health.skipped and not health.blocked and self._alone(health.complete)
+                    obstacle = self._obstacle(connection, job, domain, last=True, alone=alone)
                     if obstacle is not None:
                         self._put(obstacle)
             except (CallFailed, DomainBusy, DomainGone, Unsupported) as error:
                 self._report(job, error)
                 self._put(Outcome(domain.uuid, SERVER, taken, answered=False))
             else:
-                self._put(Outcome(domain.uuid, SERVER, taken, answered=complete))
+                self._put(Outcome(domain.uuid, SERVER, taken, answered, complete=not job.failed))
 
-        return Job(domain.uuid, SERVER, work, probe=probe)
+        return Job(domain.uuid, SERVER, work, probe=probe, run=domain.id)
 
     def asks_monitor(self, domain: Domain) -> bool:
         """Whether there is anything to ask the domain's monitor in a read."""
         return any(disk.reported for disk in domain.description.disks) or bool(self._extra(domain.uuid).monitor)
+
+    @property
+    def can_look(self) -> bool:
+        """Whether it can be seen without using a domain's monitor if that is blocked."""
+        return self._processes is not None or (self._pre_scan and CONTROL_INFO not in self._missing)
 
     def asks_storage(self, domain: Domain) -> bool:
         """Whether there is anything to ask that touches the domain's storage."""
@@ -208,13 +241,24 @@ class Sampler:
             extra = self._extra(domain.uuid)
             if not (job.storage and self._ask_disks(connection, job, domain, health, extra.disk)):
                 for disk in reported(domain):
+                    failed = job.failed
                     self._ask_disk(connection, job, domain, disk, health, extra.disk)
+                    # A drive without a medium may have no counters: nothing is missing then.
+                    job.failed = failed or (job.failed and bool(disk.source))
                     job.hear()
             return self._ask_extras(connection, job, domain, health, extra.monitor)
 
         work = self._through_monitor(domain, health, ask)
         storage = _storage(domain) if self._bulk else frozenset()
-        return Job(domain.uuid, MONITOR, work, answered=health.answered, storage=storage, detours=self._bulk)
+        return Job(
+            domain.uuid,
+            MONITOR,
+            work,
+            answered=health.answered,
+            storage=storage,
+            detours=self._bulk,
+            run=domain.id,
+        )
 
     def storage_job(self, domain: Domain, health: Health) -> Job:
         """The calls that touch the storage, once the monitor looks free."""
@@ -234,11 +278,11 @@ class Sampler:
             if extra.layers:
                 self._ask_layers(connection, job, domain, health, extra.layers)
             if extra.errors:
-                self._ask_errors(connection, job, domain)
+                self._ask_errors(connection, job, domain, health)
             return True
 
         work = self._through_monitor(domain, health, ask)
-        return Job(domain.uuid, MONITOR, work, answered=health.answered, storage=_storage(domain))
+        return Job(domain.uuid, MONITOR, work, answered=health.answered, storage=_storage(domain), run=domain.id)
 
     def _through_monitor(
         self, domain: Domain, health: Health, ask: Callable[[Any, Job], bool]
@@ -268,7 +312,7 @@ class Sampler:
                     raise Again(looks.pop(0))
                 if obstacle is None:
                     taken = self._clock()
-                    complete = ask(connection, job)
+                    answered = ask(connection, job)
             except DomainBusy:
                 cause = f"{job.what}, by another client"
                 self._put(Outcome(domain.uuid, MONITOR, taken, False, cause, job.since))
@@ -277,7 +321,7 @@ class Sampler:
                 self._put(Outcome(domain.uuid, MONITOR, taken, answered=False))
             else:
                 if obstacle is None:
-                    self._put(Outcome(domain.uuid, MONITOR, taken, answered=complete))
+                    self._put(Outcome(domain.uuid, MONITOR, taken, answered, complete=not job.failed))
                 else:
                     self._put(obstacle._replace(taken=taken))
 
@@ -305,8 +349,8 @@ class Sampler:
         self._put(Sample(domain.uuid, metrics.INFO, "", taken, wall, info))
         incoming = False
         if info.state == PAUSED:
-            job.doing(selectors.STATE)
-            incoming = connection.state(domain.uuid)[1] in INCOMING_REASONS
+            state = self._ask(functools.partial(_state, connection), job, domain.uuid, selectors.STATE, "", health, ())
+            incoming = state is not None and state[1] in INCOMING_REASONS
         health.incoming = incoming
         if extra.info:
             self._put_use(connection, job, domain, info, taken, wall, extra.info)
@@ -375,11 +419,12 @@ class Sampler:
             for selector in serves if disk.target in images else ():
                 self._put(Sample(domain.uuid, selector, disk.target, taken, wall, images[disk.target]))
 
-    def _ask_errors(self, connection: Any, job: Job, domain: Domain) -> None:
+    def _ask_errors(self, connection: Any, job: Job, domain: Domain, health: Health) -> None:
         """Ask which disks fail; those that do not are said to be well."""
-        taken, wall = job.doing(metrics.ERRORS), self._wall()
-        failing = connection.disk_errors(domain.uuid)
-        for disk in domain.description.disks:
+        taken, wall = self._clock(), self._wall()
+        call = functools.partial(_errors, connection)
+        failing = self._ask(call, job, domain.uuid, metrics.ERRORS, "", health, ())
+        for disk in domain.description.disks if failing is not None else ():
             code = failing.get(disk.target, 0)
             self._put(Sample(domain.uuid, metrics.ERRORS, disk.target, taken, wall, code))
 
@@ -393,7 +438,7 @@ class Sampler:
         health: Health,
         serves: Sequence[str] | None = None,
     ) -> Any:
-        """Ask for one device's counters. A device that is gone, or that has no counters, is no failure.
+        """Ask for one device's counters; an error costs these only.
 
         The reply is put once, or once for each selector it is said to serve, and returned; None where there is none.
         """
@@ -402,12 +447,11 @@ class Sampler:
         taken, wall = job.doing(what), self._wall()
         try:
             reply = call(uuid, device)
-        except DomainGone:
-            return None
         except Unsupported as error:
             self._note_unsupported(job, error, what, device, health)
             return None
-        except CallFailed as error:
+        except (CallFailed, DomainGone) as error:
+            job.failed = True
             self._report(job, error, device)
             return None
         if health.refused:
@@ -430,9 +474,25 @@ class Sampler:
             self._report(job, error, device)
 
     def _report(self, job: Job, error: Error, device: str = "") -> None:
-        """A domain or device that has just gone is normal; anything else is worth a line."""
+        """A domain or device that has just gone is normal; anything else is worth a line.
+
+        What libvirt says of a domain that is just being destroyed may be any error: the next list tells.
+        """
         if not isinstance(error, DomainGone):
-            self._put(Trouble(job.uuid, f"{job.what}{device and ' ' + device}: {error}"))
+            text = f"{job.what}{device and ' ' + device}: {error}"
+            of_device = device if job.what in OF_DEVICES else ""
+            self._put(Trouble(job.uuid, text, job.run, self._clock(), of_device))
+
+    def _control(self, connection: Any, job: Job, domain: Domain) -> Any:
+        """Give libvirt's word on who is inside a monitor; None where this libvirt does not have that call."""
+        if CONTROL_INFO in self._missing:
+            return None
+        job.doing(CONTROL_INFO)
+        try:
+            return connection.control(domain.uuid)
+        except Missing as error:
+            self._missing.add(CONTROL_INFO, str(error))
+            return None
 
     def _obstacle(self, connection: Any, job: Job, domain: Domain, last: bool, alone: bool = False) -> Outcome | None:
         """Why the monitor is not to be used now, if it is not.
@@ -448,9 +508,8 @@ class Sampler:
                 return Outcome(domain.uuid, MONITOR, now, False, words)
         if alone or not self._pre_scan:
             return None
-        job.doing(CONTROL_INFO)
-        control = connection.control(domain.uuid)
-        if control.state == CONTROL_OK:
+        control = self._control(connection, job, domain)
+        if control is None or control.state == CONTROL_OK:
             return None
         if control.state == CONTROL_JOB:
             if last and control.seconds < self._stuck_after:
@@ -458,8 +517,12 @@ class Sampler:
             return Outcome(domain.uuid, MONITOR, now, False, "job of another client")
         if control.state == CONTROL_OCCUPIED:
             return Outcome(domain.uuid, MONITOR, now, False, "by another client", entered=now - control.seconds)
-        # Its "how long" is always 0, although the job is really held, as while a device removal waits.
-        return Outcome(domain.uuid, MONITOR, now, False, "held by another client outside the monitor")
+        # Its "how long" is always 0, also where a job is really held, as while a device removal waits.
+        if control.detail == CONTROL_BROKEN:
+            words = "libvirt has lost its connection to this monitor; restart libvirtd, else the domain"
+        else:
+            words = "held by another client outside the monitor"
+        return Outcome(domain.uuid, MONITOR, now, False, words)
 
 
 def reported(domain: Domain) -> list[Disk]:
@@ -474,6 +537,10 @@ def _storage(domain: Domain) -> frozenset[str]:
 
 def _state(connection: Any, uuid: str, device: str) -> Any:
     return connection.state(uuid)
+
+
+def _errors(connection: Any, uuid: str, device: str) -> Any:
+    return connection.disk_errors(uuid)
 
 
 def _layers(connection: Any, uuid: str, device: str) -> Any:

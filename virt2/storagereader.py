@@ -71,7 +71,7 @@ class StorageReader:
         now = self._clock()
         domains = {domain.uuid: domain for domain in self._inventory.domains()[1]}
         healths = {uuid: self._ward.of(uuid, now) for uuid in domains}
-        for outcome in self._outbox.take(domains, healths):
+        for outcome in self._outbox.take(domains, healths, self._inventory.listed_at):
             self._answered[outcome.uuid] = outcome.taken
 
     def _jobs(self) -> list[Job]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from virt2.domain import Description
+
 ANEW = 0.5
 """Seconds by which two readings of when somebody entered a monitor differ where it was not the same call; of one call
 they differ by what a look took, milliseconds as a rule."""
@@ -22,6 +24,7 @@ class Health:
         "blocked_since",
         "cause",
         "complete",
+        "description",
         "first_seen",
         "incoming",
         "newest",
@@ -46,6 +49,8 @@ class Health:
         """Whether it is still being received or built; None before it was first asked. Written by a worker."""
         self.skipped = False
         """Whether no slot was left for its monitor in the last read."""
+        self.description: Description | None = None
+        """What the domain was described as in the last read."""
         self.run: int | None = None
         """libvirt's number for the run of the domain that all this is of."""
         self.baselines: dict[tuple[str, str], Any] = {}
@@ -97,6 +102,21 @@ class Health:
             self.forget_refusals()
             self.baselines.clear()
         self.run = run
+
+    def describe(self, description: Description) -> None:
+        """Take what the domain looks like now.
+
+        A device of the same name may be another one than before: what was unsupported for that need not be for this.
+        """
+        before, self.description = self.description, description
+        if before is None:
+            return
+        changed = {disk.target for disk in {*before.disks} ^ {*description.disks}}
+        changed |= {nic.target for nic in {*before.nics} ^ {*description.nics}}
+        if changed:
+            self.forget_refusals()
+            for key in [key for key in tuple(self.baselines) if key[1] in changed]:
+                self.baselines.pop(key, None)
 
     def age(self, now: float) -> float:
         """Seconds since the last complete sample, or since the domain was first seen."""

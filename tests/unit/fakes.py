@@ -11,13 +11,13 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from virt2.budget import Budget
 from virt2.domain import Status
-from virt2.errors import AgentSilent, Disconnected, DomainGone, Error
+from virt2.errors import AgentSilent, Disconnected, DomainGone, Error, Missing
 from virt2.events import Event
 from virt2.inventory import Inventory
 from virt2.pool import Pool
@@ -102,6 +102,11 @@ class HostCpus(NamedTuple):
 
 SERVER_GROUPS, MONITOR_GROUPS = ("PERF", "MEMORY"), ("BALLOON", "CPU_TOTAL", "VCPU", "IOTHREAD", "DIRTYRATE", "VM")
 """Groups of bulk statistics by what they need: libvirtd alone, or the monitor as well."""
+
+
+XEN = frozenset({"controlInfo", "blockInfo", "diskErrors", "metadata", "bulk"})
+LXC = frozenset({"controlInfo", "blockInfo", "diskErrors", "jobStats", "vcpus", "bulk"})
+"""What the driver tables of libvirt's libxl and lxc drivers lack of the calls we make, libvirt 2.1 to 9.0."""
 
 
 class Control(NamedTuple):
@@ -369,6 +374,8 @@ class FakeHypervisor:
         self.down = ""
         """Why no connection can be made; empty when it can."""
         self.pool_full = False
+        self.lacks: Collection[str] = ()
+        """Calls that its driver does not have, see `XEN` and `LXC`."""
         self.events = True
         self.cpus = HostCpus(2, 2)
         self.in_flight: dict[str, int] = {}
@@ -700,6 +707,8 @@ class FakeConnection:
                 with hypervisor.stage.lock:
                     hypervisor.in_flight[name] -= 1
         domain = self._by_name(name)
+        if call in hypervisor.lacks:
+            raise Missing("this function is not supported by the connection driver")
         failure = domain.failures.get(f"{call} {device}") or domain.failures.get(call)
         if failure is not None:
             raise failure

@@ -209,6 +209,12 @@ class TestAlone:
         pytest.param(Control(OCCUPIED, 0, 5.0), "by another client", id="occupied"),
         pytest.param(Control(JOB, 0, STUCK_AFTER), "job of another client", id="an old job"),
         pytest.param(Control(ERROR, 0, 0.0), "held by another client outside the monitor", id="error"),
+        pytest.param(Control(ERROR, 3, 0.0), "held by another client outside the monitor", id="an error of libvirt's"),
+        pytest.param(
+            Control(ERROR, 2, 0.0),
+            "libvirt has lost its connection to this monitor; restart libvirtd, else the domain",
+            id="a broken monitor",
+        ),
     ],
 )
 def test_a_monitor_somebody_else_is_in_is_looked_at_again_and_then_left_alone(bench, control, cause):
@@ -392,7 +398,8 @@ def test_a_probe_asks_first_whether_libvirtd_is_done(bench, state, done):
 def test_with_libvirtd_out_of_workers_only_priority_calls_are_made():
     bench = Bench(out_of_workers=lambda: True)
     bench.server()
-    assert bench.asked == [("interfaceStats", "vnet0"), ("interfaceStats", "vnet1")]
+    # Control info is one of them, too.
+    assert bench.asked == [("interfaceStats", "vnet0"), ("interfaceStats", "vnet1"), ("controlInfo", "")]
     assert not bench.outcome.answered
     bench.records.clear()
     bench.hypervisor.calls.clear()
@@ -449,7 +456,7 @@ class TestStorage:
         bench._run(self.job(bench))
         assert {sample.call for sample in bench.samples} == {"blockInfo"}
         assert bench.troubles == ["diskErrors: internal error"]
-        assert not bench.outcome.answered
+        assert (bench.outcome.answered, bench.outcome.complete) == (True, False)
 
     def test_a_drive_without_a_medium_is_not_asked_for_its_size(self):
         bench = self.bench("disk_capacity", storage=("nfs", ""))
@@ -658,14 +665,16 @@ class TestExtras:
     def test_a_state_goes_out_even_when_libvirtd_is_out_of_workers(self):
         bench = extra_bench("domain_state", "vcpu", out_of_workers=lambda: True)
         bench.server()
-        assert bench.asked == [("state", ""), ("interfaceStats", "vnet0"), ("interfaceStats", "vnet1")]
+        assert bench.asked[:3] == [("state", ""), ("interfaceStats", "vnet0"), ("interfaceStats", "vnet1")]
+        assert "info" not in {call for call, _ in bench.asked}
         assert not bench.outcome.answered
 
     def test_a_call_that_is_no_priority_call_is_not_made_once_libvirtd_is_out_of_workers(self):
         answers = iter([False, False, True])
         bench = extra_bench("vcpu", "pcpu", out_of_workers=lambda: next(answers))
         bench.server()
-        assert [call for call, _ in bench.asked[2:]] == ["info", "getCPUStats"]
+        # Whether its monitor is blocked is looked at all the same: that is a priority call.
+        assert [call for call, _ in bench.asked[2:]] == ["info", "getCPUStats", "controlInfo"]
         assert not bench.outcome.answered
 
     def test_nor_one_that_needs_the_monitor(self):
@@ -748,7 +757,7 @@ class TestExtras:
         assert second.hypervisor.count("vcpus") == 1
         assert first.troubles == second.troubles == []
         assert [record.getMessage() for record in caplog.records] == [
-            "getCPUStats is not to be had from this libvirt, what it serves is not reported:"
+            "this libvirt does not have the call getCPUStats, so what it serves is not reported:"
             " not supported by this driver"
         ]
         missing.forget()
