@@ -6,9 +6,11 @@ venv=$root/.venv
 requirements=$root/requirements-dev.txt
 
 python_packages=(python3 python3-venv)
-# libpython is only suggested by collectd-core, whose python plugin cannot be loaded without it.
-lab_packages=(collectd-core libvirt-clients libvirt-daemon libvirt-daemon-system libxml2 qemu-system-x86
-    python3-libvirt libfuse2)
+# What a lab with guests and a collectd needs.
+demo_packages=(collectd-core libvirt-clients libvirt-daemon libvirt-daemon-system libxml2 qemu-system-x86
+    python3 python3-libvirt python3-rich)
+# What the tests need besides: storage that hangs is a FUSE file system.
+lab_packages=("${demo_packages[@]}" libfuse2)
 
 say() {
     printf '== %s\n' "$*" >&2
@@ -53,10 +55,19 @@ setup_python() {
     printf '%s\n' "$stamp" >"$venv/stamp"
 }
 
-setup_lab() {
+# libpython is only suggested by collectd-core, whose python plugin cannot be loaded without it.
+libpython() {
+    "$python" -c 'import sys; print("libpython%d.%d" % sys.version_info[:2])'
+}
+
+setup_demo() {
     # The packages' own services belong to whoever runs this host; labs start a libvirtd of their own.
-    install_packages "${python_packages[@]}"
-    install_packages "${lab_packages[@]}" \
-        "libpython$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+    install_packages "${demo_packages[@]}"
+    install_packages "$(libpython)"
+}
+
+setup_lab() {
+    install_packages "${python_packages[@]}" "${lab_packages[@]}"
+    install_packages "$(libpython)"
     setup_python
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import signal
 import threading
 import time
 
@@ -274,7 +276,7 @@ def test_what_happened_while_libvirtd_was_away_is_told_when_it_is_back(lab, tmp_
     with telling(lab, tmp_path / "collectd", interval=INTERVAL) as told:
         lab.kill_libvirtd()
         killed.kill()
-        lab.run(["kill", "-9", str(pid)])
+        os.kill(lab.outer_pid(pid), signal.SIGKILL)
         storage.fail(errno.EIO)
         wait_for(lambda: pid not in lab.pids(), SOON, "its QEMU is gone")
         lab.start_libvirtd()
