@@ -13,30 +13,28 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
 import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
 
 from virt2 import errors, threads
+from virt2.daemon import admin_servers
 
 log = logging.getLogger(__name__)
-
-SYSTEM_RUN_DIR = "/run/libvirt"
-"""Where the system daemons keep their sockets."""
-
-DAEMONS = {"qemu": "virtqemud", "lxc": "virtlxcd", "xen": "virtxend", "vz": "virtvzd", "ch": "virtchd"}
-"""Drivers that live in a daemon, and the daemon that has the driver to itself where libvirt is split into several.
-Other drivers (``test``, ``esx``, ...) run inside the client: nobody's workers are used."""
 
 SLOW = 1.0
 """Seconds after which an attempt itself is the reason for not knowing: it takes under 1 ms when all is well."""
 
+
+FIRST_RETRY = 1.0
+"""Seconds from an attempt that was refused to the next one; doubled each time. A right that is missing does not come by
+asking, and a daemon that is being restarted is asked anew as soon as libvirt is back."""
+LONGEST_RETRY = 30.0
+"""Seconds from an attempt that was refused to the next one at the most."""
 
 LEAVE = 0.1
 """Seconds for the daemon to take leave of us."""
@@ -82,76 +80,11 @@ class Limits(NamedTuple):
         return self.max_workers - self.busy
 
 
-class Server(NamedTuple):
-    """Whom to ask: one server of one daemon."""
-
-    path: str
-    """The daemon's admin socket."""
-    name: str
-    """The server inside the daemon that serves ordinary clients; it is called as the daemon."""
-
-
-def servers(
-    connection_uri: str, run_dir: str = SYSTEM_RUN_DIR, environ: Mapping[str, str] = os.environ
-) -> tuple[Server, ...]:
-    """Say where the limits of the daemon behind a connection could be had, the likeliest first.
-
-    The one big daemon and the split ones may both be installed: the admin socket that exists tells which one runs,
-    and a socket left behind by a daemon that was killed is why there can be two answers. An admin URI, such as
-    ``virtqemud:///system?socket=/some/where``, is accepted as well and means that daemon only.
-
-    Arguments:
-        connection_uri: as given to, or better as told by libvirt; empty means libvirt's default for this user.
-        run_dir: where the system daemons keep their sockets.
-        environ: tells where the user's own daemons keep theirs.
-
-    Raises:
-        AdminUnavailable: no daemon of this host is behind the connection, or none has an admin socket.
-    """
-    connection_uri = connection_uri or ("qemu:///system" if os.geteuid() == 0 else "qemu:///session")
-    try:
-        uri = urlsplit(connection_uri)
-    except ValueError as error:
-        raise AdminUnavailable(f"{connection_uri} is not a URI: {error}") from error
-    driver, _, transport = uri.scheme.partition("+")
-    if uri.netloc or transport not in ("", "unix"):
-        raise AdminUnavailable(f"{connection_uri} is served over the network, the admin interface only works locally")
-    parameters = dict(part.partition("=")[::2] for part in uri.query.split("&"))
-    path = unquote(parameters.get("socket", ""))
-    if path:
-        folder = os.path.dirname(path)
-    elif uri.path == "/session":
-        folder = os.path.join(_user_runtime_dir(environ), "libvirt")
-    else:
-        folder = run_dir
-    if driver == "libvirtd" or driver in DAEMONS.values():
-        return (Server(path or _admin_socket(folder, driver), driver),)
-    if driver not in DAEMONS or uri.path not in ("", "/", "/system", "/session"):
-        raise AdminUnavailable(f"{connection_uri} is not served by a libvirt daemon")
-    names = ["libvirtd", DAEMONS[driver]]
-    if os.path.basename(path).startswith(DAEMONS[driver]):
-        names.reverse()
-    candidates = [Server(_admin_socket(folder, name), name) for name in names]
-    found = tuple(server for server in candidates if os.path.exists(server.path))
-    if not found:
-        raise AdminUnavailable(f"no admin socket of {' or '.join(names)} in {folder}")
-    return found
-
-
-def _admin_socket(folder: str, daemon: str) -> str:
-    return os.path.join(folder, "libvirt-admin-sock" if daemon == "libvirtd" else f"{daemon}-admin-sock")
-
-
-def _user_runtime_dir(environ: Mapping[str, str]) -> str:
-    """The folder GLib, and so libvirt, takes for the user's sockets."""
-    return environ.get("XDG_RUNTIME_DIR") or environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-
-
 def read_limits(uri: str, timeout: float | None = None) -> Limits:
     """Ask the daemon behind a connection URI (or an admin URI) for its limits.
 
     Arguments:
-        uri: see `servers`.
+        uri: see `virt2.daemon.place`.
         timeout: seconds that a daemon may take for each step. A frozen one takes for ever, and each attempt given up
             waits for it in its backlog: who asks again and again had better wait, too.
 
@@ -199,7 +132,7 @@ class Session:
     """Asks one daemon again and again over one connection: a tenth of a millisecond each. For one thread.
 
     Arguments:
-        uri: see `servers`.
+        uri: see `virt2.daemon.place`.
         timeout: seconds that a daemon may take for each step, None for as long as it wants.
     """
 
@@ -232,8 +165,11 @@ class Session:
             self._drop()
 
     def _open(self) -> Limits:
+        servers, reason = admin_servers(self._uri)
+        if not servers:
+            raise AdminUnavailable(reason)
         reasons = []
-        for server in servers(self._uri):
+        for server in servers:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._connection, self._server = connection, server.name
             connection.settimeout(self._timeout)
@@ -371,6 +307,7 @@ class AdminPoller:
         max_age: seconds after which an answer is no longer given out.
         clock: monotonic seconds.
         leave: called by the thread when it ends.
+        longest_retry: seconds at the most from an attempt that was refused to the next one.
     """
 
     def __init__(
@@ -379,6 +316,7 @@ class AdminPoller:
         max_age: float,
         clock: Callable[[], float] = time.monotonic,
         leave: Callable[[], None] = lambda: None,
+        longest_retry: float = LONGEST_RETRY,
     ) -> None:
         self._read = read
         self._leave = leave
@@ -393,15 +331,21 @@ class AdminPoller:
         self._limits: Limits | None = None
         self._taken: float | None = None  # when the attempt that gave the limits began
         self._failure = "no answer yet"
+        self._longest_retry = max(FIRST_RETRY, min(longest_retry, LONGEST_RETRY))
+        self._backoff = FIRST_RETRY
+        self._not_before: float | None = None  # while attempts are refused: when the next one is due
 
     def __repr__(self) -> str:
         state = "stopped" if self._stopped else "idle" if self._began is None else "asking"
         return f"<AdminPoller {state} limits={self.limits()} reason={self.reason!r}>"
 
     def poke(self) -> None:
-        """Ask for a new reading without waiting; while an attempt is in flight, for one more when it is over."""
+        """Ask for a new reading without waiting; while an attempt is in flight, for one more when it is over.
+
+        Does nothing where the last attempt was refused a short while ago.
+        """
         with self._changed:
-            if self._stopped:
+            if self._stopped or (self._not_before is not None and self._clock() < self._not_before):
                 return
             self._asked += 1
             self._changed.notify_all()
@@ -414,6 +358,11 @@ class AdminPoller:
             # No threads left in this process: said as the reason, and tried again at the next poke.
             with self._changed:
                 self._started, self._failure = False, str(error)
+
+    def forgive(self) -> None:
+        """Let the next poke ask, even if the last attempt was refused: the daemon may be another one now."""
+        with self._changed:
+            self._not_before, self._backoff = None, FIRST_RETRY
 
     def wait(self, timeout: float) -> bool:
         """Wait until every poke made so far is settled, by an answer or a refusal; False after `timeout` seconds."""
@@ -467,6 +416,10 @@ class AdminPoller:
                 self._failure = failure
                 if limits is not None:
                     self._limits, self._taken = limits, began
+                    self._not_before, self._backoff = None, FIRST_RETRY
+                else:
+                    self._not_before = self._clock() + self._backoff
+                    self._backoff = min(2 * self._backoff, self._longest_retry)
                 self._changed.notify_all()
         self._leave()
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from virt2.domain import NicStats
 
@@ -19,7 +18,7 @@ PROC = "/proc"
 
 
 class Daemon(Protocol):
-    """A running libvirtd (see `virt2.procfs.daemon_pid`)."""
+    """A running libvirtd (see `virt2.daemon.identify`)."""
 
     @property
     def pid(self) -> int:
@@ -30,21 +29,23 @@ class HostInterfaces:
     """The host's network devices, if they are the ones libvirtd sees.
 
     Arguments:
-        uri: where libvirt is; only the qemu driver of this host is known to count as described.
-        daemon: which libvirtd runs now, None when unknown.
+        daemon: which libvirtd runs now; None when it is unknown, or is not this host's, or is not the QEMU driver's:
+            only that one is known to count as described.
         proc: where procfs is mounted.
     """
 
-    def __init__(self, uri: str, daemon: Callable[[], Daemon | None], proc: str = PROC) -> None:
+    def __init__(self, daemon: Callable[[], Daemon | None], proc: str = PROC) -> None:
         self._daemon = daemon
         self._proc = proc
         self._checked: object = None
         self._same = False
-        self._local = _is_local(uri)
+        self.problem = ""
+        """Why the host's devices are not used although there is a daemon of this host, in words; empty where they are.
+        """
 
     def read(self) -> Mapping[str, NicStats]:
         """The counters of every device by name, as a guest behind it sees them; empty where they are not to be used."""
-        if not self._local or not self._shares_devices():
+        if not self._shares_devices():
             return {}
         try:
             with open(f"{self._proc}/net/dev", encoding="utf-8", errors="replace") as file:
@@ -59,17 +60,12 @@ class HostInterfaces:
             self._checked = daemon
             try:
                 own, its = (os.readlink(f"{self._proc}/{who}/ns/net") for who in ("self", daemon.pid))
-            except OSError:
-                self._same = False
+            except OSError as error:
+                self._same, self.problem = False, f"its network namespace cannot be seen: {error.strerror}"
             else:
                 self._same = own == its
+                self.problem = "" if self._same else "it lives in another network namespace"
         return daemon is not None and self._same
-
-
-def _is_local(uri: str) -> bool:
-    parts = urlsplit(uri)
-    driver, _, transport = parts.scheme.partition("+")
-    return driver == "qemu" and transport in ("", "unix") and not parts.netloc
 
 
 def _counters(line: str) -> tuple[str, NicStats]:

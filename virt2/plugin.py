@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from virt2 import admin, config, domainxml, procfs, sizing, storage, xpath
+from virt2 import admin, config, daemon, domainxml, procfs, sizing, storage, threads, xpath
 from virt2.agentline import AgentLine
 from virt2.agentreader import AgentReader
 from virt2.alarms import Alarms, Conditions
@@ -112,6 +112,12 @@ class Plugin:
         for problem in problems:
             log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem.text)
         self._build(settings)
+        if self._place.reason:
+            log.info(
+                "%s: so processes and network devices of this host are not looked at; a QEMU that is stopped is found"
+                " out only by a call that does not come back, and domains only by libvirt's list",
+                self._place.reason,
+            )
         self._notifier.start()
         self._hypervisor.start_events()
         self._inventory.start()
@@ -172,11 +178,15 @@ class Plugin:
         self._interval = settings.interval or _interval_in_force() or DEFAULT_INTERVAL
         self._notifier = Notifier(Mail(self._collectd, settings.plugin_name).send)
         self._hypervisor = Hypervisor(settings.connection, agents=bool(self._of_agents))
-        self._budget = Budget(settings.workers or sizing.UNKNOWN_BUDGET, procfs.daemon_pid)
+        self._place = daemon.place(settings.connection)
+        self._budget = Budget(settings.workers or sizing.UNKNOWN_BUDGET, self._libvirtd)
         self._held = 0
         self._session = admin.Session(settings.admin_connection or settings.connection)
         self._limits = admin.AdminPoller(
-            self._read_limits, max(LIMITS_AGE * self._interval, 10.0), leave=self._session.close
+            self._read_limits,
+            max(LIMITS_AGE * self._interval, 10.0),
+            leave=self._session.close,
+            longest_retry=self._interval,
         )
         self._company = Company(lambda: self._budget.used, self._limits.poke)
         self._filters = Filters(
@@ -216,9 +226,13 @@ class Plugin:
             describes_idle=self._pick is not None,
         )
         self._scouts = Pool("scout", self._budget, self._hypervisor.connect, silent=self._silent)
-        self._scout = Scout(self._inventory, self._budget, self._scouts, procfs.guests)
-        self._processes = procfs.Processes() if settings.host_pre_scan else None
-        self._interfaces = HostInterfaces(settings.connection, procfs.daemon_pid)
+        run_dir = self._place.qemu_run_dir
+        self._scout = Scout(
+            self._inventory, self._budget, self._scouts, lambda: procfs.guests(run_dir) if run_dir else ()
+        )
+        self._processes = procfs.Processes(run_dir) if settings.host_pre_scan and run_dir else None
+        self._interfaces = HostInterfaces(lambda: self._libvirtd() if run_dir else None)
+        self._is_diagnosed = False
         self._ward = Ward()
         explicit = [
             Explicit(instance.name, tuple(match.matches for match in instance.tags))
@@ -253,6 +267,10 @@ class Plugin:
         )
         self._alarms = Alarms(settings.stuck_after, self._notifier.notify)
         self._conditions = Conditions()
+
+    def _libvirtd(self) -> daemon.Daemon | None:
+        """Which libvirtd of this host is at the other end now; None where that cannot be known."""
+        return daemon.identify(daemon.place(self._settings.connection))
 
     def _new_sink(self, interval: float) -> Sink:
         """One for each thread that dispatches."""
@@ -422,12 +440,38 @@ class Plugin:
         """Told by the inventory's thread that all domains were looked at."""
         for complaint in self._filters.complaints():
             log.warning("%s", complaint)
+        if not self._is_diagnosed and self._inventory.domains()[1]:
+            self._is_diagnosed = True
+            try:
+                # On a thread of its own: the kernel may keep whoever reads a command line waiting.
+                threads.start("virt2/look", self._diagnose)
+            except RuntimeError as error:
+                log.warning("what cannot be seen of this host is not found out: no thread can be started: %s", error)
+
+    def _diagnose(self) -> None:
+        """Say what cannot be seen of this host's domains, and what that costs."""
+        problem = self._processes.problem() if self._processes is not None else ""
+        if problem:
+            log.warning(
+                "the QEMUs of the domains cannot be seen: %s; one that is stopped is found out only by a call that does"
+                " not come back, and holds one of libvirtd's workers then; let collectd see them, or set HostPreScan"
+                " false",
+                problem,
+            )
+        self._interfaces.read()
+        if self._interfaces.problem:
+            log.info(
+                "interfaces are asked of libvirt, one call each, because the network devices of its daemon are not"
+                " ours: %s",
+                self._interfaces.problem,
+            )
 
     def _on_connect(self) -> None:
         """Told by the inventory's thread: this libvirtd may know what the one before did not."""
         self._missing.forget()
         self._ward.reconnected()
         self._company.reconnected()
+        self._limits.forgive()
 
     def _on_link(self, link: Link) -> None:
         """Told by the inventory's thread."""

@@ -1,4 +1,4 @@
-"""What /proc tells of the QEMUs and of libvirtd, without asking anybody.
+"""What /proc tells of the QEMUs, without asking anybody.
 
 A QEMU whose main thread is stopped, or sits in uninterruptible sleep, will not answer its monitor: this is seen here
 before a call into it costs one of libvirtd's workers. Whatever cannot be seen (no rights, ``hidepid``, another pid
@@ -20,12 +20,6 @@ from xml.sax.saxutils import escape
 PROC = "/proc"
 QEMU_RUN_DIR = "/run/libvirt/qemu"
 """Where the system's qemu driver keeps a pid file per running domain."""
-
-DAEMON_RUN_DIR = "/run"
-"""Where libvirt's system daemons keep their own pid files; a user's are in ``$XDG_RUNTIME_DIR/libvirt``."""
-
-DAEMONS = ("libvirtd", "virtqemud")
-"""The daemons that run QEMU: the one for everything and the split one."""
 
 SECOND_LOOK = 0.010
 """Seconds between two looks at a main thread in D: a healthy one is there for the length of one I/O at a time."""
@@ -64,14 +58,6 @@ class Guest(NamedTuple):
     pid: int
 
 
-class Daemon(NamedTuple):
-    """Identity of a running libvirt daemon: a restarted one compares unequal."""
-
-    name: str
-    pid: int
-    start: int
-
-
 def read_stat(pid: int, proc: str = PROC) -> Stat | None:
     """Read a process's name, state and start time; None when it is gone or hidden."""
     data = _read(f"{proc}/{pid}/stat".encode())
@@ -100,26 +86,18 @@ def find_pid(name: str, uuid: str = "", run_dir: str = QEMU_RUN_DIR, proc: str =
 def guests(run_dir: str = QEMU_RUN_DIR, proc: str = PROC) -> list[Guest]:
     """All QEMUs with a pid file, with their true names: libvirt names the file by the XML-escaped name.
 
+    One in uninterruptible sleep is left out, because its command line may not be readable until it wakes.
+
     Raises:
         OSError: the folder cannot be listed.
     """
     found = []
     for entry in sorted(os.listdir(os.fsencode(run_dir))):
-        pid = _pid_in(os.path.join(os.fsencode(run_dir), entry)) if entry.endswith(b".pid") else None
-        guest = _guest(pid, proc) if pid else None
+        pid = pid_in(os.path.join(os.fsencode(run_dir), entry)) if entry.endswith(b".pid") else None
+        guest = _guest(pid, proc) if pid and main_thread_state(pid, proc) != "D" else None
         if guest:
             found.append(guest)
     return found
-
-
-def daemon_pid(run_dir: str = DAEMON_RUN_DIR, proc: str = PROC) -> Daemon | None:
-    """Identify the running libvirtd or virtqemud through its pid file; its process must bear the daemon's name."""
-    for name in DAEMONS:
-        pid = _pid_in(f"{run_dir}/{name}.pid".encode())
-        stat = read_stat(pid, proc) if pid else None
-        if pid and stat and stat.comm == name.encode():
-            return Daemon(name, pid, stat.start)
-    return None
 
 
 class _Process:
@@ -276,13 +254,13 @@ def _pids_of(name: str, run_dir: str) -> Iterator[int]:
     for stem in dict.fromkeys((escape(name, {'"': "&quot;", "'": "&apos;"}), name)):
         if "/" in stem or "\0" in stem:
             continue
-        pid = _pid_in(os.path.join(os.fsencode(run_dir), stem.encode("utf-8", "surrogateescape") + b".pid"))
+        pid = pid_in(os.path.join(os.fsencode(run_dir), stem.encode("utf-8", "surrogateescape") + b".pid"))
         if pid:
             yield pid
 
 
-def _pid_in(path: bytes) -> int | None:
-    """The number in a pid file."""
+def pid_in(path: bytes) -> int | None:
+    """The number in a pid file; None where there is none."""
     text = _read(path).strip()
     return int(text) if text.isdigit() else None
 

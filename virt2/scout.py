@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from virt2 import threads
 from virt2.budget import SERVER, Budget, Job
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.inventory import Inventory
@@ -31,6 +33,25 @@ class Guest(Protocol):
         """The domain's UUID."""
 
 
+class _Search:
+    """One search for processes, on a thread of its own: the kernel may keep whoever reads a command line waiting."""
+
+    def __init__(self, guests: Callable[[], Iterable[Guest]]) -> None:
+        self.done = threading.Event()
+        self.found: list[Guest] = []
+        self._guests = guests
+
+    def run(self) -> None:
+        """Search; the thread's body."""
+        try:
+            self.found = list(self._guests())
+        except OSError:
+            # Not this host's processes, or not for us to see: then only the list tells what runs.
+            return
+        finally:
+            self.done.set()
+
+
 class Scout:
     """Adds to the inventory what runs and is not in it.
 
@@ -39,30 +60,52 @@ class Scout:
         budget: a look-up holds a worker of libvirtd like any call.
         pool: workers of its own.
         guests: the QEMU processes of this host; raises OSError where they cannot be seen.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, inventory: Inventory, budget: Budget, pool: Pool, guests: Callable[[], Iterable[Guest]]) -> None:
+    def __init__(
+        self,
+        inventory: Inventory,
+        budget: Budget,
+        pool: Pool,
+        guests: Callable[[], Iterable[Guest]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._inventory = inventory
         self._budget = budget
         self._pool = pool
         self._guests = guests
+        self._clock = clock
         self._looking = threading.Lock()
+        self._search: _Search | None = None
+        """The one that has not come back yet."""
 
     def look(self, deadline: float) -> None:
         """Look once, until `deadline` at the most; one at a time, others return at once."""
         if not self._looking.acquire(blocking=False):
             return
         try:
-            self._pool.run(self._jobs(), deadline)
+            self._pool.run(self._jobs(self._processes(deadline)), deadline)
         finally:
             self._looking.release()
 
-    def _jobs(self) -> list[Job]:
-        try:
-            guests = list(self._guests())
-        except OSError:
-            # Not this host's processes, or not for us to see: then only the list tells what runs.
+    def _processes(self, deadline: float) -> list[Guest]:
+        """The processes there are; none where the search does not end in time. Its thread may wait on."""
+        search = self._search
+        if search is None:
+            search = _Search(self._guests)
+            try:
+                threads.start("virt2/look", search.run)
+            except RuntimeError:
+                # No threads left in this process; the next read tries again.
+                return []
+            self._search = search
+        if not search.done.wait(max(0.0, deadline - self._clock())):
             return []
+        self._search = None
+        return search.found
+
+    def _jobs(self, guests: Iterable[Guest]) -> list[Job]:
         jobs = []
         for guest in guests:
             if self._inventory.wants(guest.name, guest.uuid) and not self._inventory.knows(guest.uuid):

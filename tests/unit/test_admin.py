@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from virt2 import admin
-from virt2.admin import AdminPoller, AdminUnavailable, Limits, Server
+from virt2.admin import FIRST_RETRY, LONGEST_RETRY, AdminPoller, AdminUnavailable, Limits
 
 BOUND = 10.0
 """Seconds after which a test that waits for the poller's thread gives up; it never takes that long."""
@@ -76,13 +76,6 @@ def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "virt2/admin"]
 
 
-def sockets(folder: Path, *names: str) -> str:
-    """A folder in which daemons left these admin sockets; what matters is that they are there."""
-    for name in names:
-        (folder / name).touch()
-    return str(folder)
-
-
 def test_available_counts_workers_not_started_yet_as_free() -> None:
     assert Limits(5, 20, 5, 5, 5, 0, 5000, 12).available == 20
     assert Limits(5, 20, 7, 4, 5, 0, 5000, 12).available == 17
@@ -91,80 +84,6 @@ def test_available_counts_workers_not_started_yet_as_free() -> None:
 
 def test_available_is_negative_after_libvirtd_was_told_to_shrink_below_what_is_busy() -> None:
     assert Limits(1, 4, 8, 0, 5, 0, 5000, 12).available == -4
-
-
-@pytest.mark.parametrize(
-    ("found", "expected"),
-    [
-        pytest.param(["libvirt-admin-sock"], ["libvirtd"], id="monolithic"),
-        pytest.param(["virtqemud-admin-sock"], ["virtqemud"], id="split"),
-        pytest.param(["libvirt-admin-sock", "virtqemud-admin-sock"], ["libvirtd", "virtqemud"], id="both"),
-    ],
-)
-@pytest.mark.parametrize("uri", ["qemu:///system", "qemu+unix:///system"])
-def test_the_admin_socket_that_exists_tells_which_daemon_runs(
-    uri: str, found: list[str], expected: list[str], tmp_path: Path
-) -> None:
-    servers = admin.servers(uri, run_dir=sockets(tmp_path, *found))
-    assert servers == tuple(Server(f"{tmp_path}/{path}", name) for path, name in zip(found, expected))
-
-
-@pytest.mark.parametrize(("driver", "daemon"), sorted(admin.DAEMONS.items()))
-def test_each_driver_has_its_own_split_daemon(driver: str, daemon: str, tmp_path: Path) -> None:
-    run_dir = sockets(tmp_path, *(f"{name}-admin-sock" for name in admin.DAEMONS.values()))
-    assert admin.servers(f"{driver}:///system", run_dir) == (Server(f"{run_dir}/{daemon}-admin-sock", daemon),)
-
-
-def test_the_admin_socket_is_next_to_the_socket_of_the_connection(tmp_path: Path) -> None:
-    folder = tmp_path / "a b+c&d"
-    folder.mkdir()
-    sockets(folder, "libvirt-admin-sock")
-    uri = f"qemu+unix:///system?no_verify=1&socket={tmp_path}/a%20b+c%26d/libvirt-sock"
-    assert admin.servers(uri, run_dir="/nowhere") == (Server(f"{folder}/libvirt-admin-sock", "libvirtd"),)
-
-
-def test_a_socket_of_the_split_daemon_asks_the_split_daemon_first(tmp_path: Path) -> None:
-    sockets(tmp_path, "libvirt-admin-sock", "virtqemud-admin-sock")
-    servers = admin.servers(f"qemu:///system?socket={tmp_path}/virtqemud-sock-ro")
-    assert [server.name for server in servers] == ["virtqemud", "libvirtd"]
-
-
-@pytest.mark.parametrize(
-    "environ",
-    [{"XDG_RUNTIME_DIR": "{}", "XDG_CACHE_HOME": "/other"}, {"XDG_CACHE_HOME": "{}"}],
-    ids=["runtime", "cache"],
-)
-@pytest.mark.parametrize("uri", ["qemu:///session", "libvirtd:///session"])
-def test_the_session_daemon_is_the_users_own(uri: str, environ: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "libvirt").mkdir()
-    sockets(tmp_path / "libvirt", "libvirt-admin-sock")
-    environ = {key: value.format(tmp_path) for key, value in environ.items()}
-    expected = Server(f"{tmp_path}/libvirt/libvirt-admin-sock", "libvirtd")
-    assert admin.servers(uri, environ=environ) == (expected,)
-
-
-@pytest.mark.parametrize(
-    ("uri", "expected"),
-    [
-        ("libvirtd:///system", Server("/run/libvirt/libvirt-admin-sock", "libvirtd")),
-        ("virtqemud:///system", Server("/run/libvirt/virtqemud-admin-sock", "virtqemud")),
-        ("virtqemud:///system?socket=/some/where", Server("/some/where", "virtqemud")),
-    ],
-)
-def test_an_admin_uri_means_that_daemon_only(uri: str, expected: Server) -> None:
-    assert admin.servers(uri) == (expected,)
-
-
-@pytest.mark.parametrize(("user", "level"), [(0, "system"), (1000, "session")])
-def test_no_uri_means_libvirts_default_for_the_user(
-    user: int, level: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    for folder in ("system", "session/libvirt"):
-        (tmp_path / folder).mkdir(parents=True)
-        sockets(tmp_path / folder, "libvirt-admin-sock")
-    monkeypatch.setattr("os.geteuid", lambda: user)
-    (server,) = admin.servers("", str(tmp_path / "system"), {"XDG_RUNTIME_DIR": f"{tmp_path}/session"})
-    assert server.path.startswith(f"{tmp_path}/{level}/")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +99,8 @@ def test_no_uri_means_libvirts_default_for_the_user(
         ("vbox:///session", "not served by a libvirt daemon"),
         ("qemu:///embed?root=/x", "not served by a libvirt daemon"),
         ("qemu://[::1/system", "not a URI"),
-        ("qemu:///system?socket=/nowhere/libvirt-sock", "no admin socket of libvirtd or virtqemud in /nowhere"),
+        ("qemu:///system?socket=/nowhere/libvirt-sock", "no admin socket of libvirtd in /nowhere"),
+        ("qemu:///system?socket=/nowhere/x", "no admin socket of virtqemud or libvirtd in /nowhere"),
     ],
 )
 def test_a_connection_without_an_admin_interface_says_why(uri: str, words: str) -> None:
@@ -417,6 +337,39 @@ def test_an_unexpected_error_is_logged_and_the_thread_goes_on(
     assert (poller.limits(), poller.reason) == (None, "ZeroDivisionError('oops')")
     assert "ZeroDivisionError: oops" in caplog.text
     read.answer = LIMITS
+    poller.poke()
+    assert poller.wait(BOUND)
+    assert poller.limits() == LIMITS
+
+
+def test_one_who_is_refused_asks_less_and_less_often(poller: AdminPoller, read: Read, clock: Clock) -> None:
+    read.answer = AdminUnavailable("refused")
+    asked = []
+    for _ in range(1200):
+        poller.poke()
+        assert poller.wait(BOUND)
+        asked.append(read.calls)
+        clock.now += 0.1
+    # 1 + 2 + 4 + 8 + 16 s, then every 30 s; it was 1200.
+    assert asked[-1] == 8
+    clock.now += LONGEST_RETRY
+    read.answer = LIMITS
+    poller.poke()
+    assert poller.wait(BOUND)
+    poller.poke()
+    assert poller.wait(BOUND)
+    assert read.calls == 10
+
+
+def test_a_new_libvirtd_is_asked_at_once_by_one_who_was_refused(poller: AdminPoller, read: Read, clock: Clock) -> None:
+    read.answer = AdminUnavailable("refused")
+    poller.poke()
+    assert poller.wait(BOUND)
+    read.answer = LIMITS
+    clock.now += FIRST_RETRY / 2
+    poller.poke()
+    assert poller.limits() is None
+    poller.forgive()
     poller.poke()
     assert poller.wait(BOUND)
     assert poller.limits() == LIMITS

@@ -58,7 +58,14 @@ def test_only_hypervisor_imports_libvirt():
 
 
 def test_only_admin_talks_to_libvirt_admin():
-    assert {module for module in MODULES if "admin-sock" in (PACKAGE / f"{module}.py").read_text()} == {"admin"}
+    program = "0x06900690"  # the number of its protocol
+    assert {module for module in MODULES if program in (PACKAGE / f"{module}.py").read_text()} == {"admin"}
+
+
+@pytest.mark.parametrize("path", ["-sock", '"/run', '.pid"'])
+def test_one_module_says_which_files_of_the_host_belong_to_a_connection(path):
+    # procfs is given the folder of the QEMUs' pid files.
+    assert {module for module in MODULES if path in (PACKAGE / f"{module}.py").read_text()} - {"procfs"} == {"daemon"}
 
 
 def test_only_the_package_itself_imports_plugin():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from virt2.daemon import Daemon
 from virt2.domain import NicStats
 from virt2.netdev import HostInterfaces
-from virt2.procfs import Daemon
 
 # As Linux 6.1 prints it, with shorter titles; columns run together where numbers are long.
 TABLE = """\
@@ -32,7 +32,7 @@ def libvirtd(pid, start=1):
 
 
 def test_directions_are_those_of_the_guest(proc):
-    counters = HostInterfaces("qemu:///system", lambda: libvirtd(7), proc).read()
+    counters = HostInterfaces(lambda: libvirtd(7), proc).read()
     assert counters["vnet0"] == NicStats(
         rx_octets=9000,
         rx_packets=10,
@@ -46,30 +46,18 @@ def test_directions_are_those_of_the_guest(proc):
     assert set(counters) == {"lo", "vnet0"}
 
 
-@pytest.mark.parametrize("uri", ["qemu:///system", "qemu+unix:///system?socket=/run/x", "qemu:///session"])
-def test_a_libvirt_of_this_host_is_one(proc, uri):
-    assert HostInterfaces(uri, lambda: libvirtd(7), proc).read()
-
-
-@pytest.mark.parametrize(
-    "uri", ["qemu+ssh://host/system", "qemu://host/system", "qemu+tcp://127.0.0.1/system", "lxc:///", "test:///default"]
-)
-def test_for_another_host_or_driver_libvirt_is_asked(proc, uri):
-    assert not HostInterfaces(uri, lambda: libvirtd(7), proc).read()
-
-
 def test_for_a_libvirtd_in_another_network_namespace_it_is_asked(proc):
-    assert not HostInterfaces("qemu:///system", lambda: libvirtd(8), proc).read()
+    assert not HostInterfaces(lambda: libvirtd(8), proc).read()
 
 
 @pytest.mark.parametrize("daemon", [None, libvirtd(9)], ids=["unknown", "hidden"])
 def test_for_a_libvirtd_that_cannot_be_seen_it_is_asked(proc, daemon):
-    assert not HostInterfaces("qemu:///system", lambda: daemon, proc).read()
+    assert not HostInterfaces(lambda: daemon, proc).read()
 
 
 def test_a_restarted_libvirtd_is_looked_at_anew(proc):
     running = [libvirtd(7)]
-    interfaces = HostInterfaces("qemu:///system", lambda: running[0], proc)
+    interfaces = HostInterfaces(lambda: running[0], proc)
     assert interfaces.read()
     running[0] = libvirtd(8)
     assert not interfaces.read()
@@ -79,6 +67,6 @@ def test_a_restarted_libvirtd_is_looked_at_anew(proc):
 
 def test_a_table_that_cannot_be_read_is_none(proc, tmp_path):
     (tmp_path / "net" / "dev").write_text("a\nb\n vnet0: x\n")
-    assert not HostInterfaces("qemu:///system", lambda: libvirtd(7), proc).read()
+    assert not HostInterfaces(lambda: libvirtd(7), proc).read()
     (tmp_path / "net" / "dev").unlink()
-    assert not HostInterfaces("qemu:///system", lambda: libvirtd(7), proc).read()
+    assert not HostInterfaces(lambda: libvirtd(7), proc).read()

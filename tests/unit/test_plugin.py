@@ -16,7 +16,9 @@ import pytest
 
 from tests.unit.fakes import BOUND, LOOK, FakeCollectd, FakeHypervisor, Node
 from virt2 import admin, procfs
+from virt2 import daemon as daemon_module
 from virt2.admin import AdminUnavailable, Limits
+from virt2.daemon import Daemon as Libvirtd
 from virt2.domain import Status
 from virt2.errors import BadSetting, Missing
 
@@ -49,6 +51,8 @@ class Host:
         self.limits: Limits | None = None
         self.uris: list[str] = []
         self.asked: list[str] = []
+        self.unseen = ""
+        """Why no process of a domain can be seen."""
         self.agents = False
         """Whether virt2 wants to be told of agents that come and go."""
 
@@ -71,8 +75,9 @@ class Host:
 def host(monkeypatch) -> Host:
     host = Host()
     monkeypatch.setattr(admin, "Session", host.session)
-    monkeypatch.setattr(procfs, "guests", lambda: [])
-    monkeypatch.setattr(procfs, "daemon_pid", lambda: procfs.Daemon("libvirtd", 0, host.hypervisor.daemon))
+    monkeypatch.setattr(procfs, "guests", lambda run_dir: [])
+    monkeypatch.setattr(procfs.Processes, "problem", lambda self: host.unseen)
+    monkeypatch.setattr(daemon_module, "identify", lambda there: Libvirtd("libvirtd", 0, host.hypervisor.daemon))
     return host
 
 
@@ -134,6 +139,48 @@ def daemon(module, collectd, host) -> Iterator[Daemon]:
     yield daemon
     host.hypervisor.cut()
     collectd.shutdowns["virt2"]()
+
+
+@pytest.mark.parametrize(
+    ("uri", "is_ours"),
+    [
+        ("qemu:///system", True),
+        ("qemu:///system?socket=/elsewhere/libvirt-sock", False),
+        ("qemu+ssh://root@other/system", False),
+        ("lxc:///system", None),
+    ],
+)
+def test_what_this_host_shows_is_used_for_its_own_libvirt_only_and_that_is_said(daemon, host, collectd, uri, is_ours):
+    host.hypervisor.add("web")
+    daemon.start(Node("Connection", uri))
+    daemon.read()
+    seen = daemon.plugin._processes is not None
+    assert seen is bool(is_ours)
+    said = [text for text in collectd.texts("info") if "network devices of this host are not looked at" in text]
+    assert len(said) == (1 if is_ours is False else 0)
+    assert all(uri in text for text in said)
+
+
+def test_that_the_processes_of_domains_cannot_be_seen_is_said_once(daemon, host, collectd):
+    host.unseen = "/proc hides the processes of other users"
+    daemon.start()
+    daemon.read()
+    await_log(collectd, "warning", 0)
+    host.hypervisor.add("web")
+    for _ in range(3):
+        daemon.read()
+    await_log(collectd, "warning", 1)
+    assert "cannot be seen: /proc hides the processes of other users" in collectd.texts("warning")[0]
+    assert "HostPreScan" in collectd.texts("warning")[0]
+
+
+def await_log(collectd: FakeCollectd, level: str, count: int) -> None:
+    """Wait until so many lines were logged; no more of them may come."""
+    limit = time.monotonic() + BOUND
+    while len(collectd.texts(level)) < count or any(t.name == "virt2/look" for t in threading.enumerate()):
+        assert time.monotonic() < limit, "no line came"
+        time.sleep(LOOK)
+    assert len(collectd.texts(level)) == count
 
 
 def test_registering_starts_nothing_and_asks_nobody(daemon, collectd, host):

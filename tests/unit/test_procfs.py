@@ -1,4 +1,4 @@
-"""What /proc tells of QEMU and libvirtd, from recorded trees."""
+"""What /proc tells of QEMU, from recorded trees."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from virt2 import procfs
-from virt2.procfs import Daemon, Guest, Processes
+from virt2.procfs import Guest, Processes
 
 BOUND = 10.0
 SLEEPER = (sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()")
@@ -426,28 +426,3 @@ def test_a_domain_called_driver_is_no_reason_to_overlook_it(host: Host) -> None:
     host.qemu(7, "driver", state="T")
     assert host.processes.stopped(UUID, "driver") == "T"
     assert host.processes.problem() == ""
-
-
-@pytest.mark.parametrize("name", ["libvirtd", "virtqemud"])
-def test_the_daemon_is_identified_by_name_pid_and_start(name: str, host: Host) -> None:
-    host.process(12, start=500, comm=name.encode())
-    host.pid_file(name, "12\n")
-    before = procfs.daemon_pid(str(host.run_dir), str(host.proc))
-    assert before == Daemon(name, 12, 500)
-    host.process(12, start=501, comm=name.encode())
-    assert procfs.daemon_pid(str(host.run_dir), str(host.proc)) not in (before, None)
-
-
-def test_a_stale_pid_file_of_one_daemon_does_not_hide_the_other(host: Host) -> None:
-    host.process(12, comm=b"bash")
-    host.pid_file("libvirtd", 12)
-    host.process(13, comm=b"virtqemud")
-    host.pid_file("virtqemud", 13)
-    assert procfs.daemon_pid(str(host.run_dir), str(host.proc)) == Daemon("virtqemud", 13, 900)
-
-
-@pytest.mark.parametrize("content", [None, "12", "x"])
-def test_no_daemon_is_unknown(content: str | None, host: Host) -> None:
-    if content:
-        host.pid_file("libvirtd", content)
-    assert procfs.daemon_pid(str(host.run_dir), str(host.proc)) is None
