@@ -90,9 +90,15 @@ class Scout:
             self._looking.release()
 
     def _processes(self, deadline: float) -> list[Guest]:
-        """The processes there are; none where the search does not end in time. Its thread may wait on."""
+        """The processes there are; none where the search does not end in time.
+
+        Its thread waits on then, and the next look after it has ended takes what it found. Only the look that began a
+        search waits for it, because a process may keep it waiting for days.
+        """
         search = self._search
+        patience = 0.0
         if search is None:
+            patience = max(0.0, deadline - self._clock())
             search = _Search(self._guests)
             try:
                 threads.start("virt2/look", search.run)
@@ -100,7 +106,7 @@ class Scout:
                 # No threads left in this process; the next read tries again.
                 return []
             self._search = search
-        if not search.done.wait(max(0.0, deadline - self._clock())):
+        if not search.done.wait(patience):
             return []
         self._search = None
         return search.found

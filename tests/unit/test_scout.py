@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -244,3 +245,28 @@ class TestReaders:
         assert granted[0] > TIMEOUT / 5
         assert started.types("web") == started.types("www") == CLASS_A | CLASS_B
         assert started.clock() - began <= TIMEOUT + TICK
+
+
+def test_a_search_that_does_not_end_costs_one_look_its_time_and_no_other(bench):
+    """The kernel may keep whoever reads a command line waiting for as long as storage is away."""
+    release = threading.Event()
+
+    def search() -> list[Guest]:
+        assert release.wait(BOUND)
+        return list(bench.guests)
+
+    scout = Scout(bench.inventory, bench.budget, bench.pool, search, clock=time.monotonic)
+    bench.run("web")
+    began = time.monotonic()
+    scout.look(began + 0.2)
+    assert 0.2 <= time.monotonic() - began < BOUND / 2
+    began = time.monotonic()
+    scout.look(began + BOUND)
+    assert time.monotonic() - began < BOUND / 2, "it does not wait for what another look has waited for"
+    assert sum(thread.name == "virt2/look" for thread in threading.enumerate()) == 1
+    release.set()
+    limit = time.monotonic() + BOUND
+    while any(thread.name == "virt2/look" for thread in threading.enumerate()):
+        assert time.monotonic() < limit
+    scout.look(bench.clock() + LOOK)
+    assert bench.tags == {"web": "tag-web"}
