@@ -37,15 +37,15 @@ class HostInterfaces:
     def __init__(self, daemon: Callable[[], Daemon | None], proc: str = PROC) -> None:
         self._daemon = daemon
         self._proc = proc
-        self._checked: object = None
-        self._same = False
+        self._checked: tuple[object, str] = (None, "")
+        """Which libvirtd was looked at, and why its devices are not ours: one value, since several threads read."""
         self.problem = ""
-        """Why the host's devices are not used although there is a daemon of this host, in words; empty where they are.
-        """
+        """Why the host's devices were not used when they were last to be read, in words; empty where they were."""
 
     def read(self) -> Mapping[str, NicStats]:
         """The counters of every device by name, as a guest behind it sees them; empty where they are not to be used."""
-        if not self._shares_devices():
+        self.problem = self._look_for_difference()
+        if self.problem:
             return {}
         try:
             with open(f"{self._proc}/net/dev", encoding="utf-8", errors="replace") as file:
@@ -53,19 +53,21 @@ class HostInterfaces:
         except (OSError, ValueError):
             return {}
 
-    def _shares_devices(self) -> bool:
-        """Whether libvirtd lives in this network namespace; looked up once per libvirtd."""
+    def _look_for_difference(self) -> str:
+        """Why libvirtd's devices are not ours, in words; looked up once per libvirtd."""
         daemon = self._daemon()
-        if daemon is not None and daemon != self._checked:
-            self._checked = daemon
+        if daemon is None:
+            return "the process of libvirt's daemon is not to be seen here"
+        checked, difference = self._checked
+        if daemon != checked:
             try:
                 own, its = (os.readlink(f"{self._proc}/{who}/ns/net") for who in ("self", daemon.pid))
             except OSError as error:
-                self._same, self.problem = False, f"its network namespace cannot be seen: {error.strerror}"
+                difference = f"the network namespace of libvirt's daemon cannot be seen: {error.strerror}"
             else:
-                self._same = own == its
-                self.problem = "" if self._same else "it lives in another network namespace"
-        return daemon is not None and self._same
+                difference = "" if own == its else "libvirt's daemon lives in another network namespace"
+            self._checked = (daemon, difference)
+        return difference
 
 
 def _counters(line: str) -> tuple[str, NicStats]:

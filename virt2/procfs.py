@@ -92,8 +92,7 @@ def guests(run_dir: str = QEMU_RUN_DIR, proc: str = PROC) -> list[Guest]:
         OSError: the folder cannot be listed.
     """
     found = []
-    for entry in sorted(os.listdir(os.fsencode(run_dir))):
-        pid = pid_in(os.path.join(os.fsencode(run_dir), entry)) if entry.endswith(b".pid") else None
+    for pid in _pids_in(run_dir).values():
         guest = _guest(pid, proc) if pid and main_thread_state(pid, proc) != "D" else None
         if guest:
             found.append(guest)
@@ -200,17 +199,23 @@ class Processes:
     def problem(self) -> str:
         """Why the domains' processes cannot be seen, in words; empty when they can, or when there are none yet."""
         try:
-            files = set(os.listdir(os.fsencode(self._run_dir))) - {b"driver.pid"}
-            seen = guests(self._run_dir, self._proc)
+            pids = _pids_in(self._run_dir)
         except OSError as error:
             return f"{self._run_dir} cannot be listed: {error.strerror}"
-        if seen:
+        if any(self._is_qemu(pid) for pid in pids.values()):
             return ""
         if not read_stat(1, self._proc):
             return f"{self._proc} hides the processes of other users"
-        if any(entry.endswith(b".pid") for entry in files):
+        if any(entry != b"driver.pid" for entry in pids):
             return f"no pid file in {self._run_dir} leads to a QEMU in {self._proc}"
         return ""
+
+    def _is_qemu(self, pid: int | None) -> bool:
+        """Whether a process is seen to be a QEMU; of one in D the name must do, as when it is looked at."""
+        stat = read_stat(pid, self._proc) if pid else None
+        if pid is None or stat is None:
+            return False
+        return stat.comm.startswith(b"qemu") if stat.state == "D" else _guest(pid, self._proc) is not None
 
     def _look(self, uuid: str, name: str) -> tuple[_Process | None, str]:
         """A domain's QEMU and the state of its main thread; None and empty when it cannot be told."""
@@ -257,6 +262,13 @@ def _pids_of(name: str, run_dir: str) -> Iterator[int]:
         pid = pid_in(os.path.join(os.fsencode(run_dir), stem.encode("utf-8", "surrogateescape") + b".pid"))
         if pid:
             yield pid
+
+
+def _pids_in(run_dir: str) -> dict[bytes, int | None]:
+    """What every pid file of a folder says, by the file's name in order. Raises OSError where it cannot be listed."""
+    folder = os.fsencode(run_dir)
+    names = sorted(entry for entry in os.listdir(folder) if entry.endswith(b".pid"))
+    return {name: pid_in(os.path.join(folder, name)) for name in names}
 
 
 def pid_in(path: bytes) -> int | None:

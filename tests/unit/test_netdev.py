@@ -70,3 +70,28 @@ def test_a_table_that_cannot_be_read_is_none(proc, tmp_path):
     assert not HostInterfaces(lambda: libvirtd(7), proc).read()
     (tmp_path / "net" / "dev").unlink()
     assert not HostInterfaces(lambda: libvirtd(7), proc).read()
+
+
+@pytest.mark.parametrize(
+    ("daemon", "words"),
+    [
+        (None, "process of libvirt's daemon is not to be seen"),
+        (libvirtd(8), "another network namespace"),
+        (libvirtd(9), "namespace of libvirt's daemon cannot be seen: No such file"),
+    ],
+    ids=["unknown", "elsewhere", "hidden"],
+)
+def test_why_devices_are_not_used_is_told_as_long_as_it_holds(proc, daemon, words):
+    running = [daemon]
+    interfaces = HostInterfaces(lambda: running[0], proc)
+    for _ in range(2):
+        assert not interfaces.read()
+        assert words in interfaces.problem
+    running[0] = libvirtd(7)
+    assert interfaces.read()
+    assert interfaces.problem == ""
+    running[0] = None
+    assert not interfaces.read()
+    running[0] = libvirtd(7)
+    assert interfaces.read()
+    assert interfaces.problem == ""

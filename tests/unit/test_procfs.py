@@ -426,3 +426,10 @@ def test_a_domain_called_driver_is_no_reason_to_overlook_it(host: Host) -> None:
     host.qemu(7, "driver", state="T")
     assert host.processes.stopped(UUID, "driver") == "T"
     assert host.processes.problem() == ""
+
+
+def test_a_qemu_that_waits_for_its_storage_is_seen_and_its_command_line_is_left_alone(host: Host) -> None:
+    host.qemu(7, "web", state="D")
+    (host.proc / "7" / "cmdline").unlink()
+    assert host.processes.problem() == ""
+    assert procfs.guests(str(host.run_dir), str(host.proc)) == []
