@@ -12,6 +12,7 @@ then, and knows nothing of anybody's workers.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -26,6 +27,13 @@ DAEMONS = {"qemu": "virtqemud", "lxc": "virtlxcd", "xen": "virtxend", "vz": "vir
 Other drivers (``test``, ``esx``, ...) run inside the client: nobody's workers are used."""
 MONOLITHIC = "libvirtd"
 """The daemon that has all drivers."""
+CONFIG = "/etc/libvirt/libvirt.conf"
+"""Where libvirt's client finds root's aliases of URIs; those of another user are below that user's home."""
+
+_ALIAS = re.compile(r"[\w.-]+")
+"""What an alias consists of; a URI has a colon."""
+_ALIASES = re.compile(r"""^[ \t]*uri_aliases\s*=\s*\[((?:[\s,]|\#[^\n]*|"[^"\n]*"|'[^'\n]*')*)\]""", re.MULTILINE)
+_ENTRY = re.compile(r"""\#[^\n]*|"([^"\n]*)"|'([^'\n]*)'""")
 
 
 class Daemon(NamedTuple):
@@ -59,7 +67,7 @@ class Place(NamedTuple):
     """The folder in which its QEMU driver keeps the pid file and the status file of every running domain; empty where
     it has no such driver, or is not known to be a daemon of this host's."""
     reason: str
-    """Why what this host tells beside libvirt does not belong to it, in words; empty where it does."""
+    """Why what this host tells of QEMUs does not belong to its domains, in words; empty where it does."""
     admin_socket: str = ""
     """Its admin socket, where the URI names one."""
 
@@ -81,7 +89,8 @@ def place(
         environ: tells where the user's own daemons are.
         exists: whether a socket is there.
     """
-    uri = uri or ("qemu:///system" if os.geteuid() == 0 else "qemu:///session")
+    is_root = os.geteuid() == 0
+    uri = uri or ("qemu:///system" if is_root else "qemu:///session")
     try:
         parts = urlsplit(uri)
     except ValueError as error:
@@ -92,9 +101,10 @@ def place(
     is_admin = driver == MONOLITHIC or driver in DAEMONS.values()
     if not is_admin and (driver not in DAEMONS or parts.path not in ("", "/", "/system", "/session")):
         return _elsewhere(f"{uri} is not served by a libvirt daemon of this host")
-    parameters = dict(part.partition("=")[::2] for part in parts.query.split("&"))
-    socket = unquote(parameters.get("socket", ""))
-    if parts.path == "/session":
+    parameters = _parameters(parts.query)
+    socket = parameters.get("socket", "")
+    # Root has no session: libvirt's client connects it to the system's daemon. The admin interface knows one.
+    if parts.path == "/session" and (is_admin or not is_root):
         user = os.path.join(_user_runtime_dir(environ), "libvirt")
         sockets, pid_files, qemu_run_dir = user, user, os.path.join(user, "qemu", "run")
     else:
@@ -102,15 +112,40 @@ def place(
         pid_files, qemu_run_dir = run_dir, os.path.join(sockets, "qemu")
     if is_admin:
         return Place((driver,), sockets, "", "", f"{uri} is not where domains are", admin_socket=socket)
-    if driver != "qemu":
-        qemu_run_dir = ""
-    if socket and os.path.realpath(os.path.dirname(socket)) != os.path.realpath(sockets):
+    if socket and not _is_own(driver, socket, sockets):
         # It may be that of another network, file system or host, which a forwarded socket does not tell.
         reason = f"{uri} names a socket that is not the one of this host's own libvirt"
         return Place(_by_name(driver, socket), os.path.dirname(socket), "", "", reason)
+    reason = ""
+    if driver != "qemu":
+        reason = f"{uri} has no QEMUs"
+    elif "name" in parameters:
+        reason = f"{uri} has the daemon open another URI"
     mode = parameters.get("mode", "auto")
     daemons = _by_name(driver, socket) if socket else _in_order(driver, sockets, mode, exists)
-    return Place(daemons, sockets, pid_files, qemu_run_dir, "")
+    return Place(daemons, sockets, pid_files, "" if reason else qemu_run_dir, reason)
+
+
+def resolve(uri: str, config: str = "", environ: Mapping[str, str] = os.environ) -> str:
+    """Give the URI that an alias stands for in the configuration of libvirt's client; anything else as it is.
+
+    Arguments:
+        uri: as given to libvirt.
+        config: the file with the aliases; empty means where libvirt looks for it.
+        environ: tells where the user's own configuration is.
+    """
+    if not _ALIAS.fullmatch(uri):
+        return uri
+    try:
+        with open(config or _config_of_user(environ), encoding="utf-8", errors="replace") as file:
+            aliases = _ALIASES.search(file.read())
+    except OSError:
+        return uri
+    for double, single in _ENTRY.findall(aliases.group(1)) if aliases else ():
+        alias, _, meant = (double or single).partition("=")
+        if alias == uri:
+            return str(meant)
+    return uri
 
 
 def identify(there: Place, proc: str = PROC) -> Daemon | None:
@@ -168,6 +203,19 @@ def _in_order(driver: str, folder: str, mode: str, exists: Callable[[str], bool]
     return (direct, MONOLITHIC)
 
 
+def _parameters(query: str) -> dict[str, str]:
+    """The parameters of a URI as libvirt reads them: names in any case, apart by either sign, the last one counts."""
+    pairs = (part.partition("=") for part in re.split("[&;]", query))
+    return {unquote(name).lower(): unquote(value) for name, _, value in pairs if name}
+
+
+def _is_own(driver: str, socket: str, folder: str) -> bool:
+    """Whether a socket is one that a daemon of this host makes in that folder; another one there may be forwarded."""
+    names = {f"{prefix}-sock{suffix}" for prefix in ("libvirt", DAEMONS[driver]) for suffix in ("", "-ro")}
+    is_there = os.path.realpath(os.path.dirname(socket)) == os.path.realpath(folder)
+    return is_there and os.path.basename(socket) in names
+
+
 def _listens(folder: str, daemon: str, exists: Callable[[str], bool]) -> bool:
     """Whether a socket of the daemon's is there, on which read-only or other clients connect."""
     prefix = "libvirt" if daemon == MONOLITHIC else daemon
@@ -189,3 +237,10 @@ def _admin_socket(folder: str, daemon: str) -> str:
 def _user_runtime_dir(environ: Mapping[str, str]) -> str:
     """The folder GLib, and so libvirt, takes for the user's sockets."""
     return environ.get("XDG_RUNTIME_DIR") or environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+
+
+def _config_of_user(environ: Mapping[str, str]) -> str:
+    if os.geteuid() == 0:
+        return CONFIG
+    folder = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return os.path.join(folder, "libvirt", "libvirt.conf")

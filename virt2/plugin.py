@@ -114,8 +114,9 @@ class Plugin:
         self._build(settings)
         if self._place.reason:
             log.info(
-                "%s: so processes and network devices of this host are not looked at; a QEMU that is stopped is found"
-                " out only by a call that does not come back, and domains only by libvirt's list",
+                "%s: so processes and network devices of this host are not looked at. Interfaces are asked of libvirt,"
+                " one call each; a domain whose process is stopped is found out only by a call that does not come back;"
+                " and while libvirt's list hangs, domains that are new are not found",
                 self._place.reason,
             )
         self._notifier.start()
@@ -178,10 +179,11 @@ class Plugin:
         self._interval = settings.interval or _interval_in_force() or DEFAULT_INTERVAL
         self._notifier = Notifier(Mail(self._collectd, settings.plugin_name).send)
         self._hypervisor = Hypervisor(settings.connection, agents=bool(self._of_agents))
-        self._place = daemon.place(settings.connection)
+        self._uri = daemon.resolve(settings.connection)
+        self._place = daemon.place(self._uri)
         self._budget = Budget(settings.workers or sizing.UNKNOWN_BUDGET, self._libvirtd)
         self._held = 0
-        self._session = admin.Session(settings.admin_connection or settings.connection)
+        self._session = admin.Session(settings.admin_connection or self._uri)
         self._limits = admin.AdminPoller(
             self._read_limits,
             max(LIMITS_AGE * self._interval, 10.0),
@@ -233,6 +235,8 @@ class Plugin:
         self._processes = procfs.Processes(run_dir) if settings.host_pre_scan and run_dir else None
         self._interfaces = HostInterfaces(lambda: self._libvirtd() if run_dir else None)
         self._is_diagnosed = False
+        self._diagnoses: set[str] = set()
+        """What was said not to be seen of this host."""
         self._ward = Ward()
         explicit = [
             Explicit(instance.name, tuple(match.matches for match in instance.tags))
@@ -270,7 +274,7 @@ class Plugin:
 
     def _libvirtd(self) -> daemon.Daemon | None:
         """Which libvirtd of this host is at the other end now; None where that cannot be known."""
-        return daemon.identify(daemon.place(self._settings.connection))
+        return daemon.identify(daemon.place(self._uri))
 
     def _new_sink(self, interval: float) -> Sink:
         """One for each thread that dispatches."""
@@ -451,7 +455,8 @@ class Plugin:
     def _diagnose(self) -> None:
         """Say what cannot be seen of this host's domains, and what that costs."""
         problem = self._processes.problem() if self._processes is not None else ""
-        if problem:
+        if problem and problem not in self._diagnoses:
+            self._diagnoses.add(problem)
             log.warning(
                 "the QEMUs of the domains cannot be seen: %s; one that is stopped is found out only by a call that does"
                 " not come back, and holds one of libvirtd's workers then; let collectd see them, or set HostPreScan"
@@ -459,12 +464,10 @@ class Plugin:
                 problem,
             )
         self._interfaces.read()
-        if self._interfaces.problem:
-            log.info(
-                "interfaces are asked of libvirt, one call each, because the network devices of its daemon are not"
-                " ours: %s",
-                self._interfaces.problem,
-            )
+        problem = self._interfaces.problem
+        if problem and self._place.qemu_run_dir and problem not in self._diagnoses:
+            self._diagnoses.add(problem)
+            log.info("counters of interfaces are asked of libvirt, one call each, not read off this host: %s", problem)
 
     def _on_connect(self) -> None:
         """Told by the inventory's thread: this libvirtd may know what the one before did not."""
@@ -472,6 +475,8 @@ class Plugin:
         self._ward.reconnected()
         self._company.reconnected()
         self._limits.forgive()
+        # What can be seen may have changed with it; said again only where it has.
+        self._is_diagnosed = False
 
     def _on_link(self, link: Link) -> None:
         """Told by the inventory's thread."""

@@ -14,6 +14,12 @@ SYSTEM = Place(("libvirtd",), "/run/libvirt", "/run", "/run/libvirt/qemu", "")
 ENVIRON = {"XDG_RUNTIME_DIR": "/run/user/1000"}
 
 
+@pytest.fixture(autouse=True)
+def user(monkeypatch):
+    """Not root, whose sessions differ."""
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+
+
 def there(uri: str, *sockets: str) -> Place:
     """Where the daemon is on a host that has these sockets."""
     return place(uri, environ=ENVIRON, exists=lambda path: path in sockets)
@@ -196,3 +202,85 @@ def test_no_daemon_is_unknown(content, host):
     if content:
         host.pid_file("libvirtd", content)
     assert daemon.identify(system(host), str(host.proc)) is None
+
+
+def test_root_has_no_session_its_client_connects_to_the_systems_daemon(monkeypatch):
+    # Seen with libvirt 9.0: the list of qemu:///session is that of qemu:///system then.
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert there("qemu:///session", "/run/libvirt/libvirt-sock-ro") == SYSTEM
+    assert place("libvirtd:///session", environ=ENVIRON).sockets == "/run/user/1000/libvirt"
+
+
+@pytest.mark.parametrize(
+    ("query", "daemons"),
+    [
+        ("socket=/run/libvirt/virtqemud-sock", ("virtqemud",)),
+        ("SOCKET=/run/libvirt/libvirt-sock-ro;no_verify=1", ("libvirtd",)),
+        ("no_verify=1;Socket=/nowhere&socket=%2Frun%2Flibvirt%2Flibvirt-sock", ("libvirtd",)),
+        ("Mode=legacy", ("libvirtd",)),
+    ],
+)
+def test_parameters_are_read_as_libvirt_reads_them(query, daemons):
+    # Seen with libvirt 9.0: names in any case, & and ; alike, the last one counts.
+    found = there(f"qemu:///system?{query}", "/run/libvirt/virtqemud-sock-ro")
+    assert (found.daemons, found.reason) == (daemons, "")
+
+
+@pytest.mark.parametrize("name", ["forwarded", "libvirt-sock-of-another-host", "libvirt-admin-sock", "virtlxcd-sock"])
+def test_a_socket_no_daemon_of_this_host_makes_may_be_forwarded_even_in_the_usual_folder(name):
+    found = there(f"qemu:///system?socket=/run/libvirt/{name}")
+    assert (found.pid_files, found.qemu_run_dir) == ("", "")
+    assert "names a socket" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("lxc:///system", "has no QEMUs"),
+        ("xen:///", "has no QEMUs"),
+        # Seen with libvirt 9.0: these are the containers of lxc:///.
+        ("qemu:///system?name=lxc:///", "open another URI"),
+    ],
+)
+def test_a_daemon_of_this_host_without_qemus_is_still_known_but_no_qemu_is_looked_for(uri, words):
+    found = there(uri, "/run/libvirt/libvirt-sock")
+    assert (found.daemons, found.pid_files, found.qemu_run_dir) == (("libvirtd",), "/run", "")
+    assert words in found.reason
+
+
+class TestAliases:
+    """What libvirt's client calls a URI by."""
+
+    CONFIG = """
+#uri_aliases = ["no=qemu:///no"]
+uri_default = "qemu:///system"
+uri_aliases = [
+  "away=qemu+tls://[::1]/system?x=a#b", # not "home=qemu:///not"
+  'home=qemu+unix:///system?socket=/run/libvirt/libvirt-sock'
+]
+"""
+
+    @pytest.fixture
+    def config(self, tmp_path: Path) -> str:
+        (tmp_path / "libvirt").mkdir()
+        (tmp_path / "libvirt" / "libvirt.conf").write_text(self.CONFIG)
+        return f"{tmp_path}/libvirt/libvirt.conf"
+
+    @pytest.mark.parametrize(
+        ("alias", "uri"),
+        [
+            ("away", "qemu+tls://[::1]/system?x=a#b"),
+            ("home", "qemu+unix:///system?socket=/run/libvirt/libvirt-sock"),
+            ("no", "no"),
+            ("other", "other"),
+            ("qemu:///system", "qemu:///system"),
+        ],
+    )
+    def test_an_alias_stands_for_what_the_configuration_says(self, config, alias, uri):
+        assert daemon.resolve(alias, config) == uri
+
+    def test_a_users_aliases_are_the_users_own(self, config, tmp_path):
+        assert daemon.resolve("home", environ={"XDG_CONFIG_HOME": str(tmp_path)}).startswith("qemu+unix:")
+
+    def test_without_a_configuration_it_stands_for_itself(self, tmp_path):
+        assert daemon.resolve("home", f"{tmp_path}/none") == "home"

@@ -147,7 +147,8 @@ def daemon(module, collectd, host) -> Iterator[Daemon]:
         ("qemu:///system", True),
         ("qemu:///system?socket=/elsewhere/libvirt-sock", False),
         ("qemu+ssh://root@other/system", False),
-        ("lxc:///system", None),
+        ("lxc:///system", False),
+        ("qemu:///system?name=lxc:///", False),
     ],
 )
 def test_what_this_host_shows_is_used_for_its_own_libvirt_only_and_that_is_said(daemon, host, collectd, uri, is_ours):
@@ -172,6 +173,22 @@ def test_that_the_processes_of_domains_cannot_be_seen_is_said_once(daemon, host,
     await_log(collectd, "warning", 1)
     assert "cannot be seen: /proc hides the processes of other users" in collectd.texts("warning")[0]
     assert "HostPreScan" in collectd.texts("warning")[0]
+
+
+def test_what_cannot_be_seen_is_said_again_only_where_it_changes_with_libvirtd(daemon, host, collectd):
+    host.unseen = "one reason"
+    host.hypervisor.add("web")
+    daemon.start()
+    daemon.read()
+    await_log(collectd, "warning", 1)
+    daemon.plugin._on_connect()
+    daemon.plugin._check_filters()
+    await_log(collectd, "warning", 1)
+    host.unseen = "another reason"
+    daemon.plugin._on_connect()
+    daemon.plugin._check_filters()
+    await_log(collectd, "warning", 2)
+    assert "another reason" in collectd.texts("warning")[1]
 
 
 def await_log(collectd: FakeCollectd, level: str, count: int) -> None:
