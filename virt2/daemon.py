@@ -173,7 +173,7 @@ def admin_servers(
     """
     there = place(uri, run_dir, environ, exists)
     if not there.daemons:
-        return (), f"{there.reason}, the admin interface only works locally"
+        return (), there.reason
     if there.admin_socket:
         return (Server(there.admin_socket, there.daemons[0]),), ""
     candidates = tuple(Server(_admin_socket(there.sockets, name), name) for name in there.daemons)

@@ -118,21 +118,21 @@ def short_path() -> Iterator[Path]:
 
 def test_every_candidate_is_asked_and_what_each_said_is_told(short_path: Path) -> None:
     """One is the socket of a daemon that is gone, the other of one that never answers."""
-    gone, silent = short_path / "libvirt-admin-sock", short_path / "virtqemud-admin-sock"
+    silent, gone = short_path / "libvirt-admin-sock", short_path / "virtqemud-admin-sock"
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as closed:
         listener.bind(str(silent))
         listener.listen()
         closed.bind(str(gone))
         with pytest.raises(AdminUnavailable) as caught:
-            admin.read_limits(f"qemu:///system?socket={short_path}/libvirt-sock", timeout=0.01)
+            admin.read_limits(f"qemu:///system?socket={short_path}/any", timeout=0.01)
     assert caught.value.reason == f"{gone}: Connection refused; {silent}: timed out"
 
 
 def test_a_candidate_that_answers_will_do_and_leave_is_taken_of_it(short_path: Path) -> None:
-    (short_path / "libvirt-admin-sock").touch()
+    (short_path / "virtqemud-admin-sock").touch()
     heard = []
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(short_path / "virtqemud-admin-sock"))
+        listener.bind(str(short_path / "libvirt-admin-sock"))
         listener.listen()
 
         def serve() -> None:
@@ -144,7 +144,7 @@ def test_a_candidate_that_answers_will_do_and_leave_is_taken_of_it(short_path: P
 
         daemon = threading.Thread(target=serve)
         daemon.start()
-        assert admin.read_limits(f"qemu:///system?socket={short_path}/libvirt-sock", BOUND).max_workers == 20
+        assert admin.read_limits(f"qemu:///system?socket={short_path}/any", BOUND).max_workers == 20
         daemon.join(BOUND)
     assert b"".join(heard).endswith(SENT[-1])
 
@@ -329,7 +329,7 @@ def test_a_refusal_is_the_reason_once_the_last_answer_is_too_old(poller: AdminPo
 
 
 def test_an_unexpected_error_is_logged_and_the_thread_goes_on(
-    poller: AdminPoller, read: Read, caplog: pytest.LogCaptureFixture
+    poller: AdminPoller, read: Read, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     read.answer = ZeroDivisionError("oops")
     poller.poke()
@@ -337,6 +337,7 @@ def test_an_unexpected_error_is_logged_and_the_thread_goes_on(
     assert (poller.limits(), poller.reason) == (None, "ZeroDivisionError('oops')")
     assert "ZeroDivisionError: oops" in caplog.text
     read.answer = LIMITS
+    clock.now += FIRST_RETRY
     poller.poke()
     assert poller.wait(BOUND)
     assert poller.limits() == LIMITS
@@ -495,4 +496,4 @@ def test_main_prints_one_limit_a_line(monkeypatch: pytest.MonkeyPatch, capsys: p
 
 def test_main_says_why_there_is_nothing_to_print(capsys: pytest.CaptureFixture[str]) -> None:
     assert admin.main(["test:///default"]) == 1
-    assert capsys.readouterr() == ("", "test:///default is not served by a libvirt daemon\n")
+    assert capsys.readouterr() == ("", "test:///default is not served by a libvirt daemon of this host\n")

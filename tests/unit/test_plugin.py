@@ -169,7 +169,7 @@ def test_that_the_processes_of_domains_cannot_be_seen_is_said_once(daemon, host,
     await_log(collectd, "warning", 0)
     host.hypervisor.add("web")
     for _ in range(3):
-        daemon.read()
+        daemon.plugin._inventory.refresh(0.0, BOUND)
     await_log(collectd, "warning", 1)
     assert "cannot be seen: /proc hides the processes of other users" in collectd.texts("warning")[0]
     assert "HostPreScan" in collectd.texts("warning")[0]
