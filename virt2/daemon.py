@@ -212,7 +212,11 @@ def _parameters(query: str) -> dict[str, str]:
 def _is_own(driver: str, socket: str, folder: str) -> bool:
     """Whether a socket is one that a daemon of this host makes in that folder; another one there may be forwarded."""
     names = {f"{prefix}-sock{suffix}" for prefix in ("libvirt", DAEMONS[driver]) for suffix in ("", "-ro")}
-    is_there = os.path.realpath(os.path.dirname(socket)) == os.path.realpath(folder)
+    try:
+        # By what it is and not by its path: /proc/PID/root reads like the root of this host, and is another one.
+        is_there = os.path.samefile(os.path.dirname(socket), folder)
+    except OSError:
+        is_there = os.path.normpath(os.path.dirname(socket)) == folder
     return is_there and os.path.basename(socket) in names
 
 

@@ -24,7 +24,8 @@ class Disk(NamedTuple):
     alias: str = ""
     """libvirt's own name for it while the domain runs, such as ``virtio-disk0``: what its events carry."""
     backing: tuple[str, ...] = ()
-    """The storage domains of the images it is based on: QEMU touches these as well."""
+    """The storage domains of its other images: those it is based on, those it is being copied to, and their data files.
+    QEMU touches these as well."""
 
 
 class Nic(NamedTuple):
@@ -66,6 +67,8 @@ class Description(NamedTuple):
     """What an operator should hear once, in words without the domain's name."""
     agent: bool = False
     """An agent may answer: the guest has its channel open, or libvirt does not tell."""
+    firmware: tuple[str, ...] = ()
+    """The storage domains of the images its firmware and the firmware's variables lie on: disks to QEMU."""
     complete: bool = True
     """All of the domain's disks and interfaces are known. Where that is False the domain's sample is never complete."""
     metadata: str | None = None
@@ -73,10 +76,22 @@ class Description(NamedTuple):
 
     @property
     def storage(self) -> tuple[str, ...]:
-        """The storage domains the disks lie on, in their order, then those of the images below them; each once."""
+        """The storage domains that QEMU touches when it is asked for sizes, each once.
+
+        Those of the disks come first, in the disks' order, then those of their other images and of the firmware.
+        """
+        return tuple(dict.fromkeys((*self._of_disks, *self.firmware)))
+
+    @property
+    def placement(self) -> str:
+        """The storage domain that places the domain where it has no tag: that of its first disk; empty without one."""
+        return next(iter(self._of_disks), "")
+
+    @property
+    def _of_disks(self) -> list[str]:
         own = [disk.storage for disk in self.disks]
         based = [storage for disk in self.disks for storage in disk.backing]
-        return tuple(dict.fromkeys(filter(None, (*own, *based))))
+        return [storage for storage in (*own, *based) if storage]
 
 
 class Domain(NamedTuple):
@@ -91,7 +106,7 @@ class Domain(NamedTuple):
     @property
     def placement(self) -> str:
         """What places the domain into a group when it has no tag: the storage domain of its first disk."""
-        return self.description.storage[0] if self.description.storage else ""
+        return self.description.placement
 
 
 class Status(NamedTuple):

@@ -21,6 +21,8 @@ from virt2.picking import Name, Pick, Tree, choose, declared, expand, quoted
 LONGEST_TAG = 255
 """Characters in a tag, at most: it travels in log lines."""
 
+LIBVIRT = "/var/lib/libvirt"
+"""Where libvirt keeps what its domains need to run."""
 _AGENT_CHANNEL = "org.qemu.guest_agent.0"
 """The channel by whose name libvirt knows the guest's agent."""
 _OVIRT_VM = "http://ovirt.org/vm/1.0"
@@ -88,6 +90,7 @@ class _Scan:
 
     Attributes:
         disks, nics, channels: the elements, whole.
+        firmware: the loader and the file of its variables, whole.
         tags: the texts of the tag elements.
         domain_ids: oVirt's storage domain for a disk, by the disk's target.
         trees: the first element of the metadata in each of the namespaces wanted; None for one that is too large.
@@ -101,7 +104,11 @@ class _Scan:
         self.disks: list[Element] = []
         self.nics: list[Element] = []
         self.channels: list[Element] = []
-        self._lists = {"disk": self.disks, "interface": self.nics, "channel": self.channels}
+        self.firmware: list[Element] = []
+        self._lists = {
+            "devices": {"disk": self.disks, "interface": self.nics, "channel": self.channels},
+            "os": {"loader": self.firmware, "nvram": self.firmware},
+        }
         self.tags: list[str] = []
         self.domain_ids: dict[str, str] = {}
         self.trees: dict[str, xpath.Element | None] = {}
@@ -132,6 +139,8 @@ class _Scan:
 
     def data(self, text: str) -> None:
         """Take a piece of text."""
+        if self._builder is not None:
+            self._builder.data(text)
         if self._text is not None and self._depth == self._text_depth:
             self._text.append(text)
         if self._tree is not None:
@@ -151,7 +160,7 @@ class _Scan:
         if self._builder is not None:
             self._builder.end(name)
             if self._depth == 3:
-                self._lists[name].append(self._builder.close())
+                self._lists[self._path[1][1]][name].append(self._builder.close())
                 self._builder = None
         elif self._text is not None and self._depth == self._text_depth:
             self._keep("".join(self._text))
@@ -168,7 +177,7 @@ class _Scan:
         if self._depth < 3:
             return
         inside = self._path[1]
-        if inside == ("", "devices") and self._depth == 3 and name in self._lists:
+        if self._depth == 3 and not inside[0] and name in self._lists.get(inside[1], ()):
             self._builder = TreeBuilder()
             self._builder.start(name, attributes)
         elif inside == ("", "metadata"):
@@ -309,18 +318,44 @@ def _description(scan: _Scan, tag: str, problems: tuple[str, ...], mounts: stora
         if target:
             where = storage.infer(disk, scan.domain_ids.get(target, ""), mounts)
             path = "" if source is None else storage.source_name(source)
-            backing = tuple(filter(None, (storage.infer(image, "", mounts) for image in _backing(disk))))
+            backing = tuple(filter(None, (storage.infer(image, "", mounts) for image in _other_images(disk))))
             disks.append(Disk(target, path, where, alias=_attribute(disk, "alias", "name"), backing=backing))
     agent = any(map(_is_open_agent, scan.channels))
-    return Description(tag, tuple(disks), tuple(_nics(scan.nics)), problems, agent)
+    return Description(
+        tag, tuple(disks), tuple(_nics(scan.nics)), problems, agent, firmware=_firmware(scan.firmware, mounts)
+    )
 
 
-def _backing(disk: Element) -> Iterator[Element]:
-    """Give the images a disk is based on, the next one first; where libvirt does not know them there are none."""
-    image = disk.find("backingStore")
-    while image is not None:
-        yield image
-        image = image.find("backingStore")
+_IMAGES = frozenset({"backingStore", "mirror", "dataStore"})
+"""Elements below a disk that are images of their own, each with a source: what it is based on, what it is being copied
+to, and the file in which qcow2 keeps the data of either."""
+
+
+def _other_images(disk: Element) -> Iterator[Element]:
+    """Give the images of a disk besides its own, at any depth; where libvirt does not know them there are none."""
+    for image in disk.iter():
+        if image.tag in _IMAGES:
+            if image.find("source") is None and image.get("file"):
+                # The mirror of a libvirt before 1.2.6.
+                image = storage.file_image(image.get("file", ""))
+            yield image
+
+
+def _firmware(elements: list[Element], mounts: storage.Mounts) -> tuple[str, ...]:
+    """Give the storage domains of flash images: the firmware, unless it is a ROM, and the file of its variables.
+
+    Those that lie where libvirt itself lives are left out: with that storage gone libvirtd could do nothing either, and
+    all domains would seem to depend on each other.
+    """
+    found = []
+    for element in elements:
+        if element.tag == "loader" and element.get("type") != "pflash":
+            continue
+        path = (element.text or "").strip()
+        where = storage.infer(storage.file_image(path) if path else element, "", mounts)
+        if where and where not in (mounts.of("/"), mounts.of(LIBVIRT)):
+            found.append(where)
+    return tuple(dict.fromkeys(found))
 
 
 def _nics(elements: list[Element]) -> Iterator[Nic]:

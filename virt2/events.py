@@ -9,7 +9,7 @@ from virt2.domain import NO_ID
 LIFECYCLE = "lifecycle"
 """A domain has started, stopped, ...: `event` and `detail` are libvirt's numbers."""
 CHANGED = "changed"
-"""A domain's metadata, devices or agent are not what they were."""
+"""A domain's metadata, devices, images or agent are not what they were."""
 CLOSED = "closed"
 """The connection is gone; there is no domain, and `detail` is libvirt's number for why."""
 IO_ERROR = "I/O error"

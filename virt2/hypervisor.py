@@ -336,6 +336,11 @@ class Connection:
                 not self._agents or self._register("AGENT_LIFECYCLE", changed),
             ]
         )
+        # What a disk lies on changes with these; of a snapshot and of the start of a copy nothing is told.
+        if not self._register("BLOCK_JOB_2", changed):
+            self._register("BLOCK_JOB", changed)
+        self._register("TRAY_CHANGE", changed)
+        self._register("DISK_CHANGE", changed)
         self._register("IO_ERROR_REASON", io_error)
         self._register("WATCHDOG", watchdog)
         try:
@@ -406,7 +411,7 @@ class Connection:
         return Listed(uuid, domain.name(), domain.ID())
 
     def xml(self, uuid: str) -> str:
-        """The live XML. Class A."""
+        """The live XML. Class A, but class B where `xml_needs_monitor` says so."""
         with self._translated:
             return str(self._domain(uuid).XMLDesc(0))
 
@@ -441,6 +446,12 @@ class Connection:
         with self._translated:
             state, detail, milliseconds = self._domain(uuid).controlInfo(0)
             return Control(state, detail, milliseconds / 1000)
+
+    def nics(self, uuid: str) -> list[str]:
+        """The host's names of the interfaces that have one, without the XML. Class A."""
+        stats = self._bulk(uuid, libvirt.VIR_DOMAIN_STATS_INTERFACE, 0)
+        names = (stats.get(f"net.{number}.name", "") for number in range(stats.get("net.count", 0)))
+        return [name for name in names if name]
 
     def disk(self, uuid: str, target: str) -> DiskStats:
         """Counters of one disk. Class B: blocks as long as the QEMU monitor does not answer."""

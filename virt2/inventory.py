@@ -14,11 +14,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from virt2 import threads
 from virt2.budget import Budget
-from virt2.domain import NO_ID, Description, Domain, Status
+from virt2.domain import NO_ID, Description, Domain, Nic, Status
 from virt2.errors import Disconnected, DomainGone, Error
 from virt2.events import OF_THE_LIST, Event
 
@@ -41,6 +41,16 @@ MOST_IDLE = 4096
 """Domains that are not active whose description is kept."""
 
 _REQUEST = None
+
+JOB_FOR_XML = ((11, 0), (11, 5))
+"""From the first of these versions of libvirt on, and before the second, reading a domain's XML takes its job: then it
+waits for its monitor."""
+
+WITHOUT_XML = (
+    "; its interfaces are reported, its disks and its tag are not known. Where its metadata is larger than libvirt's"
+    " messages (4 MiB), make it smaller, or run collectd as root"
+)
+"""What is said of a domain whose XML cannot be read."""
 
 Describe = Callable[[str, str, Callable[[str], str]], Description]
 """Describes a domain by its name and XML, given a way to get the metadata of one namespace alone."""
@@ -70,6 +80,18 @@ class _Entry(NamedTuple):
     domain: Domain
     described: float | None
     """When its description was asked for; None when that failed and is to be tried again."""
+    stamp: object = None
+    """That of its status file, from before its description was asked for; None where that cannot be seen."""
+
+
+class StatusFile(Protocol):
+    """What libvirt keeps of a running domain in files, by the domain's name (see `virt2.procfs`)."""
+
+    def stamp(self, name: str) -> object:
+        """Something that changes with every change of the domain; None where it cannot be seen."""
+
+    def xml(self, name: str) -> str:
+        """The domain's XML; empty where it cannot be read."""
 
 
 class Inventory:
@@ -90,6 +112,8 @@ class Inventory:
         statuses_every: seconds after which they are read again; None for never.
         inactive_every: seconds after which the states of inactive domains are read (again); None for never.
         describes_idle: whether domains that are not active are described too, for names that are made of metadata.
+        status_file: where what libvirt keeps of a running domain in files can be seen.
+        stopped: tells by UUID and name that a domain's QEMU will not answer; empty where it may.
         clock: monotonic seconds.
     """
 
@@ -110,6 +134,8 @@ class Inventory:
         statuses_every: float | None = None,
         inactive_every: float | None = None,
         describes_idle: bool = False,
+        status_file: StatusFile | None = None,
+        stopped: Callable[[str, str], str] = lambda uuid, name: "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._hypervisor = hypervisor
@@ -128,6 +154,8 @@ class Inventory:
         self.inactive: Statuses | None = None
         """The last that were read; None before, and where nobody wants them."""
         self._describes_idle = describes_idle
+        self._status_file = status_file
+        self._stopped = stopped
         self.statuses: Statuses | None = None
         """The last that were read; None before, and where nobody wants them."""
         self._status_connection: Any = None
@@ -252,6 +280,20 @@ class Inventory:
     def knows(self, uuid: str) -> bool:
         """Whether a domain is in the list."""
         return uuid in self._entries
+
+    def is_current(self, domain: Domain) -> bool | None:
+        """Whether nothing of a domain has changed since it was described; None where that cannot be seen."""
+        entry = self._entries.get(domain.uuid)
+        if self._status_file is None or entry is None or entry.stamp is None:
+            return None
+        return entry.described is not None and self._status_file.stamp(domain.name) == entry.stamp
+
+    def is_fresh(self, domain: Domain, since: float) -> bool:
+        """Whether a domain is described as it is now, or as it was at `since` at the earliest."""
+        entry = self._entries.get(domain.uuid)
+        if entry is None or entry.described is None:
+            return False
+        return entry.described >= since or self.is_current(domain) is True
 
     def adopt(self, connection: Any, line: Any) -> None:
         """Take in a domain that was found without a list; reads its description over the given connection."""
@@ -503,7 +545,13 @@ class Inventory:
     def _described(self, connection: Any, line: Any, describe: Describe, before: _Entry | None) -> _Entry | None:
         """A domain with its description, the one it had before if it cannot be had; None where it is gone."""
         described: float | None = self._clock()
+        # Taken before: a change while the description is read shows as one afterwards.
+        stamp = None if self._status_file is None or line.id < 0 else self._status_file.stamp(line.name)
+        known = None if before is None else before.domain.description
         try:
+            if self._needs_monitor and not self._looks_free(connection, line):
+                description = known or Description(complete=False)
+                return _Entry(Domain(line.uuid, line.name, line.id, description), None)
             description = describe(
                 line.name, connection.xml(line.uuid), lambda namespace: connection.metadata(line.uuid, namespace)
             )
@@ -512,12 +560,44 @@ class Inventory:
         except Disconnected:
             raise
         except Error as error:
-            described = None
-            description = before.domain.description if before is not None else Description()
-            self._say(line.uuid, f"domain {line.name}: its description could not be read: {error}")
+            found = self._from_status_file(connection, line, describe)
+            if found is None:
+                # Of what it lacks nothing is known for sure: it is tried again.
+                described = None
+                found = known if known is not None else self._substitute(connection, line)
+                lack = "" if found.complete else WITHOUT_XML if found.nics else "; only what needs none is reported"
+                self._say(line.uuid, f"domain {line.name}: its description could not be read: {error}{lack}")
+            description = found
         for problem in description.problems:
             self._say(line.uuid, f"domain {line.name}: {problem}")
-        return _Entry(Domain(line.uuid, line.name, line.id, description), described)
+        return _Entry(Domain(line.uuid, line.name, line.id, description), described, stamp)
+
+    @property
+    def _needs_monitor(self) -> bool:
+        """Whether the libvirt at the other end may wait for a domain's monitor when its XML is read."""
+        first, fixed = JOB_FOR_XML
+        numbers = self.libvirt_version.split(".")[:2]
+        return all(map(str.isdigit, numbers)) and first <= tuple(map(int, numbers)) < fixed
+
+    def _looks_free(self, connection: Any, line: Any) -> bool:
+        """Whether a domain's monitor would answer: then its XML comes at once, else it may not come at all."""
+        return line.id < 0 or (not self._stopped(line.uuid, line.name) and connection.control(line.uuid).state == 0)
+
+    def _from_status_file(self, connection: Any, line: Any, describe: Describe) -> Description | None:
+        """Describe a domain by what libvirt keeps of it in a file: that has the same XML, of any length."""
+        xml = "" if self._status_file is None or line.id < 0 else self._status_file.xml(line.name)
+        return describe(line.name, xml, lambda namespace: connection.metadata(line.uuid, namespace)) if xml else None
+
+    def _substitute(self, connection: Any, line: Any) -> Description:
+        """What can be known of a domain without its XML."""
+        try:
+            names = connection.nics(line.uuid) if line.id >= 0 else []
+        except Disconnected:
+            raise
+        except Error:
+            names = []
+        nics = tuple(Nic(name, "", number=number) for number, name in enumerate(names, 1))
+        return Description(nics=nics, complete=False)
 
     def _say(self, uuid: str, text: str) -> None:
         """Log a warning once for a domain."""

@@ -181,6 +181,7 @@ class Plugin:
         self._hypervisor = Hypervisor(settings.connection, agents=bool(self._of_agents))
         self._uri = daemon.resolve(settings.connection)
         self._place = daemon.place(self._uri)
+        run_dir = self._place.qemu_run_dir
         self._budget = Budget(settings.workers or sizing.UNKNOWN_BUDGET, self._libvirtd)
         self._held = 0
         self._session = admin.Session(settings.admin_connection or self._uri)
@@ -226,9 +227,10 @@ class Plugin:
             statuses_every=self._interval if settings.persistent_notification else None,
             inactive_every=self._interval if self._selection.state else None,
             describes_idle=self._pick is not None,
+            status_file=procfs.StatusFiles(run_dir) if run_dir else None,
+            stopped=lambda uuid, name: self._processes.stopped(uuid, name) if self._processes is not None else "",
         )
         self._scouts = Pool("scout", self._budget, self._hypervisor.connect, silent=self._silent)
-        run_dir = self._place.qemu_run_dir
         self._scout = Scout(
             self._inventory, self._budget, self._scouts, lambda: procfs.guests(run_dir) if run_dir else ()
         )

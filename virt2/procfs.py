@@ -35,6 +35,11 @@ _STOPPED = {"T": "T", "t": "T", "D": "D"}
 _HEAD = 64
 """Bytes of a stat file that hold pid, name (at most 15 bytes) and state; what follows are numbers."""
 
+_STATUS_DOMAIN = re.compile(rb"<domain(?=[\s>])")
+_STATUS_END = b"</domain>"
+"""What stands around a domain in its status file: the first and the last, since libvirt prints its own notes around it
+and none of these is called so."""
+
 _GUEST_NAME = re.compile(rb"(?:guest=)?((?:[^,]|,,)*)")
 """The first value of QEMU's -name, in which a comma is written twice."""
 
@@ -251,15 +256,69 @@ def _share_of_descriptors() -> int:
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft // 4
 
 
-def _pids_of(name: str, run_dir: str) -> Iterator[int]:
-    """What the pid files say that may be a domain's: libvirt escapes the name as for XML, older ones did not.
+class StatusFiles:
+    """What libvirt keeps of its running domains in the folder of their pid files.
+
+    Arguments:
+        run_dir: that folder.
+    """
+
+    def __init__(self, run_dir: str) -> None:
+        self._run_dir = run_dir
+
+    def stamp(self, name: str) -> object:
+        """Give `status_stamp`."""
+        return status_stamp(name, self._run_dir)
+
+    def xml(self, name: str) -> str:
+        """Give `status_xml`."""
+        return status_xml(name, self._run_dir)
+
+
+def status_stamp(name: str, run_dir: str) -> object:
+    """What changes whenever libvirt writes a domain's status file anew, as it does at every change of the domain.
+
+    None where that file cannot be seen: only root can. Reads nothing, and does not block.
+    """
+    for path in _files_of(name, run_dir, b".xml"):
+        with contextlib.suppress(OSError):
+            stat = os.stat(path)
+            # It is replaced and not overwritten: two changes may have the same time, but not the same file.
+            return stat.st_mtime_ns, stat.st_ino
+    return None
+
+
+def status_xml(name: str, run_dir: str, most: int = 64 << 20) -> str:
+    """The domain's XML out of its status file; empty where it cannot be read, or has more than `most` bytes.
+
+    libvirt's protocol has no room for XML of more than 4 MiB, and this file has.
+    """
+    for path in _files_of(name, run_dir, b".xml"):
+        try:
+            with open(path, "rb") as file:
+                data = file.read(most + 1)
+        except OSError:
+            continue
+        start, end = _STATUS_DOMAIN.search(data), data.rfind(_STATUS_END)
+        if start is not None and start.start() < end and len(data) <= most:
+            return data[start.start() : end + len(_STATUS_END)].decode("utf-8", "replace")
+    return ""
+
+
+def _files_of(name: str, run_dir: str, suffix: bytes) -> Iterator[bytes]:
+    """Where a file of a domain's may be: libvirt escapes the name as for XML, older ones did not.
 
     Paths are bytes: inside collectd Python's idea of the file system's encoding depends on the locale.
     """
     for stem in dict.fromkeys((escape(name, {'"': "&quot;", "'": "&apos;"}), name)):
-        if "/" in stem or "\0" in stem:
-            continue
-        pid = pid_in(os.path.join(os.fsencode(run_dir), stem.encode("utf-8", "surrogateescape") + b".pid"))
+        if "/" not in stem and "\0" not in stem:
+            yield os.path.join(os.fsencode(run_dir), stem.encode("utf-8", "surrogateescape") + suffix)
+
+
+def _pids_of(name: str, run_dir: str) -> Iterator[int]:
+    """What the pid files say that may be a domain's."""
+    for path in _files_of(name, run_dir, b".pid"):
+        pid = pid_in(path)
         if pid:
             yield pid
 

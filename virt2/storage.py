@@ -10,7 +10,7 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Mapping
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, SubElement
 
 LONGEST = 255
 """Characters in a name, at most: it travels in log lines and notifications."""
@@ -117,6 +117,13 @@ def infer(disk: Element, domain_id: str, mounts: Mounts) -> str:
     path = source_path(source)
     # The path first: it is what QEMU uses now, the metadata is oVirt's note of it.
     return _presentable(_ovirt(path) or domain_id or _by_kind(disk.get("type", ""), source, path, mounts))
+
+
+def file_image(path: str) -> Element:
+    """Make an element like a ``<disk>`` that lies in a file."""
+    image = Element("image", type="file")
+    SubElement(image, "source", file=path)
+    return image
 
 
 def source_path(source: Element) -> str:

@@ -6,10 +6,14 @@ one does not come back no other is made there: a dead storage domain costs one g
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
+from typing import Any
 
-from virt2.budget import Budget, Job
+from virt2.budget import SERVER, Budget, Job
+from virt2.domain import Domain
+from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.inventory import Inventory
 from virt2.outbox import Outbox
 from virt2.pool import Pool
@@ -64,8 +68,31 @@ class StorageReader:
         self._take()
         link = self._inventory.link
         if link is not None and link.up:
-            self._pool.run(self._jobs(), began + self._timeout)
+            self._refresh(began)
+            self._pool.run(self._jobs(began), began + self._timeout)
         self._take()
+
+    def _refresh(self, began: float) -> None:
+        """Describe anew what may not be what it was: a disk may lie on another storage than when it was described.
+
+        Block jobs and snapshots move disks while the domain runs, and libvirt does not tell of all of them.
+        """
+        jobs = [
+            Job(domain.uuid, SERVER, functools.partial(self._describe, domain), run=domain.id)
+            for domain in self._inventory.domains()[1]
+            if self._may_be_asked(domain, began) and not self._inventory.is_current(domain)
+        ]
+        if jobs:
+            self._pool.run(jobs, began + self._timeout / 2)
+
+    def _describe(self, domain: Domain, connection: Any, job: Job) -> None:
+        job.doing("XMLDesc")
+        try:
+            self._inventory.adopt(connection, domain)
+            job.hear()
+        except (CallFailed, DomainBusy, DomainGone, Unsupported):
+            # It is not asked in this read then.
+            return
 
     def _take(self) -> None:
         now = self._clock()
@@ -74,15 +101,25 @@ class StorageReader:
         for outcome in self._outbox.take(domains, healths, self._inventory.listed_at):
             self._answered[outcome.uuid] = outcome.taken
 
-    def _jobs(self) -> list[Job]:
-        """Those that waited longest first; none for a domain that is blocked, or that a call is out for."""
-        now = self._clock()
+    def _may_be_asked(self, domain: Domain, now: float) -> bool:
+        """Whether there is something to ask of a domain, and its monitor is neither blocked nor in a call of ours."""
+        health = self._ward.of(domain.uuid, now)
+        return (
+            self._sampler.asks_storage(domain)
+            and not health.blocked
+            and self._budget.charged(domain.uuid) is None
+            and self._budget.running(domain.uuid, SERVER) is None
+        )
+
+    def _jobs(self, began: float) -> list[Job]:
+        """Those that waited longest first.
+
+        None for a domain that is blocked, that a call is out for, or of which is not known on what it lies now.
+        """
         jobs = []
         for domain in self._inventory.domains()[1]:
-            health = self._ward.of(domain.uuid, now)
-            asked = self._sampler.asks_storage(domain)
-            if asked and not health.blocked and self._budget.charged(domain.uuid) is None:
-                jobs.append(self._sampler.storage_job(domain, health))
+            if self._may_be_asked(domain, began) and self._inventory.is_fresh(domain, began):
+                jobs.append(self._sampler.storage_job(domain, self._ward.of(domain.uuid, began)))
         return sorted(jobs, key=lambda job: self._answered.get(job.uuid, 0.0))
 
     @property

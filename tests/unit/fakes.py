@@ -374,6 +374,9 @@ class FakeHypervisor:
         self.down = ""
         """Why no connection can be made; empty when it can."""
         self.pool_full = False
+        self.version = "9.0.0"
+        self.xml_takes_job = False
+        """Whether reading a domain's XML waits for its monitor."""
         self.lacks: Collection[str] = ()
         """Calls that its driver does not have, see `XEN` and `LXC`."""
         self.events = True
@@ -538,7 +541,7 @@ class FakeConnection:
 
     def version(self) -> str:
         self._call("version")
-        return "9.0.0"
+        return self._hypervisor.version
 
     def watch(self, sink: Callable[[Any], None]) -> bool:
         self._call("watch")
@@ -579,7 +582,7 @@ class FakeConnection:
         if idle is not None:
             self._call("xml", idle.name)
             return idle.xml
-        return self._ask("xml", uuid).xml
+        return self._ask("xml", uuid, monitor=self._hypervisor.xml_takes_job).xml
 
     def metadata(self, uuid: str, namespace: str) -> str:
         domain = self._ask("metadata", uuid)
@@ -598,6 +601,9 @@ class FakeConnection:
         if target not in domain.nics:
             raise DomainGone(f"{target!r} is not a known interface")
         return domain.nic_stats
+
+    def nics(self, uuid: str) -> list[str]:
+        return list(self._ask("bulk", uuid, "INTERFACE").nics)
 
     def control(self, uuid: str) -> Control:
         return self._ask("controlInfo", uuid, priority=True).control

@@ -276,6 +276,66 @@ def test_a_domain_holds_the_storage_of_the_images_below_its_disks_too() -> None:
     assert found.storage == ("/", "vg", "filer:/vm", "rbd://m1/gold")
 
 
+def test_what_a_disk_is_being_copied_to_is_storage_of_the_domain() -> None:
+    mirror = """<mirror type='network' job='copy' ready='yes'><format type='qcow2'/>
+      <source protocol='rbd' name='gold/copy'><host name='m1' port='6789'/></source>
+      <backingStore type='file'><source file='/srv/nfs/base'/><backingStore/></backingStore></mirror>"""
+    found = describe(
+        document(devices=f"<disk type='block'><source dev='/dev/vg/lv'/>{mirror}<target dev='vda'/></disk>")
+    )
+    assert found.disks[0].storage == "vg"
+    assert found.storage == ("vg", "rbd://m1/gold", "filer:/vm")
+    assert found.placement == "vg"
+
+
+def test_an_old_mirror_has_its_file_in_an_attribute() -> None:
+    mirror = "<mirror file='/srv/nfs/copy' format='raw' ready='yes'/>"
+    found = describe(
+        document(devices=f"<disk type='block'><source dev='/dev/vg/lv'/>{mirror}<target dev='vda'/></disk>")
+    )
+    assert found.storage == ("vg", "filer:/vm")
+
+
+def test_the_data_file_of_an_image_or_of_one_below_it_is_storage_of_the_domain() -> None:
+    data = "<dataStore type='{}'><format type='raw'/><source {}/></dataStore>"
+    devices = f"""<disk type='file'><source file='/a'>{data.format("file", "file='/srv/nfs/data'")}</source>
+      <backingStore type='file'><source file='/b'>{data.format("block", "dev='/dev/vg2/data'")}</source></backingStore>
+      <target dev='vda'/></disk>"""
+    assert describe(document(devices=devices)).storage == ("/", "filer:/vm", "vg2")
+
+
+FLASH = "<loader readonly='yes' type='pflash'>/srv/nfs/CODE.fd</loader>"
+NFS_VARIABLES = "<source file='/srv/nfs/x_VARS.fd'/>"
+
+
+@pytest.mark.parametrize(
+    ("firmware", "storage"),
+    [
+        pytest.param("<nvram template='/srv/nfs/VARS.fd'>/srv/nfs/x_VARS.fd</nvram>", ("filer:/vm",), id="a path"),
+        pytest.param("<nvram>  /dev/vg2/x_VARS\n</nvram>", ("vg2",), id="a device"),
+        pytest.param(f"<nvram type='file' format='qcow2'>{NFS_VARIABLES}</nvram>", ("filer:/vm",), id="a source"),
+        pytest.param(
+            "<nvram type='block'><source dev='/dev/vg2/x'/></nvram>", ("vg2",), id="a source that is a device"
+        ),
+        pytest.param(
+            "<nvram type='network'><source protocol='rbd' name='gold/x'><host name='m1'/></source></nvram>",
+            ("rbd://m1/gold",),
+            id="a source elsewhere",
+        ),
+        pytest.param(FLASH, ("filer:/vm",), id="a loader"),
+        pytest.param("<loader type='rom'>/srv/nfs/bios.bin</loader>", (), id="a ROM"),
+        pytest.param("<loader>/srv/nfs/bios.bin</loader>", (), id="a ROM by default"),
+        pytest.param("<nvram>/var/lib/libvirt/qemu/nvram/x_VARS.fd</nvram>", (), id="where libvirt itself lives"),
+        pytest.param("<nvram template='/srv/nfs/VARS.fd'/>", (), id="not made yet"),
+    ],
+)
+def test_the_images_of_the_firmware_are_storage_of_the_domain_and_place_it_nowhere(firmware, storage) -> None:
+    xml = document().replace("<os>", f"<os>{firmware}")
+    assert describe(xml).firmware == storage
+    assert describe(document(devices="").replace("<os>", f"<os>{firmware}")).placement == ""
+    assert describe(xml).placement == describe(document()).placement
+
+
 # oVirt's note of a disk's storage domain
 
 DEVICE = f"""<vm:vm xmlns:vm="http://ovirt.org/vm/1.0">

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.unit.fakes import BOUND, TAG_NAMESPACE, Clock, FakeHypervisor
+from tests.unit.fakes import BOUND, ERROR, JOB, OCCUPIED, OK, TAG_NAMESPACE, Clock, Control, FakeHypervisor
 from virt2 import domainxml, inventory, storage
 from virt2.budget import MONITOR, SERVER, STALLED_AFTER, Budget, Charge, Job
 from virt2.domain import Description, Status
@@ -410,8 +410,13 @@ def test_what_cannot_be_described_is_there_all_the_same_said_once_and_tried_agai
     assert bench.names == ["db", "web"]
     assert bench.hypervisor.count("xml", "web") == 3
     assert [record.getMessage() for record in caplog.records] == [
-        "domain web: its description could not be read: internal error"
+        "domain web: its description could not be read: internal error; its interfaces are reported, its disks and its"
+        " tag are not known. Where its metadata is larger than libvirt's messages (4 MiB), make it smaller, or run"
+        " collectd as root"
     ]
+    (web,) = [domain for domain in bench.inventory.domains()[1] if domain.name == "web"]
+    assert not web.description.complete
+    assert [nic.target for nic in web.description.nics] == bench.hypervisor.domains["web"].nics
     del bench.hypervisor.domains["web"].failures["xml"]
     bench.hypervisor.domains["web"].tag = "green"
     bench.attempt()
@@ -878,3 +883,135 @@ class TestInactiveDomains:
         assert [record.getMessage() for record in caplog.records] == [
             "the states of inactive domains could not be read: internal error"
         ]
+
+
+class StatusFiles:
+    """What libvirt keeps of running domains in files: a number of changes, and the XML."""
+
+    def __init__(self, hypervisor: FakeHypervisor) -> None:
+        self._hypervisor = hypervisor
+        self.changes: dict[str, int] = {}
+        self.readable = False
+
+    def stamp(self, name: str) -> object:
+        return self.changes.get(name)
+
+    def xml(self, name: str) -> str:
+        return self._hypervisor.domains[name].xml if self.readable else ""
+
+
+class TestStatusFile:
+    """What libvirt keeps of a running domain in a file, which changes with the domain."""
+
+    @pytest.fixture
+    def seen(self, bench) -> Bench:
+        bench.inventory._status_file = StatusFiles(bench.hypervisor)
+        bench.inventory._status_file.changes = {"db": 1, "web": 1}
+        bench.start()
+        assert bench.attempt()
+        return bench
+
+    @staticmethod
+    def domain(bench: Bench, name: str = "web"):
+        return next(domain for domain in bench.inventory.domains()[1] if domain.name == name)
+
+    def test_a_domain_is_as_it_was_described_until_its_file_changes(self, seen):
+        web = self.domain(seen)
+        assert seen.inventory.is_current(web) is True
+        assert seen.inventory.is_fresh(web, seen.clock())
+        seen.clock.now += 5
+        assert seen.inventory.is_fresh(web, seen.clock())
+        seen.inventory._status_file.changes["web"] = 2
+        assert seen.inventory.is_current(web) is False
+        assert not seen.inventory.is_fresh(web, seen.clock())
+        assert seen.inventory.is_current(self.domain(seen, "db")) is True
+
+    def test_described_anew_it_is_as_it_is_now(self, seen):
+        seen.inventory._status_file.changes["web"] = 2
+        connection = seen.hypervisor.connect()
+        seen.inventory.adopt(connection, self.domain(seen))
+        assert seen.inventory.is_current(self.domain(seen)) is True
+
+    def test_a_change_while_it_is_described_shows(self, seen):
+        files = seen.inventory._status_file
+        seen.hypervisor.on_call = lambda call, name, device: files.changes.update(web=3) if call == "xml" else None
+        seen.inventory.adopt(seen.hypervisor.connect(), self.domain(seen))
+        assert seen.inventory.is_current(self.domain(seen)) is False
+
+    def test_where_it_cannot_be_seen_only_a_description_made_since_is_fresh(self, seen):
+        seen.inventory._status_file.changes.clear()
+        connection = seen.hypervisor.connect()
+        seen.inventory.adopt(connection, self.domain(seen))
+        assert seen.inventory.is_current(self.domain(seen)) is None
+        assert seen.inventory.is_fresh(self.domain(seen), seen.clock())
+        seen.clock.now += 1
+        assert not seen.inventory.is_fresh(self.domain(seen), seen.clock())
+
+    def test_it_has_the_xml_that_libvirt_has_no_room_for(self, bench, caplog):
+        bench.inventory._status_file = StatusFiles(bench.hypervisor)
+        bench.inventory._status_file.readable = True
+        bench.hypervisor.domains["web"].failures["xml"] = CallFailed("too large", 1)
+        bench.start()
+        assert bench.attempt()
+        web = self.domain(bench)
+        assert web.description.complete
+        assert [disk.target for disk in web.description.disks] == bench.hypervisor.domains["web"].disks
+        assert caplog.records == []
+
+
+class TestXmlThatTakesAJob:
+    """libvirt 11.0 to 11.4 waits for a domain's job when its XML is read."""
+
+    @pytest.fixture(autouse=True)
+    def a_libvirt_of_such_a_version(self, hypervisor):
+        hypervisor.version = "11.3.0"
+        hypervisor.xml_takes_job = True
+
+    @pytest.mark.parametrize("state", [JOB, OCCUPIED, ERROR])
+    def test_a_domain_is_described_when_its_monitor_looks_free(self, bench, state, caplog):
+        web = bench.hypervisor.domains["web"]
+        web.control = Control(state, 0, 5.0)
+        bench.start()
+        assert bench.attempt()
+        assert bench.names == ["db", "web"]
+        assert bench.hypervisor.count("xml", "web") == 0
+        assert bench.hypervisor.count("xml", "db") == 1
+        incomplete = [domain.name for domain in bench.inventory.domains()[1] if not domain.description.complete]
+        assert incomplete == ["web"]
+        assert caplog.records == []
+        web.control = Control(OK, 0, 0.0)
+        bench.attempt()
+        assert all(domain.description.complete for domain in bench.inventory.domains()[1])
+
+    def test_a_stopped_process_is_not_asked(self, bench):
+        bench.inventory._stopped = lambda uuid, name: "T" if name == "web" else ""
+        bench.start()
+        assert bench.attempt()
+        assert bench.hypervisor.count("xml", "web") == 0
+
+    def test_what_is_known_of_it_stands_meanwhile(self, bench):
+        bench.start()
+        assert bench.attempt()
+        bench.hypervisor.domains["db"].control = Control(OCCUPIED, 0, 5.0)
+        bench.clock.now += REFRESH
+        bench.attempt()
+        assert bench.tags["db"] == "blue"
+        assert all(domain.description.complete for domain in bench.inventory.domains()[1])
+
+    def test_the_list_goes_on_while_a_monitor_is_stuck(self, bench):
+        with bench.hypervisor.stuck("web", monitor=True) as web:
+            web.control = Control(OCCUPIED, 0, 5.0)
+            bench.start()
+            assert bench.attempt()
+            bench.hypervisor.add("new")
+            bench.attempt()
+            assert bench.names == ["db", "new", "web"]
+
+
+@pytest.mark.parametrize(
+    ("version", "needs"),
+    [("9.0.0", False), ("10.10.0", False), ("11.0.0", True), ("11.4.0", True), ("11.5.0", False), ("", False)],
+)
+def test_which_versions_take_a_job_for_the_xml(bench, version, needs):
+    bench.inventory.libvirt_version = version
+    assert bench.inventory._needs_monitor is needs

@@ -26,7 +26,7 @@ READS = 5
 FUNCTIONS = 150
 """Calls of virt2's own functions that a read makes for each domain of 2 disks and 2 interfaces that is asked for the
 default metrics."""
-PASSING = 100
+PASSING = 250
 """Domains that come and go."""
 BLOCKS = 200
 """Memory blocks that so many reads may leave behind for other reasons than domains: the interpreter's own caches."""

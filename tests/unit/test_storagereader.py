@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 
 from tests.unit.fakes import JOB, OCCUPIED, OK, Control, DiskSizes
 from tests.unit.test_reader import CLASS_A, CLASS_B, INTERVAL, STUCK_AFTER, TIMEOUT, Bench, Point
-from virt2.errors import Unsupported
+from virt2.errors import CallFailed, Unsupported
 from virt2.outbox import Outbox
 from virt2.pool import TICK
 from virt2.sampling import LOOKS, Record, Sampler
@@ -136,6 +137,7 @@ class TestValues:
         bench.start()
         points = bench.read_storage()
         assert [call for call in bench.hypervisor.calls if call[1] == "web"] == [
+            ("xml", "web", ""),
             ("controlInfo", "web", ""),
             ("bulk", "web", "BLOCK"),
         ]
@@ -155,8 +157,37 @@ class TestValues:
         calls = [call for call in bench.hypervisor.calls if call[0] != "connect"]
         assert calls.count(("active", "", "")) == 1
         assert sorted(calls)[1:] == sorted(
-            (call, name, device) for name in "abcxy" for call, device in (("blockInfo", "vda"), ("controlInfo", ""))
+            (call, name, device)
+            for name in "abcxy"
+            for call, device in (("blockInfo", "vda"), ("controlInfo", ""), ("xml", ""))
         )
+
+    def test_where_its_status_file_has_not_changed_a_domain_need_not_be_described_anew(self, bench):
+        changes = dict.fromkeys("abcxy", 1)
+        bench.inventory._status_file = SimpleNamespace(stamp=changes.get, xml=lambda name: "")
+        bench.read_storage()
+        bench.read_storage()
+        assert bench.hypervisor.count("xml") == 0
+        changes["b"] = 2
+        bench.read_storage()
+        assert [name for call, name, _ in bench.hypervisor.calls if call == "xml"] == ["b"]
+
+    def test_a_disk_that_was_moved_holds_what_it_lies_on_now(self, bench):
+        bench.read_storage()
+        bench.hypervisor.domains["a"].source = "/san"
+        with bench.hypervisor.dead_storage("/san"):
+            for _ in range(3):
+                bench.read_storage()
+            frozen = [name for name, domain in bench.hypervisor.domains.items() if domain.frozen]
+            assert len(frozen) == 1
+            assert frozen[0] in "axy"
+
+    def test_what_cannot_be_described_now_is_not_asked(self, bench):
+        bench.read_storage()
+        bench.hypervisor.domains["a"].failures["xml"] = CallFailed("internal error", 1)
+        bench.read_storage()
+        assert bench.hypervisor.count("blockInfo", "a") == 0
+        assert bench.hypervisor.count("blockInfo", "b") == 1
 
     def test_the_other_readers_make_none_of_these_calls(self, bench):
         bench.read()
@@ -395,6 +426,9 @@ def test_a_momentary_call_does_not_cost_the_domain_its_disks_in_a_concurrent_rea
         bench.hypervisor.stage.review()
         return bench.clock.wait(event, seconds)
 
+    # Described as it is now, so that nothing else is waited for first.
+    bench.inventory._status_file = SimpleNamespace(stamp=lambda name: 1, xml=lambda name: "")
+    bench.read_storage()
     bench.waits.update({"storage": read_meanwhile, "0": come_back})
     bench.hypervisor.on_call = lambda call, name, device: (
         bench.hypervisor.domains["a"].stuck.add("monitor") if (call, name) == ("blockInfo", "a") else None
