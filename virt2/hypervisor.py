@@ -217,6 +217,7 @@ class Hypervisor:
     def __init__(self, uri: str, *, agents: bool = False) -> None:
         self.uri = uri
         self._agents = agents
+        self._registered = False
         self._events = False
         self._c = _c_library()
         # libvirt prints every error to stderr unless a handler is there; errors reach us as exceptions.
@@ -228,11 +229,14 @@ class Hypervisor:
     def start_events(self) -> None:
         """Register and run libvirt's event loop on a thread of its own; before the first connection, once a process.
 
-        Keepalives and events work only where it runs.
+        Keepalives and events work only where it runs; connections made before it could be started do without. Once it
+        runs, another call does nothing.
         """
-        libvirt.virEventRegisterDefaultImpl()
-        threads.start("virt2/events", _run_events)
-        self._events = True
+        if not self._registered:
+            libvirt.virEventRegisterDefaultImpl()
+            self._registered = True
+        if not self._events:
+            self._events = threads.try_start("virt2/events", _run_events)
 
     def connect(self) -> Connection:
         """Open a read-only connection (a priority call at libvirtd).

@@ -76,6 +76,7 @@ class Notifier:
         self._queue: deque[Notification | Compose] = deque()
         self._dropped = 0
         self._sending = False
+        self._started = False
         self._stopped = False
         self._failures: set[str] = set()
 
@@ -84,8 +85,8 @@ class Notifier:
         return f"<Notifier {state} queued={len(self._queue)} dropped={self._dropped}>"
 
     def start(self) -> None:
-        """Start the thread."""
-        threads.start("virt2/notify", self._run)
+        """Start the thread, where that is not done; where there can be none, notifications wait for the next try."""
+        self._started = self._started or threads.try_start("virt2/notify", self._run)
 
     def stop(self) -> None:
         """Send nothing any more: collectd gives up what it needs for that after its shutdown callbacks.

@@ -175,3 +175,14 @@ def test_what_a_function_makes_after_the_end_is_not_sent(notifier, taker):
 def test_its_thread_is_a_daemon(notifier):
     (thread,) = [thread for thread in threading.enumerate() if thread.name == "virt2/notify"]
     assert thread.daemon
+
+
+def test_a_notifier_is_started_once_however_often_that_is_asked_for(notifier, taker, monkeypatch):
+    started: list[str] = []
+    monkeypatch.setattr(module.threads, "try_start", lambda name, body: not started.append(name))
+    notifier.start()
+    assert started == []
+    other = Notifier(taker)
+    for _ in range(3):
+        other.start()
+    assert started == ["virt2/notify"]
