@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from virt2.connects import Connects
 from virt2.domain import NO_ID
 
 SERVER = "server"
@@ -37,7 +38,7 @@ class Job:
         work: called with the worker's connection and this job; says `doing` before each call.
         answered: when the domain last answered a job of this kind (the pool's clock), None if it never did.
         storage: the storage domains a class C call touches: no other such call is made for any of them meanwhile.
-        probe: it is made to find out whether a charged call is over; it may exceed the budget by one.
+        probe: it is made to find out whether a charged call is over; it may exceed the budget, one at a time.
         detours: it can do without touching the storage, and shall where another call is stuck there: its `storage` is
             empty then.
         run: libvirt's number for the run of the domain.
@@ -45,6 +46,7 @@ class Job:
 
     __slots__ = (
         "answered",
+        "begun",
         "clock",
         "detours",
         "failed",
@@ -81,6 +83,8 @@ class Job:
         self.storage = storage
         self.detours = detours
         self.run = run
+        self.begun = False
+        """Whether a worker took it, however that ended."""
         self.what = ""
         self.since = 0.0
         self.not_before = 0.0
@@ -150,13 +154,18 @@ class Budget:
         self.in_flight: dict[tuple[str, str], Job] = {}
         """Read without the lock by anybody; written under it."""
         self.charges: dict[tuple[str, str], Charge] = {}
-        self._size = size
+        self.connects = Connects()
+        """Connections that are being made, none of which holds a slot."""
         self._others = 0
+        self._awaited = 0
+        """Who waits for a slot that belongs to no pool."""
         self._answered_at = 0.0
         self._daemon = daemon
         self._pools: list[Holder] = []
         self._wanted = threading.Condition(self.lock)
-        self._refused = False
+        self._refused: set[Holder] = set()
+        """Pools that found no slot, and want to hear when there may be one."""
+        self._set_size(size)
 
     def __repr__(self) -> str:
         return f"<Budget size={self._size} used={self.used} charged={len(self.charges)}>"
@@ -177,38 +186,54 @@ class Budget:
         return max([self._answered_at, *(job.heard for job in tuple(self.in_flight.values()))])
 
     @property
-    def for_monitor(self) -> int:
-        """Slots that class B calls may use: with a budget over 2, one is set aside.
+    def room(self) -> int:
+        """Slots that are free for pools; none or less where there are none.
 
-        For class A, and for the monitors of domains that go on answering while others are stuck.
+        The list of domains takes its turn: a slot that it waits for is not free, or pools with many jobs would hand it
+        to themselves for as long as a read takes.
         """
-        return self._size - 1 if self._size > 2 else self._size
+        return self._size - self.used - self._awaited
 
     def has_room_for_server(self, probe: bool = False) -> bool:
         """Whether a class A call may be made now. Caller holds the lock.
 
-        Should class B have got stuck in the slot that is set aside as well, one such call goes beyond the budget:
-        what libvirtd knows itself is never withheld for monitors that do not answer.
+        Two calls go beyond the budget. A probe, one at a time: else a budget whose slots are all charged would never
+        find out that it has them back. And should class B have got stuck in the slot that is set aside as well, one
+        other: what libvirtd knows itself is never withheld for monitors that do not answer.
         """
-        if self.used < self._size + probe:
+        if self._size - self.used - self._awaited > 0:
+            return True
+        if probe and not any(job.probe for job in self.in_flight.values()):
             return True
         calls = self.in_flight.values()
-        stuck = all(job.kind is not SERVER and job.stalled for job in calls)
+        stuck = all(job.kind != SERVER and job.stalled for job in calls)
         return self._size > 2 and self.used == self._size and not self._others and stuck
 
     def resize(self, size: int) -> None:
         """Set the number of slots; below what is held now it waits until calls come back."""
         with self.lock:
-            self._size = size
+            self._set_size(size)
             self._wake()
+
+    def _set_size(self, size: int) -> None:
+        self._size = size
+        self.set_aside = 1 if size > 2 else 0
+        """Slots that are not for class B calls. With a budget over 2, one is for class A, and for the monitors of
+        domains that go on answering while others are stuck."""
 
     def acquire(self, timeout: float) -> bool:
         """Take a slot for the list of domains, which belongs to no pool; False when there was none in that time."""
         with self.lock:
-            if not self._wanted.wait_for(self._free, timeout):
-                return False
-            self._others += 1
-            return True
+            self._awaited += 1
+            try:
+                free = self._wanted.wait_for(self._is_free, timeout)
+            finally:
+                self._awaited -= 1
+            if free:
+                self._others += 1
+            else:
+                self._wake()
+            return free
 
     def release(self) -> None:
         """Give back a slot taken with `acquire`."""
@@ -233,7 +258,7 @@ class Budget:
 
     def stalled_since(self) -> float | None:
         """When the oldest class A call was made that should have come back; None where there is none."""
-        calls = [job.since for job in tuple(self.in_flight.values()) if job.kind is SERVER and job.stalled]
+        calls = [job.since for job in tuple(self.in_flight.values()) if job.kind == SERVER and job.stalled]
         return min(calls, default=None)
 
     def charged(self, uuid: str) -> Charge | None:
@@ -254,7 +279,7 @@ class Budget:
     def expire(self, kind: str, since: float) -> None:
         """Drop the charges of one kind that were made before then: libvirtd has given those calls up by itself."""
         with self.lock:
-            for key in [key for key, charge in self.charges.items() if key[1] is kind and charge.since < since]:
+            for key in [key for key, charge in self.charges.items() if key[1] == kind and charge.since < since]:
                 self._drop(key)
             self._wake()
 
@@ -280,48 +305,52 @@ class Budget:
     def take(self, pool: Holder, job: Job) -> None:
         """Caller holds the lock and has found the job admissible."""
         self.in_flight[job.uuid, job.kind] = job
-        if job.kind is not SERVER:
+        if job.kind != SERVER:
             pool.monitor_held += 1
 
-    def give_back(self, pool: Holder, job: Job, charge: Charge | None) -> None:
-        """Caller holds the lock."""
+    def give_back(self, pool: Holder, job: Job, charge: Charge | None) -> bool:
+        """Take back a job's slot, unless it stays charged; returns whether somebody else was refused one meanwhile.
+
+        Caller holds the lock.
+        """
         key = (job.uuid, job.kind)
         del self.in_flight[key]
         self._answered_at = max(self._answered_at, job.heard)
         if charge is not None and key not in self.charges:
             self.charges[key] = charge
-        elif job.kind is not SERVER:
+        elif job.kind != SERVER:
             pool.monitor_held -= 1
+        others_wait = bool(self._refused - {pool})
         self._wake()
+        return others_wait
 
-    def refuse(self) -> None:
-        """Caller holds the lock; somebody found no slot and wants to hear when there may be one."""
-        self._refused = True
+    def refuse(self, pool: Holder) -> None:
+        """Caller holds the lock; a pool found no slot and wants to hear when there may be one."""
+        self._refused.add(pool)
 
-    def _free(self) -> bool:
-        """Caller holds the lock.
+    def _is_free(self) -> bool:
+        """Whether the list of domains may have a slot now. Caller holds the lock.
 
         Beyond the budget goes one such call where all that holds slots is stuck: the list of domains is a priority
         call, answered when no worker is left, and what tells a lack of workers from domains whose lock is held.
         """
-        self._refused = True
         if self.used < self._size:
             return True
         return self.used > 0 and not self._others and all(job.stalled for job in self.in_flight.values())
 
     def _drop(self, key: tuple[str, str]) -> None:
         charge = self.charges.pop(key)
-        if key[1] is not SERVER:
+        if key[1] != SERVER:
             charge.pool.monitor_held -= 1
 
     def _wake(self) -> None:
+        self._wanted.notify_all()
         if self._refused:
-            self._refused = False
-            self._wanted.notify_all()
+            self._refused.clear()
             for pool in self._pools:
                 pool.wanted.notify_all()
 
 
 def _of_domain(charges: Iterable[tuple[str, str]], uuid: str) -> list[tuple[str, str]]:
-    """The keys of a domain's charges, but for its agent's: control info tells nothing of these."""
-    return [key for key in charges if key[0] == uuid and key[1] is not AGENT]
+    """The keys of a domain's charges without its agent's: control info tells nothing of these."""
+    return [key for key in charges if key[0] == uuid and key[1] != AGENT]

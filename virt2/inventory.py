@@ -181,6 +181,7 @@ class Inventory:
         self._idle: dict[str, _Entry] = {}
         """Of domains that are not active, or not listed yet; the latest last."""
         self._said: set[tuple[str, str]] = set()
+        self._started = False
         self._stopping = False
         self.libvirt_version = ""
         """Of the libvirt at the other end; empty before the first connection."""
@@ -190,9 +191,10 @@ class Inventory:
         return f"<Inventory {state} domains={len(self._entries)} version={self._version}>"
 
     def start(self) -> None:
-        """Start the thread and ask for the first list."""
-        threads.start("virt2/list", self._run)
-        self._messages.put(_REQUEST)
+        """Start the thread and ask for the first list, where that is not done; there may be no thread to be had."""
+        if not self._started and threads.try_start("virt2/list", self._run):
+            self._started = True
+            self._messages.put(_REQUEST)
 
     def stop(self) -> None:
         """Let the thread end when its call returns. Does not wait."""
@@ -410,7 +412,8 @@ class Inventory:
         self._read_inactive()
 
     def _connect(self) -> None:
-        connection = self._hypervisor.connect()
+        with self._budget.connects.attempt(self, self._clock):
+            connection = self._hypervisor.connect()
         try:
             self.libvirt_version = connection.version()
             connection.watch(self.tell)

@@ -379,6 +379,8 @@ class FakeHypervisor:
         """Whether reading a domain's XML waits for its monitor."""
         self.lacks: Collection[str] = ()
         """Calls that its driver does not have, see `XEN` and `LXC`."""
+        self.max_clients: int | None = None
+        """Connections that are accepted; whoever wants one more waits. None for any number."""
         self.events = True
         self.cpus = HostCpus(2, 2)
         self.in_flight: dict[str, int] = {}
@@ -473,6 +475,25 @@ class FakeHypervisor:
             self.pool_full = False
             self.stage.review()
 
+    @contextlib.contextmanager
+    def crowded(self, more: int = 0) -> Iterator[None]:
+        """Let others have so many connections that only so many more than there are now are accepted."""
+        self.max_clients = self.clients + more
+        try:
+            yield
+        finally:
+            self.max_clients = None
+            self.stage.review()
+
+    @property
+    def clients(self) -> int:
+        """Connections that stand."""
+        return sum(connection.alive for connection in (*self.connections, *self.agent_connections))
+
+    def _accept(self) -> None:
+        """Wait until one more connection is accepted."""
+        self.stage.hold(lambda: self.max_clients is not None and self.clients >= self.max_clients)
+
     def cut(self) -> None:
         """Lose every connection, with the calls that are in flight on it."""
         for connection in (*self.connections, *self.agent_connections):
@@ -506,6 +527,7 @@ class FakeHypervisor:
 
     def connect(self) -> FakeConnection:
         self.calls.append(("connect", "", ""))
+        self._accept()
         if self.down:
             raise Disconnected(self.down)
         connection = FakeConnection(self)
@@ -514,6 +536,7 @@ class FakeHypervisor:
 
     def connect_agents(self) -> FakeAgentConnection:
         self.calls.append(("connect_agents", "", ""))
+        self._accept()
         if self.down or not self.read_write:
             raise Disconnected(self.down or "authentication failed")
         connection = FakeAgentConnection(self)

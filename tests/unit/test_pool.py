@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from tests.unit.fakes import BOUND, LOOK, Clock, Stage
 from virt2 import pool as pool_module
+from virt2 import threads
 from virt2.budget import MONITOR, SERVER, Budget, Job
+from virt2.connects import Connects
 from virt2.errors import Disconnected
-from virt2.pool import BUSY_WORKERS, STALLED_AFTER, Again, Pool
+from virt2.pool import BUSY_WORKERS, STALLED_AFTER, TICK, Again, Pool
 
 READ = 1.0
 """Seconds a read may take."""
@@ -229,15 +231,272 @@ def test_a_worker_is_counted_out_only_after_longer_than_calls_take(bench):
     assert (pool.stalled, pool.workers) == (0, BUSY_WORKERS)
 
 
-def test_connecting_may_be_stuck_like_any_call(bench):
+class TestConnecting:
+    """A connection is made before a job is taken: where it does not come, nothing is held."""
+
+    def test_one_that_does_not_come_holds_no_job_no_domain_and_no_slot(self, bench):
+        b = bench(4)
+        b.stuck = {"connect"}
+        pool = b.pool(share=2)
+        began = b.clock()
+        assert b.run(pool, [*b.jobs("a b"), *b.jobs("a b", SERVER)]) == ["a", "b", "a", "b"]
+        assert (b.budget.used, b.budget.in_flight, pool.busy, pool.stalled) == (0, {}, 0, 0)
+        assert (pool.workers, pool.connecting, b.budget.connects.since) == (1, 1, began)
+        b.release()
+        assert (pool.connecting, b.budget.connects.since) == (0, None)
+        assert b.run(pool, b.jobs("a b")) == []
+
+    def test_those_that_are_connected_serve_all_jobs_meanwhile(self, bench):
+        b = bench(10)
+        pool = b.pool(share=9)
+        b.run(pool, b.jobs("a"))
+        b.stuck = {"connect"}
+        assert b.run(pool, [*b.jobs("a b c d e f", SERVER), *b.jobs("a b c d e f")]) == []
+        assert len(b.wires) == 1
+
+    def test_a_stalled_worker_is_stood_in_for_by_one_that_connects_and_no_more(self, bench):
+        b = bench(10)
+        pool = b.pool(share=9)
+        b.run(pool, b.jobs("a"))
+        b.stuck = {"connect", "s"}
+        for _ in range(3):
+            assert b.run(pool, [*([] if b.budget.running("s", MONITOR) else b.jobs("s")), *b.jobs("a b")]) == ["a", "b"]
+            assert (pool.workers, pool.connecting) == (2, 1)
+        b.stuck.remove("connect")
+        b.release("connect")
+        assert b.run(pool, b.jobs("a b")) == []
+
+    def test_over_all_pools_one_waits_besides_the_first_of_each(self, bench):
+        b = bench(20)
+        pools = [b.pool(str(number), share=4) for number in range(4)]
+        for pool in pools[:2]:
+            b.run(pool, b.jobs(pool.name))
+        b.stuck = {"connect", *"abcdefgh"}
+        for pool in (*pools, *pools):
+            names = [f"{pool.name}{letter}" for letter in "abcdefgh"]
+            b.stuck |= set(names)
+            b.run(pool, b.jobs(" ".join(name for name in names if not b.budget.running(name, MONITOR))))
+        # Two had a worker, and one of them has got a second one that waits; the others wait with their first.
+        assert sorted(pool.connecting for pool in pools) == [0, 1, 1, 1]
+        assert [pool.busy for pool in pools] == [1, 1, 0, 0]
+
+    def test_pools_whose_connections_are_of_another_kind_do_not_wait_for_them(self, bench):
+        b = bench(10)
+        b.stuck = {"connect"}
+        apart = Pool("agent", b.budget, b.connect, connects=Connects(), clock=b.clock, wait=b.clock.wait)
+        b.clock.watch(b.budget, apart)
+        b.pools.append(apart)
+        b.run(apart, b.jobs("a"))
+        assert (apart.connecting, b.budget.connects.pending) == (1, 0)
+
+    def test_a_pool_makes_no_more_connections_than_it_may_hold_slots(self, bench):
+        b = bench(2)
+        pool = b.pool(share=2)
+        b.run(pool, [*b.jobs("a b c d e f", SERVER), *b.jobs("a b c d e f")])
+        assert len(b.wires) <= 2
+
+    def test_where_none_can_be_made_a_read_is_over_at_once_and_the_next_one_tries_again(self, bench):
+        b = bench(4)
+        attempts: list[float] = []
+
+        def refuse() -> Wire:
+            attempts.append(b.clock())
+            if len(attempts) > 2:
+                return b.connect()
+            raise Disconnected("no such file")
+
+        pool = Pool("0", b.budget, refuse, clock=b.clock, wait=b.clock.wait)
+        b.clock.watch(b.budget, pool)
+        b.pools.append(pool)
+        for number in (1, 2):
+            began = b.clock()
+            assert b.run(pool, b.jobs("a b c")) == ["a", "b", "c"]
+            assert b.clock() - began <= TICK
+            assert (len(attempts), pool.workers, b.budget.used) == (number, 0, 0)
+            assert (b.budget.connects.refusal, b.budget.connects.refused_since) == ("no such file", attempts[0])
+        assert b.run(pool, b.jobs("a b c")) == []
+        assert (b.budget.connects.refusal, b.budget.connects.refused_since) == ("", None)
+
+    def test_where_no_further_one_can_be_made_those_there_are_go_on(self, bench, caplog):
+        b = bench(4)
+        attempts: list[int] = []
+
+        def connect() -> Wire:
+            attempts.append(1)
+            if len(attempts) > 1:
+                raise ZeroDivisionError
+            return b.connect()
+
+        pool = Pool("0", b.budget, connect, share=3, clock=b.clock, wait=b.clock.wait)
+        b.clock.watch(b.budget, pool)
+        b.pools.append(pool)
+        for _ in range(3):
+            assert b.run(pool, b.jobs("a b c d e f")) == []
+        b.clock.settle()
+        assert pool.workers == 1
+        assert len(attempts) <= 4
+        assert [record.getMessage().partition(" of ")[0] for record in caplog.records] == ["unexpected failure"]
+
+    def test_a_connection_that_was_lost_between_two_reads_costs_no_job(self, bench):
+        b = bench(4, daemon=1)
+        pool = b.pool(share=3)
+        b.run(pool, b.jobs("a b c d"))
+        b.cut()
+        assert b.run(pool, [*b.jobs("a b c d", SERVER), *b.jobs("a b c d")]) == []
+        assert (b.budget.used, b.budget.charges, len(b.calls)) == (0, {}, 12)
+
+    def test_the_job_behind_one_that_lost_the_connection_has_a_new_one(self, bench):
+        b = bench(1, daemon=1)
+        pool = b.pool()
+
+        def lose(connection: Wire, job: Job) -> None:
+            connection.alive = False
+            raise Disconnected("reset")
+
+        assert b.run(pool, [Job("s", MONITOR, lose), *b.jobs("a b")]) == []
+        assert (b.calls, len(b.wires)) == (["a", "b"], 2)
+
+    def test_a_worker_that_gets_its_connection_after_the_pool_was_stopped_gives_it_back(self, bench):
+        b = bench(4)
+        b.stuck = {"connect"}
+        pool = b.pool()
+        b.run(pool, b.jobs("a"))
+        pool.stop()
+        b.release()
+        assert b.wires[0].closed.wait(BOUND)
+        assert (pool.workers, b.calls) == (0, [])
+
+
+def test_where_no_thread_can_be_started_there_is_no_worker_and_the_next_read_tries_again(bench):
     b = bench(4)
-    b.stuck = {"connect"}
+    can = [False]
+
+    def spawn(name: str, body: Callable[[], None]) -> bool:
+        return can[0] and threads.try_start(name, body)
+
+    pool = Pool("0", b.budget, b.connect, share=3, clock=b.clock, wait=b.clock.wait, spawn=spawn)
+    b.clock.watch(b.budget, pool)
+    b.pools.append(pool)
+    for _ in range(2):
+        began = b.clock()
+        assert b.run(pool, b.jobs("a b")) == ["a", "b"]
+        assert (pool.workers, b.budget.connects.pending, b.clock() - began) == (0, 0, 0.0)
+    can[0] = True
+    assert b.run(pool, b.jobs("a b")) == []
+
+
+class TestNobodyIsKeptBack:
+    """What may not run now never keeps back what may."""
+
+    @pytest.mark.parametrize("size", [1, 2])
+    def test_a_probe_behind_jobs_without_a_slot_gives_the_slots_back(self, bench, size):
+        b = bench(size, daemon=1)
+        pool = b.pool(share=size)
+        names = [f"s{number}" for number in range(size)]
+        b.stuck = set(names)
+        b.run(pool, b.jobs(" ".join(names), SERVER))
+        b.cut()
+        b.stuck.clear()
+        assert (b.budget.used, b.budget.room) == (size, 0)
+        jobs = [*b.jobs("a b c d", SERVER), *(probe(b, name) for name in names)]
+        assert b.run(pool, jobs) == []
+        assert b.budget.used == 0
+
+    def test_so_it_does_with_more_charged_than_there_are_slots(self, bench):
+        b = bench(1, daemon=1)
+        pool = b.pool()
+        b.stuck = {"s"}
+        b.run(pool, b.jobs("s"))
+        b.cut()
+        b.run(pool, [probe(b, "s", still=True)])
+        b.cut()
+        assert b.budget.used == 2
+        b.stuck.clear()
+        assert b.run(pool, [*b.jobs("a b", SERVER), probe(b, "s")]) == []
+        assert b.budget.used == 0
+
+    def test_the_list_has_its_turn_while_a_pool_has_many_jobs(self, bench):
+        b = bench(1)
+        pool = b.pool()
+        order: list[str] = []
+        waiting = threading.Event()
+
+        def take_list() -> None:
+            waiting.set()
+            if b.budget.acquire(BOUND):
+                order.append("list")
+                b.budget.release()
+
+        lister = threading.Thread(target=take_list)
+
+        def work(connection: Wire, job: Job) -> None:
+            job.doing("info")
+            if not order:
+                lister.start()
+                assert waiting.wait(BOUND)
+                limit = time.monotonic() + BOUND
+                while not b.budget._wanted._waiters:
+                    assert time.monotonic() < limit
+                    time.sleep(LOOK)
+            order.append(job.uuid)
+
+        assert b.run(pool, [Job(str(number), SERVER, work) for number in range(50)]) == []
+        lister.join(BOUND)
+        assert order[:2] == ["0", "list"]
+
+    def test_two_pools_with_many_jobs_take_turns_at_one_slot(self, bench):
+        b = bench(1)
+        first, second = b.pool("1"), b.pool("2")
+        begun = threading.Event()
+
+        def wait_for_others(connection: Wire, job: Job) -> None:
+            job.doing("info")
+            begun.set()
+            limit = time.monotonic() + BOUND
+            while second not in b.budget._refused:
+                assert time.monotonic() < limit
+                time.sleep(LOOK)
+
+        def run(pool: Pool, jobs: list[Job]) -> threading.Thread:
+            pool._wait = threading.Event.wait
+            thread = threading.Thread(target=lambda: pool.run(jobs, b.clock() + READ))
+            thread.start()
+            return thread
+
+        names = [f"{number}" for number in range(20)]
+        runs = [run(first, [Job("", SERVER, wait_for_others), *(b.job(f"1-{name}", SERVER) for name in names)])]
+        assert begun.wait(BOUND)
+        runs.append(run(second, [b.job(f"2-{name}", SERVER) for name in names]))
+        for thread in runs:
+            thread.join(BOUND)
+        turns = [name[0] for name in b.calls]
+        assert len(turns) == 40
+        assert turns.index("2") < 10
+        assert sum(one != two for one, two in zip(turns, turns[1:])) >= 10
+
+
+def probe(b: Bench, uuid: str, still: bool = False) -> Job:
+    """What finds out whether a call of the domain that was cut off is over; it is, or still is not."""
+
+    def work(connection: Wire, job: Job) -> None:
+        job.doing("controlInfo")
+        b.stage.hold(lambda: uuid in b.stuck and connection.alive)
+        if not connection.alive:
+            raise Disconnected("connection reset")
+        if not still:
+            b.budget.discharge(uuid)
+
+    return Job(uuid, SERVER, work, probe=True)
+
+
+def test_the_kind_of_a_job_is_what_it_says_not_which_object_says_it(bench):
+    b = bench(3)
     pool = b.pool(share=2)
-    b.run(pool, b.jobs("a"))
-    assert b.budget.running("a", MONITOR).what == "connect"
-    assert (b.budget.used, pool.stalled) == (1, 1)
-    b.release()
-    assert b.budget.used == 0
+    kind = "".join(["ser", "ver"])
+    b.stuck = {"s", "t"}
+    b.run(pool, b.jobs("s t"))
+    assert b.run(pool, b.jobs("a b", kind)) == []
+    assert pool.monitor_held == 2
 
 
 def test_however_many_are_stuck_the_budget_is_not_exceeded(bench):
@@ -459,15 +718,14 @@ class TestCharges:
         b.budget.discharge("s")
         assert (b.budget.used, pool.monitor_held) == (0, 0)
 
-    def test_the_read_hears_that_the_connection_was_lost(self, bench):
+    def test_a_call_that_fails_with_its_connection_is_charged(self, bench):
         b = bench(4)
 
         def lose(connection: Wire, job: Job) -> None:
             job.doing("info")
             raise Disconnected("reset")
 
-        this, left = b.pool().run([Job("a", SERVER, lose)], b.clock() + READ)
-        assert (str(this.lost), left) == ("reset", [])
+        assert b.run(b.pool(), [Job("a", SERVER, lose)]) == []
         assert b.budget.used == 1
 
     def test_a_call_that_was_never_made_is_not_charged(self, bench):
@@ -477,19 +735,6 @@ class TestCharges:
             raise Disconnected("reset")
 
         b.run(b.pool(), [Job("a", SERVER, lose)])
-        assert b.budget.used == 0
-
-    def test_a_connection_that_could_not_be_made_is_not_charged(self, bench):
-        b = bench(4)
-
-        def refuse() -> Wire:
-            raise Disconnected("no such file")
-
-        pool = Pool("0", b.budget, refuse, clock=b.clock, wait=b.clock.wait)
-        b.clock.watch(b.budget, pool)
-        b.pools.append(pool)
-        this, left = pool.run(b.jobs("a b c"), b.clock() + READ)
-        assert (str(this.lost), left, b.calls) == ("no such file", [], [])
         assert b.budget.used == 0
 
     def test_a_probe_may_exceed_the_budget_by_one(self, bench):
@@ -511,7 +756,7 @@ def test_a_lost_connection_is_replaced(bench):
     b.wires[0].alive = False
     b.run(pool, b.jobs("b"))
     assert len(b.wires) == 2
-    assert b.wires[0].closed.is_set()
+    assert b.wires[0].closed.wait(BOUND)
     b.run(pool, b.jobs("c"))
     assert len(b.wires) == 2
 
@@ -772,9 +1017,9 @@ def test_threads_are_named_after_pool_and_number_in_15_characters(bench):
     b = bench(4)
     names: list[str] = []
 
-    def spawn(name: str, body: Callable[[], None]) -> None:
+    def spawn(name: str, body: Callable[[], None]) -> bool:
         names.append(name)
-        threading.Thread(target=body, daemon=True).start()
+        return threads.try_start(name, body)
 
     pool = Pool("a-very-long-name", b.budget, b.connect, clock=b.clock, wait=b.clock.wait, spawn=spawn)
     b.clock.watch(b.budget, pool)
