@@ -41,6 +41,7 @@ from virt2.pool import Pool
 from virt2.sampling import Processes
 from virt2.severity import OKAY
 from virt2.stuck import Ward
+from virt2.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,9 @@ LONGEST_REASON = 200
 """Bytes of libvirt's words that are said: it quotes the agent in them."""
 GIVEN_UP = 10.0
 """Seconds after its time-out until a call that was cut off is thought to be over: an agent is asked several things."""
+SILENT_WAIT = 2.0
+"""Intervals by which one that did not answer counts as having waited less than others: it may keep a worker for as long
+as an agent is given. Then it has its turn, however many others there are."""
 COMMANDS = 10
 """Things that an agent is asked in one call at the most, each with the whole time-out."""
 
@@ -147,6 +151,7 @@ class AgentReader:
         self._processes = processes
         self._clock = clock
         self._wall = wall
+        self._turns = Turns()
         self._guests: dict[str, _Guest] = {}
         self._answers: SimpleQueue[_Answer] = SimpleQueue()
         self._conditions = Conditions()
@@ -171,10 +176,12 @@ class AgentReader:
             "guest agents are asked: libvirtd has workers enough",
         )
         if link is not None and link.up and self._pool.share:
-            jobs = self._jobs(domains, began)
-            _, left = self._pool.run(jobs, began + self._timeout)
-            for job in set(jobs).difference(left):
-                self._guests[job.uuid].asked = began
+            jobs = self._turns.order(self._jobs(domains, began), began, self._handicap)
+            self._pool.run(jobs, began + self._timeout)
+            self._turns.note(jobs, began)
+            for job in jobs:
+                if job.begun:
+                    self._guests[job.uuid].asked = began
             if jobs:
                 self._watch_connection()
         self._take(domains)
@@ -199,7 +206,7 @@ class AgentReader:
             self._guests[uuid] = guest if guest is not None and guest.id == domain.id else _Guest(domain.id)
 
     def _jobs(self, domains: Mapping[str, Domain], now: float) -> list[Job]:
-        """Those that answer first, and of these who waited longest; none for whom a call is out."""
+        """Of those whose time has come, who was asked longest ago first; none for whom a call is out."""
         due = []
         for uuid, domain in domains.items():
             guest = self._guests[uuid]
@@ -210,8 +217,12 @@ class AgentReader:
                 and self._budget.running(uuid, AGENT) is None
                 and (uuid, AGENT) not in self._budget.charges
             ):
-                due.append((not guest.answers, guest.asked or 0.0, uuid))
-        return [Job(uuid, AGENT, self._work(domains[uuid])) for _, _, uuid in sorted(due)]
+                due.append((guest.asked or 0.0, uuid))
+        return [Job(uuid, AGENT, self._work(domains[uuid])) for _, uuid in sorted(due)]
+
+    def _handicap(self, job: Job) -> float:
+        """Those that answer go first, but not for ever."""
+        return 0.0 if self._guests[job.uuid].answers else SILENT_WAIT * self._interval
 
     def _work(self, domain: Domain) -> Callable[[Hold, Job], None]:
         def work(hold: Hold, job: Job) -> None:

@@ -19,12 +19,13 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from virt2 import admin, config, daemon, domainxml, procfs, sizing, storage, threads, xpath
+from virt2 import admin, config, connects, daemon, domainxml, procfs, sizing, storage, threads, xpath
 from virt2.agentline import AgentLine
 from virt2.agentreader import AgentReader
 from virt2.alarms import Alarms, Conditions
 from virt2.budget import Budget
 from virt2.company import Company
+from virt2.connects import Connects
 from virt2.dispatch import Mail, Sink
 from virt2.domain import Description
 from virt2.errors import BadSetting
@@ -53,6 +54,7 @@ from virt2.settings import Settings
 from virt2.severity import FAILURE, OKAY
 from virt2.storagereader import StorageReader
 from virt2.stuck import Ward
+from virt2.turns import Shortage
 from virt2.version import VERSION
 
 log = logging.getLogger("virt2")
@@ -66,6 +68,8 @@ CHANGES_WITHIN = 60.0
 """So many changes of plan are said in so many seconds at the most."""
 FIND_PATIENCE = 1.0
 """Seconds for which a notification waits for the metadata that its domain is named by; usually they take a tenth."""
+MOST_SAID = 20
+"""Unexpected failures that are said at the most, each once."""
 LIMITS_AGE = 3
 """Intervals for which libvirtd's word on its workers holds: one reading may fail without a change of plan."""
 
@@ -87,6 +91,7 @@ class Plugin:
         self._blocks: list[Any] = []
         self._readers: dict[str, Reader] = {}
         self._pools: dict[str, Pool] = {}
+        self._shortages: dict[str, Shortage] = {}
         self._adjusting = threading.Lock()
         self._plan: sizing.Plan | None = None
         """The plan that was said last."""
@@ -119,9 +124,7 @@ class Plugin:
                 " and while libvirt's list hangs, domains that are new are not found",
                 self._place.reason,
             )
-        self._notifier.start()
-        self._hypervisor.start_events()
-        self._inventory.start()
+        self._start_threads()
         self._limits.poke()
         self._build_storage()
         self._build_agents()
@@ -133,11 +136,8 @@ class Plugin:
             reader = self._readers[name]
             self._company.ask()
             reader.read()
-            self._conditions.update(
-                bool(reader.short_of),
-                f"reader {name} is short of workers, which are stuck: {reader.short_of} of its domains were not asked",
-                f"reader {name} has workers for all of its domains again",
-            )
+            if not self._is_excused(reader.skipped):
+                self._shortages[name].review(reader.skipped, reader.domains, reader.stuck, time.monotonic())
             if name == "0":
                 if not self._touches_storage:
                     # Otherwise the storage reader does.
@@ -183,6 +183,7 @@ class Plugin:
         self._place = daemon.place(self._uri)
         run_dir = self._place.qemu_run_dir
         self._budget = Budget(settings.workers or sizing.UNKNOWN_BUDGET, self._libvirtd)
+        self._agent_connects = Connects()
         self._held = 0
         self._session = admin.Session(settings.admin_connection or self._uri)
         self._limits = admin.AdminPoller(
@@ -282,8 +283,21 @@ class Plugin:
         """One for each thread that dispatches."""
         return Sink(self._collectd, self._settings.plugin_name, interval)
 
+    def _start_threads(self) -> None:
+        """Start those that are not started yet: at init, or later where there could be no thread then.
+
+        Events first, for they need to be there before the first connection.
+        """
+        self._notifier.start()
+        self._hypervisor.start_events()
+        self._inventory.start()
+
+    def _is_excused(self, skipped: Collection[str]) -> bool:
+        """Whether what a read left out has a reason that is said of libvirtd as a whole."""
+        return bool(skipped) and (self._silent() or self._inventory.out_of_workers or bool(self._lack_of_connections()))
+
     def _say_once(self, reader: str, error: Exception) -> None:
-        if repr(error) not in self._failures:
+        if repr(error) not in self._failures and len(self._failures) < MOST_SAID:
             self._failures.add(repr(error))
             log.exception("unexpected failure of reader %s, said once", reader)
 
@@ -330,7 +344,8 @@ class Plugin:
         settings = self._settings
         tick = min(self._interval, settings.guest_agent_interval)
         line = AgentLine(self._hypervisor.connect_agents)
-        self._agent_pool = Pool("agent", self._budget, line.hold, silent=self._silent)
+        # Of its own: libvirtd may keep a read-write connection waiting, for whom it authorizes, and no other.
+        self._agent_pool = Pool("agent", self._budget, line.hold, connects=self._agent_connects, silent=self._silent)
         self._agents = AgentReader(
             selectors=self._of_agents,
             inventory=self._inventory,
@@ -344,7 +359,7 @@ class Plugin:
             tick=tick,
             patience=settings.guest_agent_timeout,
             timeout=settings.timeout_for(tick),
-            refused=lambda: line.refused,
+            refused=lambda: line.refused or self._agents_wait(),
             processes=self._processes,
         )
         if self._of_agents:
@@ -355,6 +370,12 @@ class Plugin:
                 settings.connection,
             )
             self._collectd.register_read(self.read_agents, tick, name="virt2-agent")
+
+    def _agents_wait(self) -> str:
+        """Why there is no read-write connection, where libvirtd only keeps it waiting; else empty."""
+        since = self._agent_connects.since
+        waited = 0.0 if since is None else time.monotonic() - since
+        return "" if waited < self._settings.stuck_after else f"it has not come for {waited:.0f} s"
 
     @property
     def _touches_storage(self) -> bool:
@@ -373,6 +394,7 @@ class Plugin:
                 # All there is, until the first plan: the budget bounds them together.
                 share = self._budget.size
                 self._pools[name] = Pool(name, self._budget, self._hypervisor.connect, share=share, silent=self._silent)
+                self._shortages[name] = Shortage(name)
                 self._readers[name] = self._reader(name, self._pools[name])
                 callback = functools.partial(self.read, name)
                 self._collectd.register_read(callback, self._interval, name=f"virt2/{name}")
@@ -403,6 +425,7 @@ class Plugin:
         if not self._adjusting.acquire(blocking=False):
             return
         try:
+            self._start_threads()
             sizes = self._roster.sizes()
             self._register_readers(sizes)
             self._apply(self._make_plan(sizes), sizes)
@@ -415,14 +438,38 @@ class Plugin:
         age = self._limits.age
         return self._inventory.silent and (age is None or age > self._inventory.hung_for())
 
+    def _lack_of_connections(self) -> str:
+        """In words that workers do not get connections; empty where they do."""
+        return connects.lack(
+            self._budget.connects,
+            time.monotonic(),
+            self._settings.stuck_after,
+            self._limits.limits(),
+            self._limits.reason,
+        )
+
+    def _watch_connections(self, silent: bool) -> None:
+        """Say that connections do not come, where libvirtd is not silent altogether.
+
+        That one comes is no end as long as another one is waited for: with slow connections they come one by one.
+        """
+        link = self._inventory.link
+        down = link is not None and not link.up
+        lack = "" if silent or down else self._lack_of_connections()
+        if link is not None and lack:
+            lack += "; the domains are asked over the connections there are"
+        if lack or not self._budget.connects.pending:
+            self._conditions.update(bool(lack), lack, "libvirtd answers attempts to connect again")
+
     def _watch_libvirtd(self) -> None:
         silent, hung, full = self._silent(), self._inventory.hung_for(), self._inventory.out_of_workers
         overdue = hung > self._settings.stuck_after
+        self._watch_connections(silent)
         self._conditions.update(
             overdue and silent, f"libvirtd has not answered for {hung:.0f} s", "libvirtd answers again"
         )
         self._conditions.update(
-            overdue and not silent and not full,
+            overdue and not silent and not full and not self._budget.connects.includes(self._inventory),
             f"libvirt's list of domains hangs for {hung:.0f} s, for a domain's lock is held: the last one is used",
             "libvirt's list of domains is back",
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from virt2 import metrics
 from virt2.alarms import Alarms
@@ -24,6 +24,7 @@ from virt2.roster import Roster
 from virt2.sampling import CONTROL_INFO, Outcome, Sample, Sampler
 from virt2.scout import Scout
 from virt2.stuck import Health, Ward
+from virt2.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +89,13 @@ class Reader:
         self._names = names
         self._sink = Batch(sink)
         self._outbox = Outbox(names, self._sink, notify)
-        self.short_of = 0
-        """Domains of the last read that no worker was left for, because workers are stuck."""
+        self._turns = Turns()
+        self.domains = 0
+        """How many it had in the last read."""
+        self.skipped: Sequence[str] = ()
+        """The names of those of them that there was no time for."""
+        self.stuck = 0
+        """Workers whose call was out before that read."""
         self._interfaces = interfaces
         self._counters: Mapping[str, NicStats] = {}
         self._sampler = sampler(self._outbox.put, host_interfaces=lambda: self._counters.keys())
@@ -121,7 +127,8 @@ class Reader:
             self._judge(domains, healths, answered, began)
             self._report(domains, healths)
             self._sink.flush()
-            self._report_itself(domains, healths, skipped, began)
+            self._count(domains, skipped, began)
+            self._report_itself(domains, healths, len(skipped), began)
             self._sink.flush()
         finally:
             self._roster.end(self.name)
@@ -141,22 +148,26 @@ class Reader:
                 if stats is not None:
                     self._outbox.put(Sample(domain.uuid, metrics.NIC, nic.target, taken, wall, stats))
 
-    def _ask(self, domains: Sequence[Domain], healths: Mapping[str, Health], deadline: float) -> int:
-        """Run the jobs of this read; returns how many domains there was no slot for."""
+    def _ask(self, domains: Sequence[Domain], healths: Mapping[str, Health], deadline: float) -> Collection[str]:
+        """Run the jobs of this read, first of those that waited longest; returns the domains there was no slot for."""
         link = self._inventory.link
         if link is None or not link.up:
-            return 0
+            return ()
+        began = self._clock()
         charged = [domain for domain in domains if self._budget.charged(domain.uuid) is not None]
         jobs = [*self._server_jobs(domains, healths), *self._monitor_jobs(domains, healths)]
-        _, left = self._pool.run(jobs, deadline)
+        _, left = self._pool.run(self._turns.order(jobs, began), deadline)
         freed = [domain for domain in charged if self._budget.charged(domain.uuid) is None]
         if freed:
             # The first look at them showed that what was cut off is over: they need not wait for the next read.
-            left += self._pool.run(self._monitor_jobs(freed, healths), deadline)[1]
+            more = list(self._monitor_jobs(freed, healths))
+            left += self._pool.run(more, deadline)[1]
+            jobs += more
+        self._turns.note(jobs, began)
         skipped = {job.uuid for job in left if job.kind == MONITOR}
         for uuid, health in healths.items():
             health.skipped = uuid in skipped
-        return len({job.uuid for job in left})
+        return {job.uuid for job in left}
 
     def _server_jobs(self, domains: Sequence[Domain], healths: Mapping[str, Health]) -> Iterable[Job]:
         for domain in domains:
@@ -255,12 +266,16 @@ class Reader:
             meta = {"virt2_reader": self.name, "virt2_tag": domain.description.tag}
             self._sink.dispatch(self._names.of(domain), values, wall, meta)
 
+    def _count(self, domains: Sequence[Domain], skipped: Collection[str], began: float) -> None:
+        self.domains = len(domains)
+        self.skipped = [domain.name for domain in domains if domain.uuid in skipped] if skipped else ()
+        # Those that were out before this read are stuck; a machine may be slow for a moment.
+        self.stuck = self._pool.stuck(self._clock() - began) if skipped else 0
+
     def _report_itself(
         self, domains: Sequence[Domain], healths: Mapping[str, Health], skipped: int, began: float
     ) -> None:
         blocked = sum(1 for domain in domains if healths[domain.uuid].blocked)
-        # Those that were out before this read are stuck; a machine may be slow for a moment.
-        self.short_of = skipped if self._pool.stuck(self._clock() - began) else 0
         values = [
             metrics.gauge("domains", len(domains)),
             metrics.gauge("domains_stuck", blocked),

@@ -19,12 +19,13 @@ from virt2.outbox import Outbox
 from virt2.pool import Pool
 from virt2.sampling import Record, Sampler
 from virt2.stuck import Ward
+from virt2.turns import Turns
 
 
 class StorageReader:
     """Asks all domains, whatever their reader, once per ``StorageInterval``.
 
-    What a read has no time for is asked first by the next one.
+    What a read has no time for is asked first by the next one; one that was asked and did not answer has had its turn.
 
     Arguments:
         inventory: the active domains.
@@ -57,33 +58,33 @@ class StorageReader:
         self._sampler = sampler(outbox.put)
         self._timeout = timeout
         self._clock = clock
-        self._answered: dict[str, float] = {}
+        self._turns = Turns()
 
     def read(self) -> None:
         """Ask until the deadline; dispatch what came in."""
         began = self._clock()
         self._inventory.refresh(max_age=self._timeout, timeout=self._timeout / 2)
-        domains = {domain.uuid: domain for domain in self._inventory.domains()[1]}
-        self._answered = {uuid: when for uuid, when in self._answered.items() if uuid in domains}
         self._take()
         link = self._inventory.link
         if link is not None and link.up:
-            self._refresh(began)
-            self._pool.run(self._jobs(began), began + self._timeout)
+            described = self._turns.order(self._descriptions(began), began)
+            if described:
+                self._pool.run(described, began + self._timeout / 2)
+            jobs = self._turns.order(self._jobs(began), began)
+            self._pool.run(jobs, began + self._timeout)
+            self._turns.note([*described, *jobs], began)
         self._take()
 
-    def _refresh(self, began: float) -> None:
+    def _descriptions(self, began: float) -> list[Job]:
         """Describe anew what may not be what it was: a disk may lie on another storage than when it was described.
 
         Block jobs and snapshots move disks while the domain runs, and libvirt does not tell of all of them.
         """
-        jobs = [
+        return [
             Job(domain.uuid, SERVER, functools.partial(self._describe, domain), run=domain.id)
             for domain in self._inventory.domains()[1]
             if self._may_be_asked(domain, began) and not self._inventory.is_current(domain)
         ]
-        if jobs:
-            self._pool.run(jobs, began + self._timeout / 2)
 
     def _describe(self, domain: Domain, connection: Any, job: Job) -> None:
         job.doing("XMLDesc")
@@ -98,8 +99,7 @@ class StorageReader:
         now = self._clock()
         domains = {domain.uuid: domain for domain in self._inventory.domains()[1]}
         healths = {uuid: self._ward.of(uuid, now) for uuid in domains}
-        for outcome in self._outbox.take(domains, healths, self._inventory.listed_at):
-            self._answered[outcome.uuid] = outcome.taken
+        self._outbox.take(domains, healths, self._inventory.listed_at)
 
     def _may_be_asked(self, domain: Domain, now: float) -> bool:
         """Whether there is something to ask of a domain, and its monitor is neither blocked nor in a call of ours."""
@@ -112,15 +112,12 @@ class StorageReader:
         )
 
     def _jobs(self, began: float) -> list[Job]:
-        """Those that waited longest first.
-
-        None for a domain that is blocked, that a call is out for, or of which is not known on what it lies now.
-        """
+        """None for a domain that is blocked, that a call is out for, or of which is not known on what it lies now."""
         jobs = []
         for domain in self._inventory.domains()[1]:
             if self._may_be_asked(domain, began) and self._inventory.is_fresh(domain, began):
                 jobs.append(self._sampler.storage_job(domain, self._ward.of(domain.uuid, began)))
-        return sorted(jobs, key=lambda job: self._answered.get(job.uuid, 0.0))
+        return jobs
 
     @property
     def suspended(self) -> frozenset[str]:

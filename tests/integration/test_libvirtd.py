@@ -18,6 +18,9 @@ from tests.integration.support import (
     wait_for_reads,
 )
 from tests.lab import Guest, wait_for
+from tests.lab.collectd_daemon import python_module
+from tests.lab.records import MODULES
+from virt2.admin import read_limits
 
 SOON = 15.0
 TWO_INTERVALS = 2 * INTERVAL
@@ -74,9 +77,12 @@ def test_a_frozen_libvirtd_is_said_once_and_no_domain_is_blamed(lab, tmp_path):
     guests = lab.guests(Guest(f"g{number}") for number in range(6))
     with collectd(lab, tmp_path / "collectd") as daemon:
         wait_for_reads(daemon, 2)
+        before = threads(daemon)
         os.kill(lab.libvirtd_pid, signal.SIGSTOP)
         wait_for(lambda: lines(daemon, "libvirtd has not answered"), SOON)
         wait_for_reads(daemon, 3)
+        # More of them could do nothing but wait as well.
+        assert threads(daemon) <= before + 2
         assert not lines(daemon, "monitor blocked")
         os.kill(lab.libvirtd_pid, signal.SIGCONT)
         back = time.time()
@@ -84,6 +90,40 @@ def test_a_frozen_libvirtd_is_said_once_and_no_domain_is_blamed(lab, tmp_path):
         assert time.time() - back <= TWO_INTERVALS + SLACK
         assert len(lines(daemon, "libvirtd has not answered")) == 1
         wait_for(lambda: lines(daemon, "libvirtd answers again"), SOON)
+
+
+def threads(daemon):
+    """How many threads collectd has."""
+    return count(daemon.process.pid)[1]
+
+
+def test_a_budget_of_one_or_two_is_had_back_after_calls_were_cut_off(lab, tmp_path):
+    guests = sorted(lab.guests(Guest(f"g{number}") for number in range(5)), key=lambda guest: guest.uuid)
+    # Calls for the last two are out when libvirtd freezes, so that what finds out about them comes behind others.
+    stopped = guests[-2:]
+    impatient = python_module("virt2_impatient", path=MODULES)
+    settings = "HostPreScan false\nWorkers"
+    with (
+        collectd(lab, tmp_path / "one", f"{settings} 1", virt2_impatient=impatient) as one,
+        collectd(lab, tmp_path / "two", f"{settings} 2", virt2_impatient=impatient) as two,
+    ):
+        for daemon in (one, two):
+            wait_for_reads(daemon, 1)
+        for guest in stopped:
+            os.kill(guest.pid, signal.SIGSTOP)
+        for daemon in (one, two):
+            wait_for_reads(daemon, 2)
+        os.kill(lab.libvirtd_pid, signal.SIGSTOP)
+        for daemon in (one, two):
+            wait_for(lambda daemon=daemon: lines(daemon, "the connection to libvirt was lost"), SOON)
+            wait_for_reads(daemon, 1)
+        for guest in stopped:
+            os.kill(guest.pid, signal.SIGCONT)
+        os.kill(lab.libvirtd_pid, signal.SIGCONT)
+        back = time.time()
+        for daemon in (one, two):
+            wait_for(lambda daemon=daemon: complete(daemon, guests, back), SOON)
+        assert time.time() - back <= TWO_INTERVALS + SLACK
 
 
 @pytest.mark.full
@@ -170,6 +210,37 @@ def test_a_libvirtd_that_refuses_clients_is_said_once(lab, tmp_path):
         wait_for(lambda: complete(daemon, guests, since), 30)
     for connection in connections:
         connection.close()
+
+
+def test_connections_that_do_not_come_are_said_once_and_cost_no_domain_a_point(lab, tmp_path):
+    guests = lab.guests(Guest(f"g{number}") for number in range(6))
+    others = read_limits(lab.uri).clients
+    # One for the list, and one for a worker.
+    allowed = str(others + 2)
+    lab.virt_admin("srv-clients-set", "libvirtd", "--max-unauth-clients", "1", "--max-clients", allowed)
+    with collectd(lab, tmp_path / "collectd") as daemon:
+        wait_for(lambda: lines(daemon, "libvirtd has not answered an attempt to connect"), SOON)
+        wait_for_reads(daemon, 2)
+        (line,) = lines(daemon, "attempt to connect for")
+        assert f"it has {allowed} clients of {allowed} allowed (max_clients)" in line
+        assert_no_gap(daemon, guests)
+        lab.virt_admin("srv-clients-set", "libvirtd", "--max-clients", "5000", "--max-unauth-clients", "20")
+        wait_for(lambda: lines(daemon, "libvirtd answers attempts to connect again"), SOON)
+        assert not [text for word in ("lock", "blocked", "short of") for text in lines(daemon, word)]
+
+
+def test_where_a_read_has_no_time_for_all_each_domain_has_its_turn(lab, tmp_path):
+    guests = lab.guests(Guest(f"g{number:02}", nics=0) for number in range(12))
+    settings = "Workers 1\nTimeout 0.02\nInterval 0.5"
+    with collectd(lab, tmp_path / "collectd", settings, interval=0.5) as daemon:
+
+        def points(guest):
+            return len(of_host(daemon.series(), guest.name).get(f"disk_octets-{guest.disks[-1]}", []))
+
+        wait_for(lambda: all(points(guest) >= 3 for guest in guests), SOON)
+        skipped = of_reader(daemon.series("collectd"), "0", "gauge-domains_skipped")
+        assert max(skipped) > 0
+        assert len(lines(daemon, "reader 0 is short of time")) == 1
 
 
 def count(pid):

@@ -472,3 +472,44 @@ class TestTrouble:
         bench.read()
         assert {point.host for point in bench.ask()} == {"db"}
         assert domain.uuid not in bench.agents._guests
+
+
+def test_a_connection_that_does_not_come_is_blamed_on_no_agent(make, said):
+    bench = make("a", "b")
+    with bench.hypervisor.crowded():
+        for _ in range(3):
+            bench.ask()
+            assert bench.asked == []
+        assert bench.agent_pool.connecting == 1
+        assert not any("agent has not answered" in text or "did not answer" in text for text in said())
+    bench.clock.settle()
+    bench.ask(INTERVAL)
+    assert bench.asked == ["a", "b"]
+
+
+def test_a_silent_agent_goes_behind_those_that_answer_but_has_its_turn(make):
+    names = ("a", "b", "c", "d", "silent")
+    bench = make(*names, share=1)
+    asked: list[str] = []
+
+    def take_time(call: str, name: str, device: str) -> None:
+        """Each read has time for two; the second of them takes the rest of it."""
+        if call == "guestInfo":
+            asked.append(name)
+            if len(asked) == 2:
+                bench.hypervisor.domains[name].stuck.add("agent")
+
+    bench.agents._know({domain.uuid: domain for domain in bench.inventory.domains()[1]})
+    bench.agents._guests[bench.hypervisor.domains["silent"].uuid].answers = False
+    bench.hypervisor.on_call = take_time
+    reads = []
+    for _ in range(8):
+        asked.clear()
+        bench.ask(EVERY)
+        reads.append(list(asked))
+        for name in asked:
+            bench.hypervisor.domains[name].stuck.discard("agent")
+        bench.hypervisor.stage.review()
+        bench.clock.settle()
+    assert reads[:2] == [["a", "b"], ["c", "d"]]
+    assert "silent" in reads[2] + reads[3]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.unit.fakes import BOUND, LOOK, FakeCollectd, FakeHypervisor, Node
-from virt2 import admin, procfs
+from virt2 import admin, procfs, threads
 from virt2 import daemon as daemon_module
 from virt2.admin import AdminUnavailable, Limits
 from virt2.daemon import Daemon as Libvirtd
@@ -863,3 +863,122 @@ def test_inside_collectd_importing_the_package_registers(module, collectd, monke
     monkeypatch.setattr(package, "collectd", None, raising=False)
     importlib.reload(package)
     assert registered == [collectd]
+
+
+class TestConnectionsThatDoNotCome:
+    """Said once for all readers, with what libvirtd says of its clients."""
+
+    OVER = "libvirtd answers attempts to connect again"
+
+    def texts(self, collectd: FakeCollectd, severity: str) -> list[str]:
+        return [text for text in collectd.texts(severity) if "connect" in text and "version" not in text]
+
+    def test_one_that_is_waited_for_is_said_once_and_once_when_all_have_come(self, daemon, collectd, host):
+        host.limits = limits(20)._replace(clients=12, max_clients=12)
+        host.hypervisor.add("web")
+        daemon.start()
+        daemon.plugin._limits.wait(BOUND)
+        connects = daemon.plugin._budget.connects
+        connects.begin("worker", time.monotonic() - 4.2)
+        for _ in range(3):
+            daemon.read()
+        (text,) = self.texts(collectd, "warning")
+        assert text.endswith(
+            "libvirtd has not answered an attempt to connect for 4 s: it has 12 clients of 12 allowed (max_clients),"
+            " ours and others'; raise max_clients in its configuration or find out who holds them; the domains are"
+            " asked over the connections there are"
+        )
+        # One after another comes late: that is no end each time.
+        connects.begin("another", time.monotonic())
+        connects.end("worker", time.monotonic())
+        daemon.read()
+        assert self.OVER not in " ".join(collectd.texts("info"))
+        connects.end("another", time.monotonic())
+        daemon.read()
+        assert len([text for text in collectd.texts("info") if self.OVER in text]) == 1
+        assert len(self.texts(collectd, "warning")) == 1
+
+    def test_further_ones_that_are_refused_are_said_with_libvirts_words(self, daemon, collectd, host):
+        host.hypervisor.add("web")
+        daemon.start()
+        daemon.read()
+        # A read whose connections all succeed would end it.
+        daemon.plugin._budget.connects.end("worker", time.monotonic() - 7, "too many open files")
+        daemon.read()
+        (text,) = self.texts(collectd, "warning")
+        assert "libvirtd has refused every attempt to connect for 7 s: too many open files; the domains" in text
+
+    def test_while_libvirt_is_away_nothing_else_is_said(self, daemon, collectd, host):
+        daemon.start()
+        daemon.read()
+        host.hypervisor.crash()
+        daemon.plugin._inventory.refresh(max_age=0.0, timeout=BOUND)
+        assert not daemon.plugin._inventory.link.up
+        daemon.plugin._budget.connects.end("worker", time.monotonic() - 7, "no such file")
+        daemon.read()
+        assert [text for text in self.texts(collectd, "warning") if "attempt" in text] == []
+
+    def test_a_list_that_waits_for_its_connection_is_not_blamed_on_a_domain(self, daemon, collectd, host, monkeypatch):
+        host.limits = limits(20)
+        daemon.start(Node("StuckAfter", 0.1))
+        daemon.read()
+        inventory = daemon.plugin._inventory
+        monkeypatch.setattr(inventory, "hung_for", lambda: 3.0)
+        daemon.plugin._limits.poke()
+        daemon.plugin._limits.wait(BOUND)
+        monkeypatch.setattr(daemon.plugin, "_silent", lambda: False)
+        connects = daemon.plugin._budget.connects
+        connects.begin(inventory, time.monotonic() - 3.0)
+        daemon.read()
+        texts = collectd.texts("warning")
+        assert not any("lock" in text for text in texts)
+        assert any("libvirtd has not answered an attempt to connect for 3 s" in text for text in texts)
+        connects.end(inventory, time.monotonic())
+        daemon.read()
+        assert any("a domain's lock is held" in text for text in collectd.texts("warning"))
+
+    def test_what_is_not_asked_meanwhile_is_not_said_as_well(self, daemon, collectd, host):
+        host.hypervisor.add("web")
+        daemon.start()
+        daemon.read()
+        reader = daemon.plugin._readers["0"]
+        with_reason = daemon.plugin._is_excused
+        reader.skipped = ["web"]
+        assert not with_reason(reader.skipped)
+        daemon.plugin._budget.connects.begin("worker", time.monotonic() - 4.2)
+        assert with_reason(reader.skipped)
+        assert not with_reason([])
+
+
+def test_threads_that_cannot_be_started_at_init_are_started_by_a_later_read(daemon, collectd, host, monkeypatch):
+    host.hypervisor.add("web")
+    with monkeypatch.context() as context:
+
+        def refuse(name: str, body: Callable[[], None]) -> None:
+            raise RuntimeError("can't start new thread")
+
+        context.setattr(threads, "start", refuse)
+        daemon.start()
+        daemon.read()
+        assert collectd.dispatched == [] or daemon.series("web") == set()
+    (text,) = [text for text in collectd.texts("error") if "thread" in text]
+    assert "can't start new thread" in text
+    daemon.read()
+    collectd.dispatched.clear()
+    daemon.read()
+    assert {"virt_cpu_total", "disk_octets"} <= daemon.series("web")
+    assert len([text for text in collectd.texts("info") if "threads can be started again" in text]) == 1
+    assert daemon.plugin._pools["0"].workers <= 4
+
+
+def test_unexpected_failures_are_said_once_and_not_without_limit(daemon, collectd, module, monkeypatch):
+    daemon.start()
+    count = iter(range(1000))
+
+    def fail(self: object) -> None:
+        raise ZeroDivisionError(next(count))
+
+    monkeypatch.setattr(module.Reader, "read", fail)
+    for _ in range(module.MOST_SAID + 10):
+        daemon.read()
+    assert len([text for text in collectd.texts("error") if "unexpected failure" in text]) == module.MOST_SAID

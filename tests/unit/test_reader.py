@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.unit.fakes import (
+    BOUND,
     JOB,
     LXC,
     OCCUPIED,
@@ -803,10 +804,75 @@ def test_domains_for_which_there_was_no_slot_are_counted(make):
     bench.read()
     for name in ("a", "b"):
         bench.hypervisor.domains[name].stuck.add("monitor")
-    assert bench.readers["0"].short_of == 0
+    reader = bench.readers["0"]
+    assert (reader.skipped, reader.stuck) == ((), 0)
     bench.read()
     bench.read()
-    assert bench.own()["domains_skipped"] == bench.readers["0"].short_of > 0
+    assert bench.own()["domains_skipped"] == len(reader.skipped) > 0
+    assert (reader.domains, reader.stuck) == (4, 2)
+    assert set(reader.skipped) <= set("abcd")
+
+
+def test_where_a_read_has_no_time_for_all_each_domain_is_asked_in_its_turn(make):
+    bench = make(size=1, share=1)
+    for name in "abcdefgh":
+        bench.hypervisor.add(name, disks=("vda",), nics=())
+    bench.inventory.start()
+    began: list[str] = []
+
+    def slow(call: str, name: str, device: str) -> None:
+        """Each read has time for three domains' disks; the last of them takes the rest of it."""
+        if call == "blockStats":
+            began.append(name)
+            if len(began) == 3:
+                bench.hypervisor.domains[name].stuck.add("monitor")
+
+    bench.read()
+    bench.hypervisor.on_call = slow
+    asked = []
+    for _ in range(6):
+        began.clear()
+        bench.read()
+        asked.append("".join(began))
+        bench.hypervisor.domains[began[-1]].stuck.clear()
+        bench.hypervisor.stage.review()
+        bench.clock.settle()
+    assert asked == ["abc", "def", "gha", "bcd", "efa", "ghb"]
+
+
+class TestConnectionsThatDoNotCome:
+    """libvirtd accepts no more of them: no domain is blamed, and what can be had over those there are is had."""
+
+    @pytest.fixture
+    def crowd(self, make) -> Bench:
+        bench = make()
+        for name in ("a", "b", "c"):
+            bench.hypervisor.add(name)
+        bench.inventory.start()
+        assert bench.inventory.refresh(max_age=INTERVAL, timeout=BOUND)
+        return bench
+
+    def test_without_any_nothing_is_said_of_domains_and_all_comes_with_them(self, crowd):
+        with crowd.hypervisor.crowded():
+            for _ in range(3):
+                crowd.read()
+                assert crowd.of("a")["duration-sample_age"] >= 0.0
+                assert [crowd.of(name).get("duration-monitor_blocked", 0.0) for name in "abc"] == [0.0] * 3
+                assert crowd.own()["workers_stuck"] == 0
+            assert (crowd.notifications, crowd.budget.used) == ([], 0)
+            assert crowd.budget.connects.pending == 1
+            assert crowd.own()["domains_skipped"] == 3
+        crowd.clock.settle()
+        crowd.read()
+        assert [name for name in "abc" if crowd.types(name) != CLASS_A | CLASS_B] == []
+
+    def test_with_one_all_domains_are_asked(self, crowd):
+        with crowd.hypervisor.crowded(more=1):
+            for _ in range(3):
+                crowd.read()
+                assert [name for name in "abc" if crowd.types(name) != CLASS_A | CLASS_B] == []
+                assert crowd.own()["domains_skipped"] == 0
+        assert crowd.notifications == []
 
 
 def test_a_domain_that_comes_is_reported_with_the_next_read(bench):

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.fakes import JOB, OCCUPIED, OK, Control, DiskSizes
 from tests.unit.test_reader import CLASS_A, CLASS_B, INTERVAL, STUCK_AFTER, TIMEOUT, Bench, Point
-from virt2.errors import CallFailed, Unsupported
+from virt2.errors import CallFailed, DomainBusy, Unsupported
 from virt2.outbox import Outbox
 from virt2.pool import TICK
 from virt2.sampling import LOOKS, Record, Sampler
@@ -404,11 +404,25 @@ def test_what_there_was_no_time_for_is_asked_first_by_the_next_read(bench):
     assert [name for name in bench.asked if name in "abc"] == ["c", "a", "b"]
 
 
-def test_what_is_known_of_when_domains_answered_goes_with_them(bench):
-    bench.read_storage()
-    bench.hypervisor.remove("a")
-    bench.read_storage()
-    assert len(bench.storage._answered) == 4
+def test_one_that_never_answers_does_not_go_first_for_ever(make):
+    bench = populate(make(share=1))
+
+    def stick(call: str, name: str, device: str) -> None:
+        """Whoever is asked first holds the one slot for the whole read."""
+        if call == "blockInfo":
+            bench.hypervisor.domains[name].stuck.add("monitor")
+
+    bench.hypervisor.on_call = stick
+    asked = []
+    for _ in range(6):
+        bench.read_storage()
+        asked += bench.asked
+        domain = bench.hypervisor.domains[asked[-1]]
+        domain.failures["blockInfo"] = DomainBusy("cannot acquire state change lock")
+        domain.stuck.clear()
+        bench.hypervisor.stage.review()
+        bench.clock.settle()
+    assert asked == list("abcxya")
 
 
 def test_a_momentary_call_does_not_cost_the_domain_its_disks_in_a_concurrent_read(bench):
