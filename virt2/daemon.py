@@ -112,9 +112,12 @@ def place(
         pid_files, qemu_run_dir = run_dir, os.path.join(sockets, "qemu")
     if is_admin:
         return Place((driver,), sockets, "", "", f"{uri} is not where domains are", admin_socket=socket)
-    if socket and not _is_own(driver, socket, sockets):
+    if socket and not _is_made_by(driver, socket, sockets):
         # It may be that of another network, file system or host, which a forwarded socket does not tell.
         reason = f"{uri} names a socket that is not the one of this host's own libvirt"
+        if _is_folder(os.path.dirname(socket), sockets):
+            # Nor is the admin socket beside it of the daemon behind it, then.
+            return _elsewhere(reason)
         return Place(_by_name(driver, socket), os.path.dirname(socket), "", "", reason)
     reason = ""
     if driver != "qemu":
@@ -209,15 +212,20 @@ def _parameters(query: str) -> dict[str, str]:
     return {unquote(name).lower(): unquote(value) for name, _, value in pairs if name}
 
 
-def _is_own(driver: str, socket: str, folder: str) -> bool:
-    """Whether a socket is one that a daemon of this host makes in that folder; another one there may be forwarded."""
+def _is_made_by(driver: str, socket: str, folder: str) -> bool:
+    """Whether a socket is one that the driver's daemons make in that folder; another one there may be forwarded."""
     names = {f"{prefix}-sock{suffix}" for prefix in ("libvirt", DAEMONS[driver]) for suffix in ("", "-ro")}
+    return os.path.basename(socket) in names and _is_folder(os.path.dirname(socket), folder)
+
+
+def _is_folder(one: str, other: str) -> bool:
+    """Whether two paths are of the same folder; the same words, below ``/proc/PID/root`` say, may not be."""
+    if os.path.normpath(one) == os.path.normpath(other):
+        return True
     try:
-        # By what it is and not by its path: /proc/PID/root reads like the root of this host, and is another one.
-        is_there = os.path.samefile(os.path.dirname(socket), folder)
+        return os.path.samefile(one, other)
     except OSError:
-        is_there = os.path.normpath(os.path.dirname(socket)) == folder
-    return is_there and os.path.basename(socket) in names
+        return False
 
 
 def _listens(folder: str, daemon: str, exists: Callable[[str], bool]) -> bool:

@@ -15,6 +15,8 @@ import pytest
 from tests.integration.support import collectd, of_host, wait_for_reads
 from tests.lab import Guest, Lab, wait_for
 from tests.lab.guests import domain_xml
+from tests.lab.relay import ADMIN
+from virt2 import daemon
 
 SOON = 20.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,20 +62,20 @@ def there(tmp_path):
 def test_what_this_host_shows_is_not_taken_for_what_another_libvirtd_has(lab, there, tmp_path):
     lab.guest(Guest("mine"))
     lab.run([sys.executable, "-c", IDLE_DEVICE])
-    with collectd(lab, tmp_path / "collectd", f'Connection "{there.uri}"') as daemon:
+    with collectd(lab, tmp_path / "collectd", f'Connection "{there.uri}"') as watching:
         name = f"if_octets-{DEVICE}"
         # The kernel itself sends to a tap that comes up; this host's device of that name has not carried a byte.
         wait_for(
-            lambda: any(values[0] for _, values in of_host(daemon.series(), "theirs").get(name, ())),
+            lambda: any(values[0] for _, values in of_host(watching.series(), "theirs").get(name, ())),
             SOON,
             "counters move",
         )
         os.kill(there.pid, signal.SIGSTOP)
-        wait_for(lambda: "libvirtd has not answered" in daemon.log, SOON)
-        wait_for_reads(daemon, 3)
-        hosts = {host for host, _, _ in daemon.series()} - {"collectd"}
+        wait_for(lambda: "libvirtd has not answered" in watching.log, SOON)
+        wait_for_reads(watching, 3)
+        hosts = {host for host, _, _ in watching.series()} - {"collectd"}
         assert hosts == {"theirs"}, "a domain of this host was taken for one of that libvirtd's"
-        assert daemon.log.count("network devices of this host are not looked at") == 1
+        assert watching.log.count("network devices of this host are not looked at") == 1
 
 
 NOBODY = 65534
@@ -135,3 +137,11 @@ print([guest.name for guest in procfs.guests(daemon.place("qemu:///session").qem
 def test_roots_session_is_the_systems_libvirt(lab):
     lab.guest(Guest("web"))
     assert lab.run(["/usr/bin/python3", "-c", ROOTS_SESSION]) == "['web']\n['web']\n"
+
+
+def test_a_libvirtd_in_another_root_is_not_this_hosts(lab):
+    """Its socket lies below /proc/PID/root, of which the kernel says that it is a link to /."""
+    found = daemon.place(lab.uri)
+    assert "names a socket that is not the one of this host's own libvirt" in found.reason
+    assert (found.pid_files, found.qemu_run_dir) == ("", "")
+    assert [server.path for server in daemon.admin_servers(lab.uri)[0]] == [str(lab.inside(ADMIN))]

@@ -228,9 +228,12 @@ def test_parameters_are_read_as_libvirt_reads_them(query, daemons):
 
 @pytest.mark.parametrize("name", ["forwarded", "libvirt-sock-of-another-host", "libvirt-admin-sock", "virtlxcd-sock"])
 def test_a_socket_no_daemon_of_this_host_makes_may_be_forwarded_even_in_the_usual_folder(name):
-    found = there(f"qemu:///system?socket=/run/libvirt/{name}")
-    assert (found.pid_files, found.qemu_run_dir) == ("", "")
+    uri = f"qemu:///system?socket=/run/libvirt/{name}"
+    found = there(uri)
+    assert (found.daemons, found.pid_files, found.qemu_run_dir) == ((), "", "")
     assert "names a socket" in found.reason
+    # The admin sockets in that folder are of this host's daemons.
+    assert admin_servers(uri, exists=lambda path: True)[0] == ()
 
 
 @pytest.mark.parametrize(
