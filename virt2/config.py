@@ -59,6 +59,12 @@ def stopping(settings: Settings, problems: Iterable[Problem]) -> tuple[Problem, 
     return tuple(problem for problem in problems if settings.strict and problem.stops_strict)
 
 
+def own_instances(settings: Settings) -> tuple[str, ...]:
+    """Give the plugin instances that virt2 has for itself, under the host's own name: its readers', and libvirtd's."""
+    automatic = settings.instances or MOST_AUTOMATIC
+    return (_OWN_READER, *map(str, range(automatic)), *(instance.name for instance in settings.explicit_instances))
+
+
 _TOP = {option.key.lower(): option for option in OPTIONS}
 _IN_INSTANCE = {option.key.lower(): option for option in INSTANCE_OPTIONS}
 

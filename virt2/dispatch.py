@@ -47,7 +47,7 @@ class Sink:
             try:
                 values.type, values.type_instance, values.values = metric
                 values.dispatch()
-            except (TypeError, RuntimeError, OverflowError, UnicodeError) as error:
+            except (TypeError, ValueError, RuntimeError, OverflowError) as error:
                 self._refuse(metric, error)
 
     def _refuse(self, metric: Metric, error: Exception) -> None:

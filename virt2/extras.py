@@ -33,7 +33,7 @@ _MEMORY_COUNTS = {"hugetlb_pgalloc": "balloon.hugetlb_pgalloc", "hugetlb_pgfail"
 
 def from_disk_times(stats: Any, device: str) -> Iterable[Metric]:
     """Time that reads and writes took in ns, and flushes: how many, and their time in ms."""
-    flush = f"flush-{device}"
+    flush = presentable(f"flush-{device}")
     milliseconds = -1 if stats.flush_time == -1 else stats.flush_time // NANOSECONDS_PER_MS
     return known(
         Metric("disk_time", device, (stats.read_time, stats.write_time)),
@@ -229,18 +229,19 @@ def layers(stats: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 def from_layers(images: Sequence[Mapping[str, Any]], device: str) -> Iterable[Metric]:
     """Sizes of each image in bytes, by its place: 0 is the one that is written; and how many there are."""
-    made = [Metric("gauge", f"layers-{device}", (len(images),))]
+    made = [Metric("gauge", presentable(f"layers-{device}"), (len(images),))]
     for place, image in enumerate(images):
         for what in ("allocation", "capacity", "physical"):
             if what in image:
-                made.append(Metric(f"disk_{what}", f"{device}-layer_{place}", (image[what],)))
+                instance = presentable(f"{device}-layer_{place}")
+                made.append(Metric(f"disk_{what}", instance, (image[what],)))
     return made
 
 
 def from_threshold(images: Sequence[Mapping[str, Any]], device: str) -> Iterable[Metric]:
     """The offset in bytes at which libvirt tells that an image is about to be full, where one is set."""
     return [
-        Metric("bytes", f"write_threshold-{device}", (image["threshold"],))
+        Metric("bytes", presentable(f"write_threshold-{device}"), (image["threshold"],))
         for image in images[:1]
         if "threshold" in image
     ]

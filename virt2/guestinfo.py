@@ -140,8 +140,11 @@ class Series:
             self.full = True
             return None
         label = presentable(mount_point.replace("\\", "/").strip("/").replace("/", "-") or "root")
-        if label in self._taken:
-            label = f"{label[:_LONGEST_MARKED]}~{digest(mount_point)[:MARK]}"
+        plain, attempts = label[:_LONGEST_MARKED], 0
+        while label in self._taken:
+            # Again, since the guest may have chosen another mount point that is called just that.
+            label = f"{plain}~{digest(mount_point + attempts * '/')[:MARK]}"
+            attempts += 1
         self._taken.add(label)
         names = self._names[mount_point] = Names(presentable(f"used-{label}"), presentable(f"free-{label}"))
         return names

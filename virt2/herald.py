@@ -27,7 +27,7 @@ APART = 60.0
 """Seconds at least between two notifications of the same error of the same disk, and of the same watchdog: a disk that
 fails tells so with every request."""
 REMEMBERED = 1000
-"""Errors whose last time is known; with more of them some are told again too early."""
+"""Errors whose last time is known, the latest ones; with more of them the oldest are told again too early."""
 
 
 class _Known(NamedTuple):
@@ -91,7 +91,9 @@ class Herald:
             state, reason = lifecycle.state_after(event.event, event.detail)
             self._note(event, state)
             if self._wants(event.name, event.uuid):
-                yield self._of_state(event.uuid, event.name, state, reason, when)
+                # An active domain has precedence where another would have the same identity.
+                id = NO_ID if state == lifecycle.SHUTOFF else event.id
+                yield self._of_state(self._domain(event.uuid, event.name, id), state, reason, when)
         elif self._wants(event.name, event.uuid):
             yield from self._of_io_error(event, when) if event.kind == IO_ERROR else self._of_watchdog(event, when)
 
@@ -106,7 +108,7 @@ class Herald:
 
     def _of_io_error(self, event: Event, when: float) -> Iterator[Notification]:
         action, reason = event.detail, event.reason
-        if self._is_news(event.uuid, event.kind, str(action), event.alias, event.path, reason):
+        if self._note_error(event.uuid, event.kind, str(action), event.alias, event.path, reason):
             domain = self._domain(event.uuid, event.name)
             target = _target(domain, event)
             names = [name for name in (event.alias, event.path) if name and name != target]
@@ -123,7 +125,7 @@ class Herald:
             yield self._notification(domain, severity, message, when, "disk_error", presentable(target), meta)
 
     def _of_watchdog(self, event: Event, when: float) -> Iterator[Notification]:
-        if self._is_news(event.uuid, event.kind, str(event.detail)):
+        if self._note_error(event.uuid, event.kind, str(event.detail)):
             severity, text = lifecycle.watchdog_message(event.detail)
             meta = {"action": lifecycle.WATCHDOG_ACTIONS.get(event.detail, str(event.detail))}
             message = f"domain {event.name}: {text}"
@@ -140,20 +142,24 @@ class Herald:
             return
         for status in statuses.domains:
             if _changed(before.pop(status.uuid, None), status):
-                yield self._of_state(status.uuid, status.name, status.state, status.reason, when)
+                yield self._of_status(status, when)
         for uuid, known in before.items():
             if self._wants(known.name, uuid):
-                yield self._of_state(uuid, known.name, lifecycle.SHUTOFF, 0, when)
+                yield self._of_state(self._domain(uuid, known.name), lifecycle.SHUTOFF, 0, when)
 
     def _of_all(self, statuses: Statuses, when: float) -> Iterator[Notification]:
         """The state of every persistent domain."""
         for status in statuses.domains:
             if status.persistent:
-                yield self._of_state(status.uuid, status.name, status.state, status.reason, when)
+                yield self._of_status(status, when)
 
-    def _of_state(self, uuid: str, name: str, state: int, reason: int, when: float) -> Notification:
+    def _of_status(self, status: Status, when: float) -> Notification:
+        domain = self._domain(status.uuid, status.name, status.id)
+        return self._of_state(domain, status.state, status.reason, when)
+
+    def _of_state(self, domain: Domain, state: int, reason: int, when: float) -> Notification:
         severity, message = lifecycle.state_message(state, reason)
-        return self._notification(self._domain(uuid, name), severity, message, when, "domain_state", "", {})
+        return self._notification(domain, severity, message, when, "domain_state", "", {})
 
     def _notification(
         self,
@@ -168,20 +174,22 @@ class Herald:
         fit = {key: printable(value) for key, value in meta.items()}
         return Notification(severity, printable(message), self._identify(domain), type, type_instance, fit, when)
 
-    def _domain(self, uuid: str, name: str) -> Domain:
+    def _domain(self, uuid: str, name: str, id: int = NO_ID) -> Domain:
         """What is known of a domain, under the name it has now."""
         found = self._find(uuid)
-        return Domain(uuid, name, NO_ID, Description()) if found is None or found.name != name else found
+        return Domain(uuid, name, id, Description()) if found is None or found.name != name else found
 
-    def _is_news(self, *what: str) -> bool:
-        """Whether this was not told lately."""
+    def _note_error(self, *what: str) -> bool:
+        """Remember when an error is told; returns False where it must not be, since it was told lately."""
         now = self._clock()
         last = self._told.get(what)
         if last is not None and now - last < APART:
             return False
-        if len(self._told) >= REMEMBERED:
-            self._told.clear()
+        # At the end, so that the first one is the oldest.
+        self._told.pop(what, None)
         self._told[what] = now
+        if len(self._told) > REMEMBERED:
+            del self._told[next(iter(self._told))]
         return True
 
 

@@ -18,6 +18,16 @@ _UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode categories that break a line, a path or an encoding: controls, surrogates, line and paragraph ends."""
 
 
+def whole(name: str) -> str:
+    """What a name becomes as host or as plugin instance, slashes included: collectd changes nothing in it any more.
+
+    So two of them are one and the same to collectd only where they are equal here, and a notification, in which
+    collectd leaves slashes as they are, bears the same identity as the values.
+    """
+    # In this order: what collectd makes of "/.." is "..", the folder above.
+    return presentable(written(name))
+
+
 @functools.lru_cache(maxsize=4096)
 def presentable(name: str) -> str:
     """A name that collectd and its writers take: no control characters, no path of dots, not over `LONGEST` bytes.

@@ -44,8 +44,9 @@ class InactiveStates:
             return
         self._reported = found.asked
         when = self._wall() - (self._clock() - found.asked)
-        for status in found.domains:
-            # One that was started meanwhile is its reader's.
-            if not self._inventory.knows(status.uuid):
-                domain = self._inventory.find(status.uuid) or Domain(status.uuid, status.name, status.id)
-                self._sink.dispatch(self._names.of_any(domain), [state(status.state, status.reason)], when)
+        # One that was started meanwhile is its reader's.
+        idle = [status for status in found.domains if not self._inventory.knows(status.uuid)]
+        domains = [self._inventory.find(status.uuid) or Domain(status.uuid, status.name, status.id) for status in idle]
+        self._names.settle_idle(domains)
+        for status, domain in zip(idle, domains):
+            self._sink.dispatch(self._names.of_any(domain), [state(status.state, status.reason)], when)

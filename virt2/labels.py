@@ -18,6 +18,9 @@ from virt2.identifiers import MARK, digest, marked, presentable, written
 LONGEST_MARK = 32
 """Characters in a target that may stand behind a label; libvirt's own have 3 to 15."""
 
+LAYER = "-layer_"
+"""Stands between a disk's label and the number of one of its images (`virt2.extras.from_layers`)."""
+
 _Device = TypeVar("_Device", Disk, Nic)
 
 
@@ -96,14 +99,31 @@ def _distinct(devices: Iterable[_Device], name: Callable[[_Device], str]) -> dic
     """
     labels: dict[str, str] = {}
     taken: set[str] = set()
+    layered: set[str] = set()
+
+    def is_taken(label: str) -> bool:
+        return not taken.isdisjoint({*_written(label), _layered(label)}) or not layered.isdisjoint(_written(label))
+
     for device in sorted(devices, key=lambda device: (len(device.target), device.target)):
         plain = label = presentable(name(device))
         marks = _marks(device.target)
-        while written(label) in taken:
+        while is_taken(label):
             label = marked(plain, next(marks))
-        taken.add(written(label))
+        taken |= _written(label)
+        layered.add(_layered(label))
         labels[device.target] = label
     return labels
+
+
+def _written(label: str) -> set[str]:
+    """What collectd makes of a label alone, and behind another word such as ``flush-``."""
+    return {written(label), label.replace("/", "_")}
+
+
+def _layered(label: str) -> str:
+    """The label of which this one could be an image of the selector `disk_layers`: ``vda`` of ``vda-layer_0``."""
+    stem, _, number = label.rpartition(LAYER)
+    return stem.replace("/", "_") if number.isdecimal() else ""
 
 
 def _marks(target: str) -> Iterator[str]:

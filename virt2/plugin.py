@@ -204,7 +204,12 @@ class Plugin:
             settings.report_block_devices,
             settings.report_network_interfaces,
         )
-        self._names = Names(settings.hostname_format, settings.plugin_instance_format, _own_hostname())
+        self._names = Names(
+            settings.hostname_format,
+            settings.plugin_instance_format,
+            _own_hostname(),
+            reserved=config.own_instances(settings),
+        )
         self._pick = _wanted_metadata(settings)
         self._herald = Herald(
             self._notifier.put,

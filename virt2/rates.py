@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from virt2.identifiers import presentable
 from virt2.metrics import Metric
 
 NANOSECONDS = 1e9
@@ -54,7 +55,7 @@ def disk_latency(before: Any, now: Any, elapsed: float, device: str) -> Iterable
     if not (math.isnan(read) and math.isnan(write)):
         made.append(Metric("disk_latency", device, (read, write)))
     if not math.isnan(flush):
-        made.append(Metric("latency", f"flush-{device}", (flush,)))
+        made.append(Metric("latency", presentable(f"flush-{device}"), (flush,)))
     return made
 
 

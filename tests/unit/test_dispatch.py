@@ -1,5 +1,6 @@
 """Metrics and notifications are given to collectd as it takes them."""
 
+import math
 from typing import Any
 
 import pytest
@@ -55,6 +56,12 @@ class TestSink:
             ("x", (1.0,)),
             ("y", (2.0,)),
         ]
+        assert len(caplog.messages) == 1
+
+    def test_a_value_that_is_no_number_costs_only_itself(self, sink, collectd, caplog):
+        metrics = [Metric("if_octets", "x", (math.nan, 1)), Metric("gauge", "y", (2.0,))]
+        sink.dispatch(Identity("web", ""), metrics, 5.0)
+        assert [values.type_instance for values in collectd.dispatched] == ["y"]
         assert len(caplog.messages) == 1
 
 

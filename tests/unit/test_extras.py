@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.fakes import TYPES, CpuTimes, DiskTimes, Vcpu
 from virt2 import extras
+from virt2.identifiers import presentable
 from virt2.metrics import Metric
 from virt2.selectors import BULK, LAYERS, SELECTORS
 
@@ -333,3 +334,16 @@ def test_every_type_is_one_of_collectds_with_as_many_values():
     assert {metric.type: len(metric.values) for metric in made} == {
         name: len(TYPES[name]) for name in {metric.type for metric in made}
     }
+
+
+@pytest.mark.parametrize("selector", ["disk", "disk_layers", "disk_threshold"])
+def test_long_labels_are_told_apart_in_every_type_instance_made_of_them(selector):
+    reply = {
+        "disk": DiskTimes(1, 1, 1, 1, 1, 1, 1, 1),
+        "disk_layers": [{"allocation": 1}, {"allocation": 1}],
+        "disk_threshold": [{"threshold": 1}],
+    }[selector]
+    labels = [presentable("x" * 200 + end) for end in "ab"]
+    first, second = ([(m.type, m.type_instance) for m in mapped(selector, reply, label)] for label in labels)
+    # collectd keeps 127 bytes.
+    assert not {(kind, name[:127]) for kind, name in first} & {(kind, name[:127]) for kind, name in second}

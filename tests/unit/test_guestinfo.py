@@ -22,7 +22,7 @@ from virt2.guestinfo import (
     from_fs_info,
     from_guest_info,
 )
-from virt2.identifiers import LONGEST
+from virt2.identifiers import LONGEST, MARK, digest
 from virt2.metrics import Metric
 
 LIBVIRT = {
@@ -279,3 +279,10 @@ def test_whatever_is_told_becomes_metrics_that_collectd_takes(told, listed):
         for text in guest.texts.values():
             assert text.isprintable()
         News(series).of(guest, 0.0)
+
+
+def test_a_guest_cannot_choose_mount_points_that_share_a_series():
+    series = Series()
+    first = series.names("/x")
+    forged = series.names("/x~" + digest("\\x")[:MARK])
+    assert len({first, forged, series.names("\\x")}) == 3

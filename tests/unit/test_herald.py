@@ -110,6 +110,15 @@ def test_a_domain_that_is_gone_has_the_identity_its_values_had(bench):
     assert [one.identity for one in bench.sent] == identities[::-1]
 
 
+def test_one_that_starts_has_the_name_of_one_that_is_off(bench):
+    bench.names.of_any(Domain("u-other", "web/1", OFF))
+    bench.event(STARTED, name="web_1", id=9)
+    bench.event(DEFINED, name="web/1", id=OFF)
+    bench.herald.tell(Event(LIFECYCLE, "u-other", DEFINED, 0, "web/1", OFF))
+    assert bench.told[0][0] == "web_1"
+    assert bench.names.of_any(Domain("u-other", "web/1", OFF)).host == "web_1~uother"
+
+
 def test_a_domain_that_is_left_out_is_not_told_of():
     bench = Bench(wants=lambda name, uuid: name != "web")
     bench.event(STARTED)
@@ -190,6 +199,9 @@ class TestErrorsOfDisks:
             bench.io_error(alias=str(number))
         assert len(bench.sent) == REMEMBERED + 10
         assert len(bench.herald._told) <= REMEMBERED
+        bench.sent.clear()
+        bench.io_error(alias=str(REMEMBERED + 9))
+        assert bench.sent == []
 
 
 def test_a_watchdog_is_told_with_its_action_once_a_minute(bench):

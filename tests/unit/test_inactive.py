@@ -93,3 +93,17 @@ def test_it_goes_by_the_name_that_metadata_give_it(bench):
     bench.inventory.inactive = Statuses([OFF], asked=101.0)
     bench.states.report()
     assert [host for host, _, _ in bench.points] == ["shop"]
+
+
+def test_two_inactive_domains_that_collectd_writes_alike_are_kept_apart(bench):
+    bench.inventory.inactive = Statuses([OFF._replace(name="shop/db"), CRASHED._replace(name="shop_db")], asked=101.0)
+    bench.states.report()
+    assert sorted(host for host, _, _ in bench.points) == ["shop_db", "shop_db~uoff"]
+
+
+def test_it_gives_its_name_to_one_that_is_started(bench):
+    for asked in (101.0, 102.0):
+        bench.inventory.inactive = Statuses([OFF], asked)
+        bench.states.report()
+        bench.names.of(Domain("another", "off", 3))
+    assert [host for host, _, _ in bench.points] == ["off", "off~uoff"]

@@ -173,6 +173,24 @@ def test_names_that_collectd_writes_alike_are_kept_apart():
     assert found == {"vda": "/img/a_b", "vdb": "/img/a/b~vdb", "vdc": "img_a_b~vdc"}
 
 
+def test_names_that_are_written_alike_behind_another_word_are_kept_apart():
+    # Alone "/a" becomes "a", but the flushes of both are "flush-_a".
+    found = disk_labels(labels(disk_format="source"), sources("/a", "_a"))
+    assert found == {"vda": "/a", "vdb": "_a~vdb"}
+
+
+@pytest.mark.parametrize("names", [("/i/base", "/i/base-layer_1"), ("/i/base-layer_1", "/i/base")])
+def test_no_disk_is_called_like_an_image_of_another_one(names):
+    found = disk_labels(labels(disk_format="source", basename=True), sources(*names))
+    first, second = (name[3:] for name in names)
+    assert found == {"vda": first, "vdb": f"{second}~vdb"}
+
+
+def test_disks_that_are_called_like_images_of_none_keep_their_names():
+    found = disk_labels(labels(disk_format="source", basename=True), sources("/i/base-layer_1", "/i/base-layer_2"))
+    assert list(found.values()) == ["base-layer_1", "base-layer_2"]
+
+
 def test_interfaces_of_the_same_address_are_kept_apart():
     nics = (Nic("vnet1", "52:54:00:00:00:01"), Nic("vnet0", "52:54:00:00:00:01"))
     found = nic_labels(labels(nic_format="address"), nics)
@@ -195,5 +213,6 @@ def test_whatever_they_are_called_no_two_are_written_the_same_and_all_are_fit(na
     found = disk_labels(labels(disk_format=disk_format, basename=basename), disks)
     assert len(found) == len(disks)
     assert len({written(label) for label in found.values()}) == len(disks)
+    assert len({written(f"flush-{label}") for label in found.values()}) == len(disks)
     assert all(0 < len(label.encode()) <= LONGEST and label.isprintable() for label in found.values())
     assert disk_labels(labels(disk_format=disk_format, basename=basename), disks[::-1]).items() == found.items()

@@ -111,3 +111,9 @@ counts = st.integers(-1, 2**63 - 1)
 def test_latency_is_never_negative(before, now):
     values = [value for metric in disk_latency(before, now, 1.0, "vda") for value in metric.values]
     assert all(math.isnan(value) or value >= 0 for value in values)
+
+
+def test_flushes_of_disks_with_long_names_are_told_apart():
+    before, now = DiskTimes(*[0] * 8), DiskTimes(*[10**9] * 8)
+    names = {metric.type_instance[:127] for end in "ab" for metric in disk_latency(before, now, 1.0, "x" * 126 + end)}
+    assert len(names) == 4
