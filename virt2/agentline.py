@@ -26,10 +26,10 @@ class AgentCalls(Protocol):
     def close(self) -> None:
         """Give it back."""
 
-    def guest_info(self, uuid: str, seconds: float) -> dict[str, Any]:
+    def guest_info(self, uuid: str) -> dict[str, Any]:
         """All that the agent tells."""
 
-    def fs_info(self, uuid: str, seconds: float) -> list[tuple[Any, ...]]:
+    def fs_info(self, uuid: str) -> list[tuple[Any, ...]]:
         """Its file systems."""
 
 

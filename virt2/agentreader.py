@@ -47,19 +47,18 @@ log = logging.getLogger(__name__)
 
 SLOW = 1.0
 """Seconds after which "not connected" means that an agent did not answer; one that is not there costs 5 ms."""
-OVERDUE = 5.0
-"""Seconds in a call after which an agent is said not to answer: as long as libvirt waits for one to say hello."""
 SAID_APART = 3600.0
 """Seconds at least between two complaints on one domain: whoever is in the guest could cause one at any time."""
 LONGEST_REASON = 200
 """Bytes of libvirt's words that are said: it quotes the agent in them."""
-GIVEN_UP = 10.0
-"""Seconds after its time-out until a call that was cut off is thought to be over: an agent is asked several things."""
+LONGEST_PAUSE = 3600.0
+"""Seconds at the most between two calls for an agent that hangs again and again; the interval, where that is longer."""
+GIVEN_UP = 3600.0
+"""Seconds after which the agent of a call that was cut off is asked again. Nothing tells whether libvirtd is still in
+that call. If it is, it refuses the new one after 30 s: one more worker for so long, once an hour."""
 SILENT_WAIT = 2.0
 """Intervals by which one that did not answer counts as having waited less than others: it may keep a worker for as long
-as an agent is given. Then it has its turn, however many others there are."""
-COMMANDS = 10
-"""Things that an agent is asked in one call at the most, each with the whole time-out."""
+as it likes. Then it has its turn, however many others there are."""
 
 
 class _Answer(NamedTuple):
@@ -82,8 +81,8 @@ class _Guest:
         self.asked: float | None = None
         self.series = Series()
         self.news = News(self.series)
-        self.answers = True
-        """Its last call was answered, or there was none."""
+        self.hung = 0
+        """Calls in a row that were not answered in time."""
         self.complained: float | None = None
         self.complaining = False
         """Something was said of it that is not over."""
@@ -94,6 +93,10 @@ class AgentReader:
     """Asks the agents of all domains, whatever their reader, each once per ``GuestAgentInterval``.
 
     It is read more often than that, so that the work is spread and what comes late goes out soon.
+
+    A call is never cut short: libvirt's limit is a setting of the domain's, for everybody. So one that hangs keeps its
+    worker, and no second call is made for it. Those that hung before are asked more and more rarely, and only while
+    they leave a worker to the others.
 
     Arguments:
         selectors: those of `virt2.guestinfo.AGENT_SELECTORS` that are on.
@@ -106,7 +109,7 @@ class AgentReader:
         notify: where notifications go.
         interval: seconds between two calls for one domain.
         tick: seconds between two reads.
-        patience: seconds an agent is given for each thing it is asked; infinity for any number.
+        patience: seconds after which an agent that has not answered is said to hang; infinity for never.
         timeout: seconds a read may take.
         refused: why the workers have no connection; empty when they have one.
         processes: looked at before an agent is asked; None to do without.
@@ -168,13 +171,14 @@ class AgentReader:
         self._know(domains)
         self._take(domains)
         self._find_overdue(domains, began)
-        self._budget.expire(AGENT, began - COMMANDS * self._patience - GIVEN_UP)
+        self._budget.expire(AGENT, began - GIVEN_UP)
         link = self._inventory.link
         self._conditions.update(
             not self._pool.share,
             "libvirtd has too few workers for us to wait for guest agents: they are not asked",
             "guest agents are asked: libvirtd has workers enough",
         )
+        self._watch_workers(domains, began)
         if link is not None and link.up and self._pool.share:
             jobs = self._turns.order(self._jobs(domains, began), began, self._handicap)
             self._pool.run(jobs, began + self._timeout)
@@ -187,6 +191,23 @@ class AgentReader:
         self._take(domains)
         for call, (_, words) in tuple(self._lacking.items()):
             self._conditions.update(True, f"{call} is not known to this libvirt: {words}", f"{call} can be had")
+
+    def _watch_workers(self, domains: Mapping[str, Domain], now: float) -> None:
+        """Say that hanging agents hold all workers, and whose they are."""
+        out = [job for (_, kind), job in tuple(self._budget.in_flight.items()) if kind == AGENT]
+        hanging = [job.uuid for job in out if now - job.since >= self._patience]
+        names = ", ".join(sorted(domains[uuid].name for uuid in hanging if uuid in domains))
+        full = 0 < self._pool.share <= self._out()
+        self._conditions.update(
+            full and bool(hanging),
+            f"all {self._out()} workers for guest agents wait for agents that do not answer: no other agent is asked"
+            f" until one of these does, or its guest ends: {names}",
+            "guest agents are asked again: not all workers wait for agents that do not answer",
+        )
+
+    def _out(self) -> int:
+        """Calls to agents that hold a worker of libvirtd's, as far as is known."""
+        return [kind for _, kind in (*tuple(self._budget.in_flight), *tuple(self._budget.charges))].count(AGENT)
 
     def _watch_connection(self) -> None:
         """Say that there is none, but not where libvirtd is just being restarted, which others say."""
@@ -206,23 +227,34 @@ class AgentReader:
             self._guests[uuid] = guest if guest is not None and guest.id == domain.id else _Guest(domain.id)
 
     def _jobs(self, domains: Mapping[str, Domain], now: float) -> list[Job]:
-        """Of those whose time has come, who was asked longest ago first; none for whom a call is out."""
+        """Of those whose time has come, who was asked longest ago first; none for whom a call is out.
+
+        Those that hung the last time only where a worker is left for the others.
+        """
         due = []
         for uuid, domain in domains.items():
             guest = self._guests[uuid]
             if (
                 domain.description.agent
-                and (guest.asked is None or now - guest.asked >= self._interval - self._tick / 2)
+                and (guest.asked is None or now - guest.asked >= self._pause(guest) - self._tick / 2)
                 and not self._ward.of(uuid, now).blocked
                 and self._budget.running(uuid, AGENT) is None
                 and (uuid, AGENT) not in self._budget.charges
             ):
                 due.append((guest.asked or 0.0, uuid))
-        return [Job(uuid, AGENT, self._work(domains[uuid])) for _, uuid in sorted(due)]
+        due.sort()
+        hung = [uuid for _, uuid in due if self._guests[uuid].hung]
+        room = max(self._pool.share - 1, 1) - self._out()
+        waiting = frozenset(hung[max(room, 0) :])
+        return [Job(uuid, AGENT, self._work(domains[uuid])) for _, uuid in due if uuid not in waiting]
 
     def _handicap(self, job: Job) -> float:
         """Those that answer go first, but not for ever."""
-        return 0.0 if self._guests[job.uuid].answers else SILENT_WAIT * self._interval
+        return SILENT_WAIT * self._interval if self._guests[job.uuid].hung else 0.0
+
+    def _pause(self, guest: _Guest) -> float:
+        """Seconds between two calls for an agent: twice as many after each call in a row that it did not answer."""
+        return max(self._interval, min(self._interval * 2.0**guest.hung, LONGEST_PAUSE))
 
     def _work(self, domain: Domain) -> Callable[[Hold, Job], None]:
         def work(hold: Hold, job: Job) -> None:
@@ -244,13 +276,13 @@ class AgentReader:
         if GUEST_INFO in self._selectors and self._is_known("guestInfo", hold):
             job.doing("guestInfo")
             try:
-                return from_guest_info(hold.calls.guest_info(uuid, self._patience))
+                return from_guest_info(hold.calls.guest_info(uuid))
             except Unsupported as error:
                 self._lacking[job.what] = hold.calls, str(error)
         if FS_INFO in self._selectors and self._is_known("fsInfo", hold):
             job.doing("fsInfo")
             try:
-                return from_fs_info(hold.calls.fs_info(uuid, self._patience))
+                return from_fs_info(hold.calls.fs_info(uuid))
             except Unsupported as error:
                 self._lacking[job.what] = hold.calls, str(error)
         raise DomainGone("there is nothing left to ask")
@@ -267,10 +299,9 @@ class AgentReader:
                 continue
             domain = domains[answer.uuid]
             if isinstance(answer.result, Guest):
-                guest.answers = answer.took < OVERDUE
+                guest.hung = 0
                 self._dispatch(domain, guest, answer, answer.result)
-                if not guest.answers:
-                    # What came too late for libvirt is missing in the answer without a word.
+                if answer.took >= self._patience:
                     self._complain(domain, guest, f"its guest agent took {answer.took:.0f} s to answer")
                 elif guest.complaining:
                     guest.complaining = False
@@ -311,7 +342,7 @@ class AgentReader:
         if isinstance(error, DomainGone):
             return
         slow = answer.took >= SLOW
-        guest.answers = guest.answers and not slow
+        guest.hung = guest.hung + 1 if slow else 0
         if isinstance(error, AgentSilent) and not slow:
             return
         if isinstance(error, CallFailed):
@@ -323,8 +354,7 @@ class AgentReader:
         """One that does not come back at all must not go unsaid."""
         for uuid, guest in self._guests.items():
             job = self._budget.running(uuid, AGENT)
-            if job is not None and now - job.since >= OVERDUE:
-                guest.answers = False
+            if job is not None and now - job.since >= self._patience:
                 self._complain(domains[uuid], guest, f"its guest agent has not answered for {now - job.since:.0f} s")
 
     def _complain(self, domain: Domain, guest: _Guest, text: str) -> None:

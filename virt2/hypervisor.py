@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -64,8 +63,6 @@ _NO_AGENT = frozenset(
         libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
     }
 )
-_AGENT_BLOCK = -2
-"""libvirt's VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK, its own default: agents are waited for without limit."""
 
 
 class Listed(NamedTuple):
@@ -612,12 +609,14 @@ class AgentConnection:
 
     The calls wait for the guest: without the monitor or the domain's lock, but holding a worker of libvirtd's. Whoever
     else asks the same agent waits for it too.
+
+    They wait without limit. libvirt has one, but as a setting of the domain, for everybody: a freeze for a backup that
+    waits behind our call would fail by it, and it would stay if we died in the call.
     """
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
         self._translated = _Translated(raw)
-        self._limits = True
 
     @property
     def alive(self) -> bool:
@@ -629,8 +628,8 @@ class AgentConnection:
         with contextlib.suppress(libvirt.libvirtError):
             self._raw.close()
 
-    def guest_info(self, uuid: str, seconds: float) -> dict[str, Any]:
-        """All that the agent can tell, by libvirt's names; it is given so many seconds per command.
+    def guest_info(self, uuid: str) -> dict[str, Any]:
+        """All that the agent can tell, by libvirt's names.
 
         With a last look at the domain, for which the monitor must be free: class B in that. The values are the guest's
         own, of any size and sense.
@@ -639,52 +638,27 @@ class AgentConnection:
             AgentSilent: there is none, or it does not answer.
             CallFailed: what it said is none of what an agent says.
         """
-        return dict(self._ask("guestInfo", uuid, seconds, 0, 0))
+        return dict(self._ask("guestInfo", uuid, 0, 0))
 
-    def fs_info(self, uuid: str, seconds: float) -> list[tuple[Any, ...]]:
+    def fs_info(self, uuid: str) -> list[tuple[Any, ...]]:
         """Mount point, name, type and disks of each of the guest's file systems; otherwise as `guest_info`."""
-        return [tuple(line) for line in self._ask("fsInfo", uuid, seconds)]
+        return [tuple(line) for line in self._ask("fsInfo", uuid)]
 
-    def _ask(self, call: str, uuid: str, seconds: float, *arguments: int) -> Any:
+    def _ask(self, call: str, uuid: str, *arguments: int) -> Any:
         try:
             with self._translated:
                 domain = self._raw.lookupByUUIDString(uuid)
                 if not hasattr(domain, call):
                     raise errors.Unsupported(f"libvirt's Python binding has no {call}")
-                with self._limited(domain, seconds):
-                    try:
-                        return getattr(domain, call)(*arguments)
-                    except libvirt.libvirtError as error:
-                        if error.get_error_code() in _NO_AGENT and self.alive:
-                            raise errors.AgentSilent(_words(error)) from None
-                        raise
+                try:
+                    return getattr(domain, call)(*arguments)
+                except libvirt.libvirtError as error:
+                    if error.get_error_code() in _NO_AGENT and self.alive:
+                        raise errors.AgentSilent(_words(error)) from None
+                    raise
         except (SystemError, UnicodeError) as error:
             # The binding's way to say that the guest's bytes, or an error of libvirt's that quotes them, are no text.
             raise errors.CallFailed("the reply is no text") from error
-
-    @contextlib.contextmanager
-    def _limited(self, domain: Any, seconds: float) -> Iterator[None]:
-        """Let libvirt give up this domain's agent after so many seconds, where it can.
-
-        That is a setting of the domain's, for everybody, which libvirt keeps: it is taken back at once, for a backup
-        may rightly have to wait longer for its agent than this.
-        """
-        if math.isinf(seconds) or not self._limits:
-            yield
-            return
-        try:
-            domain.agentSetResponseTimeout(math.ceil(seconds), 0)
-        except (AttributeError, libvirt.libvirtError) as error:
-            if isinstance(error, libvirt.libvirtError) and error.get_error_code() not in _UNSUPPORTED:
-                raise
-            self._limits = False
-            yield
-            return
-        try:
-            yield
-        finally:
-            with contextlib.suppress(libvirt.libvirtError):
-                domain.agentSetResponseTimeout(_AGENT_BLOCK, 0)
 
 
 def client_version() -> str:

@@ -341,8 +341,8 @@ class Settings:
         10.0,
         "10",
         parsers.patience,
-        "Seconds for which libvirt waits for an agent's word, 0 for without end, which may cost a worker of "
-        "libvirtd's. Set it to 0 where others set libvirt's own limit, which is put back to none after each question.",
+        "Seconds after which an agent that has not answered is said to hang, 0 for never. The call goes on: libvirt's "
+        "own limit would be everybody's, so it is never set. Raise it where agents are slow and well.",
     )
     admin_connection: str = _option(
         "AdminConnection",

@@ -70,6 +70,8 @@ REPLIES: dict[str, Any] = {
     "guest-get-disks": [{"name": "/dev/sda", "partition": False, "dependencies": []}],
     "guest-network-get-interfaces": [{"name": "lo"}],
     "guest-ping": {},
+    "guest-fsfreeze-freeze": 2,
+    "guest-fsfreeze-thaw": 2,
 }
 """What a well-behaved agent says, by command."""
 
@@ -86,6 +88,8 @@ class GuestAgent:
         self.replies = dict(REPLIES)
         self.delay = 0.0
         """Seconds before each reply, the one to a sync excepted."""
+        self.delays: dict[str, float] = {}
+        """Seconds before the reply to one command, besides."""
         self._speaks = threading.Event()
         self._speaks.set()
         self.raw: dict[str, bytes] = {}
@@ -110,6 +114,7 @@ class GuestAgent:
         """Be well-behaved again."""
         self.replies = dict(REPLIES)
         self.delay = 0.0
+        self.delays = {}
         self.raw = {}
         self.speak()
 
@@ -140,7 +145,7 @@ class GuestAgent:
         if name in ("guest-sync", "guest-sync-delimited"):
             return json.dumps({"return": arguments["id"]}).encode() + b"\n"
         self.commands.append(name)
-        time.sleep(self.delay)
+        time.sleep(self.delay + self.delays.get(name, 0.0))
         self._speaks.wait()
         if name in self.raw:
             return self.raw[name]

@@ -366,8 +366,6 @@ class FakeHypervisor:
         self.agent_connections: list[FakeAgentConnection] = []
         self.read_write = True
         """Whether it lets anybody open a connection that is not read-only."""
-        self.answering: list[float] = []
-        """Seconds that agents were given, by call."""
         self.events_started = 0
         self.daemon = 1
         """Identity of the libvirtd that runs; changes when it is restarted."""
@@ -783,14 +781,13 @@ class FakeConnection:
 class FakeAgentConnection(FakeConnection):
     """A read-write connection to the fake hypervisor; it has no more than the real one."""
 
-    def guest_info(self, uuid: str, seconds: float) -> dict[str, Any]:
-        return dict(self._ask_agent("guestInfo", uuid, seconds).guest_info)
+    def guest_info(self, uuid: str) -> dict[str, Any]:
+        return dict(self._ask_agent("guestInfo", uuid).guest_info)
 
-    def fs_info(self, uuid: str, seconds: float) -> list[tuple[Any, ...]]:
-        return list(self._ask_agent("fsInfo", uuid, seconds).file_systems)
+    def fs_info(self, uuid: str) -> list[tuple[Any, ...]]:
+        return list(self._ask_agent("fsInfo", uuid).file_systems)
 
-    def _ask_agent(self, call: str, uuid: str, seconds: float) -> FakeDomain:
-        self._hypervisor.answering.append(seconds)
+    def _ask_agent(self, call: str, uuid: str) -> FakeDomain:
         domain = self._ask(call, uuid, agent=True)
         if not domain.agent:
             raise AgentSilent("QEMU guest agent is not connected")
