@@ -22,6 +22,34 @@ __all__ = ["INSTANCE_OPTIONS", "OPTIONS", "Instance", "Match", "Option", "Proble
 _OWN_READER = "libvirtd"
 """The plugin instance under which libvirtd's own limits are reported."""
 _READER_NAME = re.compile(r"[A-Za-z0-9_.:@+-]{1,63}")
+_SIMILAR = 0.72
+"""How alike a known key must be to be named where an unknown one is told (difflib's ratio), as after a slip."""
+_MEANT = {
+    "Connection": ("uri", "url", "connectionuri", "connecturi", "libvirturi", "hypervisor", "socket"),
+    "Interval": ("period", "every", "readinterval", "pollinterval", "scrapeinterval", "interval_s"),
+    "RefreshInterval": ("refresh", "updateinterval", "discoveryinterval"),
+    "PluginName": ("plugin", "name", "prefix"),
+    "Domain": ("domains", "vm", "vms", "guest", "guests", "host_name", "machine", "include"),
+    "BlockDevice": ("disk", "disks", "block", "blockdevices", "drive", "volume"),
+    "InterfaceDevice": ("interface", "interfaces", "nic", "nics", "network", "netdev"),
+    "IgnoreSelected": ("ignore", "exclude", "invert"),
+    "HostnameFormat": ("host", "hostname", "hostformat"),
+    "PluginInstanceFormat": ("instanceformat", "plugininstance"),
+    "HostnameMetadataNS": ("metadatans", "metadatanamespace"),
+    "HostnameMetadataXPath": ("metadataxpath", "xpath"),
+    "Instances": ("readers", "threads", "readthreads", "numinstances"),
+    "Workers": ("maxworkers", "connections", "maxconnections", "concurrency", "parallel"),
+    "Timeout": ("maxreadtime", "readtimeout", "deadline"),
+    "ExtraStats": ("stats", "selectors", "metrics", "collect", "reportstats"),
+    "PersistentNotification": ("notification", "notifications", "notify"),
+    "StrictConfig": ("strict",),
+    "TagNamespace": ("namespace", "tagns"),
+    "TagElement": ("element",),
+    "GuestAgentInterval": ("agentinterval",),
+    "GuestAgentTimeout": ("agenttimeout",),
+    "AdminConnection": ("adminuri",),
+}
+"""What the same is called elsewhere, in other plugins and exporters and by guess, in lower case."""
 _KEY_SHOWN = 64
 """Characters of an unknown key that are looked at and shown: nobody means a longer one."""
 
@@ -100,22 +128,24 @@ class _Reading:
             if option.parser is None:
                 self._take_instance(node)
             elif option.adds:
-                self._in_block[option.field] = _read(option, node)
+                self._in_block[option.field] = self._read(option, node)
             elif option.lists:
-                self._listed.setdefault(option.field, {}).update(dict.fromkeys(_read(option, node)))
+                self._listed.setdefault(option.field, {}).update(dict.fromkeys(self._read(option, node)))
             else:
-                value = _read(option, node)
+                value = self._read(option, node)
                 self._taken.setdefault(option.field, []).append((value, _written(node)))
 
     def _take_instance(self, node: object) -> None:
         name = _instance_name("Instance", _written(node))
+        self._report_guesses("Instance", _written(node), name)
         tags = self._tags.setdefault(name, {})
         extra: tuple[str, ...] | None = None
         for child in _children(node):
             option = self._find(child, _IN_INSTANCE, " in <Instance>")
             if option is not None:
-                with self._reporting(f'<Instance "{name}">: '):
-                    values = _read(option, child)
+                where = f'<Instance "{name}">: '
+                with self._reporting(where):
+                    values = self._read(option, child, where)
                     if option.adds:
                         extra = values
                     else:
@@ -154,6 +184,24 @@ class _Reading:
         except BadSetting as error:
             self._report(Problem("error", f"{where}{error}", stops_strict=True))
 
+    def _read(self, option: Option, node: object, where: str = "") -> Any:
+        if _children(node):
+            raise BadSetting(option.key, _written(node), "a plain option, not a block")
+        assert option.parser is not None, option
+        read = option.parser(option.key, _written(node))
+        self._report_guesses(where + option.key, _written(node), read)
+        return read
+
+    def _report_guesses(self, key: str, values: parsers.Written, read: object) -> None:
+        for text in parsers.guessed(values, read):
+            self._report(
+                Problem(
+                    "warning",
+                    f"{key} {text} is a number to collectd, which drops how it was written (00{text} and {text}.0 are"
+                    f' the same to it): it is read as the text "{text}". Put it in quotes',
+                )
+            )
+
     def _report(self, problem: Problem) -> None:
         self._problems.setdefault(problem.text, problem)
 
@@ -169,13 +217,22 @@ class _Reading:
         option = known.get(key.lower())
         if option is None and key.lower() + where not in self._unknown:
             self._unknown.add(key.lower() + where)
-            if key.lower() in _IN_INSTANCE:
-                hint = f'{_IN_INSTANCE[key.lower()].key} belongs inside <Instance "name">'
-            else:
-                closest = difflib.get_close_matches(key.lower(), known, n=1, cutoff=0.0)[0]
-                hint = f"the closest known one is {known[closest].key}"
+            hint = _hint(key.lower(), known)
             self._report(Problem("warning", f"unknown option {key!r}{where}: {hint}", stops_strict=True))
         return option
+
+
+def _hint(key: str, known: dict[str, Option]) -> str:
+    """What an operator may have meant by an unknown key, in lower case; nothing where nothing known is like it."""
+    if key in _IN_INSTANCE:
+        return f'{_IN_INSTANCE[key].key} belongs inside <Instance "name">'
+    if key in _TOP:
+        return f"{_TOP[key].key} belongs outside of it"
+    meant = next((option for option, words in _MEANT.items() if key in words and option.lower() in known), None)
+    if meant is not None:
+        return f"the option for that is {meant}"
+    closest = difflib.get_close_matches(key, known, n=1, cutoff=_SIMILAR)
+    return f"the closest known one is {known[closest[0]].key}" if closest else "README.md has all that are known"
 
 
 def _children(node: object) -> Sequence[object]:
@@ -185,13 +242,6 @@ def _children(node: object) -> Sequence[object]:
 
 def _written(node: object) -> parsers.Written:
     return parsers.written(getattr(node, "values", ()))
-
-
-def _read(option: Option, node: object) -> Any:
-    if _children(node):
-        raise BadSetting(option.key, _written(node), "a plain option, not a block")
-    assert option.parser is not None, option
-    return option.parser(option.key, _written(node))
 
 
 _instance_name = parsers.text(

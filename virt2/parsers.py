@@ -2,8 +2,8 @@
 
 collectd knows three kinds of value: text, numbers (all of them ``float``) and booleans. Operators quote and do not
 quote as they please, so a quoted number is a number, and a whole number is text where text is wanted: a domain called
-``12`` arrives as ``12.0``. What has lost something on the way (``1.10`` is ``1.1`` by then) is refused with the advice
-to quote it.
+``12`` arrives as ``12.0``. Since ``012`` does as well, that is told (`guessed`). What has lost something on the way for
+certain (``1.10`` is ``1.1`` by then) is refused with the advice to quote it.
 
 A parser is called with the key, for its error, and the values written behind it; it raises BadSetting. The functions
 here that are no parsers themselves build one.
@@ -88,6 +88,16 @@ def _shown(value: Value) -> str:
         text = repr(value[:_SHOWN])
         return text if len(value) <= _SHOWN else f"{text}..."
     return text
+
+
+def guessed(values: Written, read: object) -> list[str]:
+    """Give the texts in what a parser read that were numbers to collectd, which drops how they were written.
+
+    ``007`` and ``7.0`` arrive as 7, ``1e5`` as 100000: whoever meant such a name has to put it in quotes.
+    """
+    numbers = {_text(value) for value in values if isinstance(value, float)}
+    texts = [read] if isinstance(read, str) else [*read] if isinstance(read, tuple) else []
+    return [text for text in (each.text if isinstance(each, Match) else each for each in texts) if text in numbers]
 
 
 Parser = Callable[[str, Written], T]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from virt2 import config
 from virt2.config import INSTANCE_OPTIONS, OPTIONS, Instance, Match, Problem, Settings, parse, stopping
 
 
@@ -122,10 +123,8 @@ ACCEPTED = [
     ("RefreshInterval", (1e9,), "refresh_interval", 1e9),
     ("PluginName", ("virt",), "plugin_name", "virt"),
     ("PluginName", ("x" * 127,), "plugin_name", "x" * 127),
-    ("PluginName", (12.0,), "plugin_name", "12"),
     ("Domain", ("web",), "domains", (Match("web"),)),
     ("Domain", (" web ",), "domains", (Match(" web "),)),
-    ("Domain", (12.0,), "domains", (Match("12"),)),
     ("Domain", ("/^web-[[:digit:]]+$/", "db"), "domains", (Match("/^web-[[:digit:]]+$/"), Match("db"))),
     ("BlockDevice", ("web:vda",), "block_devices", (Match("web:vda"),)),
     ("InterfaceDevice", ("web:1",), "interface_devices", (Match("web:1"),)),
@@ -406,13 +405,89 @@ def test_three_different_values_are_one_warning():
 
 @pytest.mark.parametrize(
     ("key", "closest"),
-    [("Intervall", "Interval"), ("connectoin", "Connection"), ("Worker", "Workers"), ("HOST", "HostPreScan")],
+    [
+        ("Intervall", "Interval"),
+        ("connectoin", "Connection"),
+        ("Worker", "Workers"),
+        ("HostnamFormat", "HostnameFormat"),
+    ],
 )
 def test_an_unknown_key_is_a_warning_with_the_closest_one(key, closest):
     settings, problems = read(option(key, 5.0))
     assert settings == Settings()
     expected = f"unknown option {key!r}: the closest known one is {closest}"
     assert problems == (Problem("warning", expected, stops_strict=True),)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("Uri", "Connection"),
+        ("URL", "Connection"),
+        ("ConnectionURI", "Connection"),
+        ("Host", "HostnameFormat"),
+        ("VM", "Domain"),
+        ("Disk", "BlockDevice"),
+        ("Nic", "InterfaceDevice"),
+        ("MaxWorkers", "Workers"),
+        ("Stats", "ExtraStats"),
+    ],
+)
+def test_an_unknown_key_that_is_used_elsewhere_is_told_with_what_it_is_here(key, meant):
+    _, problems = read(option(key, "x"))
+    assert [problem.text for problem in problems] == [f"unknown option {key!r}: the option for that is {meant}"]
+
+
+@pytest.mark.parametrize("key", ["LogLevel", "Foo", "Uuri", "x", ""])
+def test_where_nothing_is_like_an_unknown_key_none_is_named(key):
+    _, problems = read(option(key, "x"))
+    assert [problem.text for problem in problems] == [f"unknown option {key!r}: README.md has all that are known"]
+
+
+def test_every_word_used_elsewhere_means_one_option_that_there_is():
+    words = [word for words in config._MEANT.values() for word in words]
+    assert len(words) == len(set(words))
+    assert not set(words) & {option.key.lower() for option in (*OPTIONS, *INSTANCE_OPTIONS)}
+    assert set(config._MEANT) <= {option.key for option in OPTIONS}
+    assert all(word == word.lower() for word in words)
+
+
+def test_an_option_of_all_within_an_instance_is_told_where_it_belongs():
+    _, problems = read(instance("a", option("Tag", "x"), option("domain", "web")))
+    assert [problem.text for problem in problems] == [
+        "unknown option 'domain' in <Instance>: Domain belongs outside of it"
+    ]
+
+
+# Texts without quotes
+
+
+@pytest.mark.parametrize("value", [7.0, 100000.0, -0.0])
+@pytest.mark.parametrize("key", ["Domain", "BlockDevice", "InterfaceDevice", "PluginName"])
+def test_a_number_where_a_text_is_meant_is_taken_as_it_looks_and_told_once(key, value):
+    settings, problems = read(option(key, value), option(key, value))
+    shown = str(int(value))
+    assert settings == read(option(key, shown))[0]
+    assert [problem.severity for problem in problems] == ["warning"]
+    assert not problems[0].stops_strict
+    assert problems[0].text.startswith(f"{key} {shown} is a number to collectd, which drops how it was written")
+    assert problems[0].text.endswith(f'it is read as the text "{shown}". Put it in quotes')
+    assert settings != Settings()
+
+
+def test_the_same_in_quotes_is_what_it_says_and_nothing_is_told():
+    settings, problems = read(option("Domain", "007"), option("Domain", "7"), option("PluginName", "7"))
+    assert settings.domains == (Match("007"), Match("7"))
+    assert problems == ()
+
+
+def test_an_instance_and_a_tag_that_are_numbers_are_told_too():
+    _, problems = read(instance(12.0, option("Tag", 7.0)))
+    assert [problem.text.split(" is a number")[0] for problem in problems] == ["Instance 12", '<Instance "12">: Tag 7']
+
+
+def test_a_number_where_one_is_meant_is_nothing_to_tell():
+    assert read(option("Interval", 5.0), option("Workers", 3.0), option("GuestAgentTimeout", 0.0))[1] == ()
 
 
 @pytest.mark.parametrize("key", ["", "x" * 100_000, "\n", None, 12.0, b"Interval"], ids=lambda key: ascii(key)[:20])
@@ -454,7 +529,7 @@ def test_instances_keep_their_order_and_add_tags():
 
 
 def test_a_number_is_a_tag_and_a_name():
-    settings = accepted(instance(12.0, option("Tag", 7.0)))
+    settings, _ = read(instance(12.0, option("Tag", 7.0)))
     assert settings.explicit_instances == (Instance("12", (Match("7"),)),)
 
 
@@ -498,8 +573,10 @@ def test_a_name_of_an_automatic_reader_is_refused(instances, name, free):
     number = [option("Instances", instances)] if instances else []
     settings, problems = read(instance(name, option("Tag", "x")), *number)
     assert bool(settings.explicit_instances) is free
-    assert [problem.severity for problem in problems] == ([] if free else ["error"])
-    assert free or "automatic readers" in problems[0].text
+    errors = [problem for problem in problems if problem.severity == "error"]
+    # A name that is a number is told as such besides.
+    assert len(problems) - len(errors) == isinstance(name, float)
+    assert [("automatic readers" in error.text) for error in errors] == ([] if free else [True])
 
 
 @pytest.mark.parametrize(
