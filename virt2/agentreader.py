@@ -53,6 +53,8 @@ LONGEST_REASON = 200
 """Bytes of libvirt's words that are said: it quotes the agent in them."""
 LONGEST_PAUSE = 3600.0
 """Seconds at the most between two calls for an agent that hangs again and again; the interval, where that is longer."""
+MOST_DOUBLINGS = 32
+"""After which the pause has long been the longest one, whatever the interval."""
 GIVEN_UP = 3600.0
 """Seconds after which the agent of a call that was cut off is asked again. Nothing tells whether libvirtd is still in
 that call. If it is, it refuses the new one after 30 s: one more worker for so long, once an hour."""
@@ -254,7 +256,7 @@ class AgentReader:
 
     def _pause(self, guest: _Guest) -> float:
         """Seconds between two calls for an agent: twice as many after each call in a row that it did not answer."""
-        return max(self._interval, min(self._interval * 2.0**guest.hung, LONGEST_PAUSE))
+        return max(self._interval, min(self._interval * 2.0 ** min(guest.hung, MOST_DOUBLINGS), LONGEST_PAUSE))
 
     def _work(self, domain: Domain) -> Callable[[Hold, Job], None]:
         def work(hold: Hold, job: Job) -> None:

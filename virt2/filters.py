@@ -61,7 +61,8 @@ class Filters:
 
     def complaints(self) -> list[str]:
         """Give what an operator should hear of lists that were used and have never matched, each list once."""
-        idle = [key for key in self._examples if key not in self._matched | self._said]
+        # Other threads add examples meanwhile.
+        idle = [key for key in self._lists if key in self._examples and key not in self._matched | self._said]
         self._said.update(idle)
         return [self._complaint(key) for key in idle]
 

@@ -346,7 +346,7 @@ class Connection:
         self._register("WATCHDOG", watchdog)
         try:
             with self._translated:
-                self._raw.registerCloseCallback(closed, None)
+                self._raw.registerCloseCallback(_guarded(closed), None)
                 self._watched = True
         except errors.Unsupported:
             complete = False
@@ -359,7 +359,7 @@ class Connection:
             return False
         try:
             with self._translated:
-                self._callbacks.append(self._raw.domainEventRegisterAny(None, number, callback, None))
+                self._callbacks.append(self._raw.domainEventRegisterAny(None, number, _guarded(callback), None))
         except errors.Disconnected:
             raise
         except errors.Error:
@@ -659,6 +659,22 @@ class AgentConnection:
         except (SystemError, UnicodeError) as error:
             # The binding's way to say that the guest's bytes, or an error of libvirt's that quotes them, are no text.
             raise errors.CallFailed("the reply is no text") from error
+
+
+def _guarded(callback: Callable[..., None]) -> Callable[..., None]:
+    """The same for libvirt's thread: libvirt-python would print what it raises to stderr, where nobody reads it."""
+    said: set[str] = set()
+
+    def guarded(*arguments: Any) -> None:
+        try:
+            callback(*arguments)
+        except Exception as error:
+            kind = type(error).__name__
+            if kind not in said:
+                said.add(kind)
+                log.exception("an event of libvirt's was lost, since dealing with it failed; said once")
+
+    return guarded
 
 
 def client_version() -> str:

@@ -135,13 +135,18 @@ class Notifier:
             try:
                 self._deal_with(entry)
             except Exception as error:
-                if repr(error) not in self._failures:
-                    self._failures.add(repr(error))
-                    log.exception("unexpected failure of a notification, said once")
+                self._fail(error)
             if dropped:
                 log.warning(
                     "%d notifications were dropped: they came faster than collectd's plugins take them", dropped
                 )
+
+    def _fail(self, error: Exception) -> None:
+        """Say once per kind of error that a notification failed."""
+        kind = type(error).__name__
+        if kind not in self._failures:
+            self._failures.add(kind)
+            log.exception("unexpected failure of a notification, said once")
 
     def _deal_with(self, entry: Notification | Compose) -> None:
         for notification in (entry,) if isinstance(entry, Notification) else entry():
@@ -151,6 +156,9 @@ class Notifier:
                 self._sending = True
             try:
                 self._send(notification)
+            except Exception as error:
+                # Those that the same function makes behind it go out.
+                self._fail(error)
             finally:
                 with self._changed:
                     self._sending = False

@@ -56,10 +56,16 @@ class Batch:
         self._kept.append((identity, list(metrics), when, meta))
 
     def flush(self) -> None:
-        """Dispatch what was kept, in the order in which it came."""
+        """Dispatch what was kept, in the order in which it came. What one of them raises is raised at the end."""
         kept, self._kept = self._kept, []
+        failure: Exception | None = None
         for each in kept:
-            self._sink.dispatch(*each)
+            try:
+                self._sink.dispatch(*each)
+            except Exception as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
 
 class Outbox:
@@ -76,6 +82,7 @@ class Outbox:
         self._sink = sink
         self._notify = notify
         self._records: queue.SimpleQueue[Record] = queue.SimpleQueue()
+        self._failed: set[str] = set()
         self._said: set[tuple[str, str]] = set()
         """UUID and text of what was said of a domain."""
         self._troubles: dict[tuple[str, str], Trouble] = {}
@@ -113,7 +120,11 @@ class Outbox:
                 identity = identities.get(record.uuid)
                 if identity is None:
                     identity = identities[record.uuid] = self._names.of(domain)
-                self._dispatch(record, domain, identity, health)
+                try:
+                    self._dispatch(record, domain, identity, health)
+                except Exception:
+                    # The records behind it are out of the queue as well.
+                    self._fail(record.call, domain)
             elif isinstance(record, Outcome):
                 outcomes.append(record)
             elif isinstance(record, Note):
@@ -123,6 +134,12 @@ class Outbox:
         if self._troubles and listed is not None:
             self._say(domains, listed)
         return outcomes
+
+    def _fail(self, call: str, domain: Domain) -> None:
+        """Say once per call that its reply could not be dealt with."""
+        if call not in self._failed:
+            self._failed.add(call)
+            log.exception("unexpected failure with the reply of %s, domain %s, said once", call, domain.name)
 
     def _dispatch(self, sample: Sample, domain: Domain, identity: Identity, health: Health) -> None:
         key = (sample.call, sample.device)

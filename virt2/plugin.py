@@ -15,11 +15,11 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from virt2 import admin, config, connects, daemon, domainxml, procfs, sizing, storage, threads, xpath
+from virt2 import admin, config, connects, daemon, domainxml, procfs, sizing, threads, xpath
 from virt2.agentline import AgentLine
 from virt2.agentreader import AgentReader
 from virt2.alarms import Alarms, Conditions
@@ -97,6 +97,10 @@ class Plugin:
         """The plan that was said last."""
         self._changes: deque[float] = deque(maxlen=CHANGES_SAID)
         self._failures: set[str] = set()
+        self._parts: list[Any] = []
+        """What has threads and has to be stopped, in the order of its making."""
+        self._broken = False
+        """Whether init failed: nothing is read then."""
         self._suspended: frozenset[str] = frozenset()
         """Storage domains that were said not to answer."""
         _log_to(collectd)
@@ -113,6 +117,15 @@ class Plugin:
 
     def init(self) -> None:
         """Build everything and start the threads; whether libvirt can be reached is found out by them."""
+        try:
+            self._init()
+        except Exception as error:
+            # Half of it would look well and report half of what it should.
+            self._broken = True
+            log.error("virt2 could not start, and nothing is reported until collectd is restarted: %r", error)
+            self.shutdown()
+
+    def _init(self) -> None:
         settings, problems = config.parse(self._blocks)
         for problem in problems:
             log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem.text)
@@ -124,6 +137,7 @@ class Plugin:
                 " and while libvirt's list hangs, domains that are new are not found",
                 self._place.reason,
             )
+        self._parts = [self._notifier, self._limits, self._inventory, self._scouts]
         self._start_threads()
         self._limits.poke()
         self._build_storage()
@@ -132,6 +146,8 @@ class Plugin:
 
     def read(self, name: str) -> None:
         """Let one reader read."""
+        if self._broken:
+            return
         try:
             reader = self._readers[name]
             self._company.ask()
@@ -150,6 +166,8 @@ class Plugin:
 
     def read_storage(self) -> None:
         """Let the storage reader read."""
+        if self._broken:
+            return
         try:
             self._storage.read()
             self._watch_storage()
@@ -158,6 +176,8 @@ class Plugin:
 
     def read_agents(self) -> None:
         """Let the guests' agents be asked."""
+        if self._broken:
+            return
         try:
             self._agents.read()
         except Exception as error:
@@ -165,12 +185,11 @@ class Plugin:
 
     def shutdown(self) -> None:
         """Let the threads go that can; those inside libvirt end with the process."""
-        if self._readers:
-            self._inventory.stop()
-            self._limits.stop()
-            for pool in (*self._pools.values(), self._scouts, self._storage_pool, self._agent_pool):
-                pool.stop()
-            self._notifier.stop()
+        for part in (*self._pools.values(), *reversed(self._parts)):
+            try:
+                part.stop()
+            except Exception as error:
+                log.error("%r could not be stopped: %r", part, error)
 
     def _build(self, settings: Settings) -> None:
         self._settings = settings
@@ -224,12 +243,12 @@ class Plugin:
             self._describer,
             retry=self._interval,
             refresh=settings.refresh_interval,
-            on_link=self._on_link,
-            on_connect=self._on_connect,
+            on_link=self._guarded(self._on_link),
+            on_connect=self._guarded(self._on_connect),
             wants=self._filters.domain,
-            on_list=self._check_filters,
-            on_event=self._herald.tell,
-            on_statuses=self._herald.take,
+            on_list=self._guarded(self._check_filters),
+            on_event=self._guarded(self._herald.tell),
+            on_statuses=self._guarded(self._herald.take),
             statuses_every=self._interval if settings.persistent_notification else None,
             inactive_every=self._interval if self._selection.state else None,
             describes_idle=self._pick is not None,
@@ -257,7 +276,7 @@ class Plugin:
             limit=lambda: self._make_plan({}).budget,
             partition_by=settings.partition_by,
             interval=self._interval,
-            on_change=self._retain,
+            on_change=self._guarded(self._retain),
         )
         self._sink = self._new_sink(self._interval)
         self._inactive = InactiveStates(self._inventory, self._names, self._sink)
@@ -301,6 +320,21 @@ class Plugin:
         """Whether what a read left out has a reason that is said of libvirtd as a whole."""
         return bool(skipped) and (self._silent() or self._inventory.out_of_workers or bool(self._lack_of_connections()))
 
+    def _guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """The same for threads that must not end by it: libvirt's, the inventory's, one in the middle of a read."""
+
+        @functools.wraps(callback)
+        def guarded(*arguments: Any) -> None:
+            try:
+                callback(*arguments)
+            except Exception as error:
+                failure = f"{callback.__qualname__} {type(error).__name__}"
+                if failure not in self._failures:
+                    self._failures.add(failure)
+                    log.exception("unexpected failure in %s, said once", callback.__qualname__)
+
+        return guarded
+
     def _say_once(self, reader: str, error: Exception) -> None:
         if repr(error) not in self._failures and len(self._failures) < MOST_SAID:
             self._failures.add(repr(error))
@@ -310,6 +344,7 @@ class Plugin:
         """What touches the storage, apart from everything else."""
         interval = self._settings.storage_interval
         self._storage_pool = Pool("storage", self._budget, self._hypervisor.connect, silent=self._silent)
+        self._parts.append(self._storage_pool)
         self._storage = StorageReader(
             inventory=self._inventory,
             budget=self._budget,
@@ -351,6 +386,7 @@ class Plugin:
         line = AgentLine(self._hypervisor.connect_agents)
         # Of its own: libvirtd may keep a read-write connection waiting, for whom it authorizes, and no other.
         self._agent_pool = Pool("agent", self._budget, line.hold, connects=self._agent_connects, silent=self._silent)
+        self._parts.append(self._agent_pool)
         self._agents = AgentReader(
             selectors=self._of_agents,
             inventory=self._inventory,
@@ -562,7 +598,7 @@ class Plugin:
         if before is None:
             log.info("%s", self._start_line(plan, sizes))
         elif (before.budget, before.turns) != (plan.budget, plan.turns):
-            if not self._may_say_change():
+            if not self._note_change():
                 return
             log.info("budget of libvirtd workers now %d, was %d: %s", plan.budget, before.budget, plan.reason)
         self._plan = plan
@@ -573,8 +609,11 @@ class Plugin:
                 plan.budget,
             )
 
-    def _may_say_change(self) -> bool:
-        """Whether there were few changes of plan lately; where others come and go, the next one is said later."""
+    def _note_change(self) -> bool:
+        """Remember a change of plan that is said; returns False where it must not be, after many of them lately.
+
+        Where others come and go, the next one is said later.
+        """
         now = time.monotonic()
         if len(self._changes) == CHANGES_SAID and now - self._changes[0] < CHANGES_WITHIN:
             return False
@@ -610,7 +649,7 @@ class Plugin:
 
     def _describer(self) -> Describe:
         """What turns XML into descriptions, with the mounts as they are now."""
-        mounts = storage.read_mounts()
+        mounts = procfs.read_mounts()
         settings = self._settings
 
         def describe(name: str, xml: str, fetch: Any) -> Description:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
+from virt2.storage import Mounts
+
 PROC = "/proc"
 QEMU_RUN_DIR = "/run/libvirt/qemu"
 """Where the system's qemu driver keeps a pid file per running domain."""
@@ -377,3 +379,18 @@ def _read(path: bytes) -> bytes:
             os.close(file)
     except OSError:
         return b""
+
+
+def read_mounts(path: str = "/proc/self/mountinfo") -> Mounts:
+    """Read the mount table of this process; reading it does not touch what is mounted.
+
+    Where it cannot be read every path counts as lying on ``/``: one storage domain for all is the careful answer, as
+    work on one storage domain is done one at a time.
+    """
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return Mounts.parse(file.read())
+    except OSError as error:
+        return Mounts(
+            problem=f"mount table not readable ({error.strerror}): all image files count as on one storage domain"
+        )

@@ -84,21 +84,6 @@ class Mounts:
         return self._names[point]
 
 
-def read_mounts(path: str = "/proc/self/mountinfo") -> Mounts:
-    """Read the mount table of this process; reading it does not touch what is mounted.
-
-    Where it cannot be read every path counts as lying on ``/``: one storage domain for all is the careful answer, as
-    work on one storage domain is done one at a time.
-    """
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return Mounts.parse(file.read())
-    except OSError as error:
-        return Mounts(
-            problem=f"mount table not readable ({error.strerror}): all image files count as on one storage domain"
-        )
-
-
 def infer(disk: Element, domain_id: str, mounts: Mounts) -> str:
     """Name the storage domain of a disk.
 

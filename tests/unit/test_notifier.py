@@ -186,3 +186,11 @@ def test_a_notifier_is_started_once_however_often_that_is_asked_for(notifier, ta
     for _ in range(3):
         other.start()
     assert started == ["virt2/notify"]
+
+
+def test_one_that_fails_costs_none_of_those_made_with_it(notifier, taker, caplog):
+    taker.fails = {"b", "c"}
+    notifier.put(lambda: [Notification(OKAY, name, WEB, "duration", "", {}, 1.0) for name in "abcd"])
+    wait_for(lambda: len(taker.taken) == 2)
+    assert taker.messages == ["a", "d"]
+    assert [record.getMessage() for record in caplog.records] == ["unexpected failure of a notification, said once"]

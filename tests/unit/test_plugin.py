@@ -835,6 +835,77 @@ class TestAgentReader:
         assert host.hypervisor.agent_connections[0].closed
 
 
+class TestInitFails:
+    """What a part costs that cannot be started."""
+
+    def explode(self, *_: Any, **__: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def test_of_what_all_need_is_one_line_and_nothing_is_left_running(self, daemon, collectd, host, monkeypatch):
+        host.hypervisor.add("web")
+        monkeypatch.setattr(daemon.plugin, "_build_agents", self.explode)
+        daemon.start()
+        assert collectd.texts("error") == [
+            "virt2: virt2 could not start, and nothing is reported until collectd is restarted: RuntimeError(\"can't"
+            ' start new thread")'
+        ]
+        assert collectd.reads == {}
+        self.assert_nothing_runs()
+        collectd.shutdowns["virt2"]()
+
+    def test_after_a_part_of_the_readers_is_registered_they_read_nothing(self, daemon, collectd, host, monkeypatch):
+        host.hypervisor.add("web")
+        register = collectd.register_read
+
+        def once(callback: Callable[..., None], interval: float, name: str) -> None:
+            if collectd.reads:
+                self.explode()
+            register(callback, interval, name=name)
+
+        monkeypatch.setattr(collectd, "register_read", once)
+        daemon.start(Node("Instances", 2.0))
+        assert len(collectd.texts("error")) == 1
+        daemon.read()
+        assert collectd.dispatched == []
+        assert len(collectd.texts("error")) == 1
+        self.assert_nothing_runs()
+
+    def assert_nothing_runs(self) -> None:
+        for thread in threading.enumerate():
+            if thread.name.startswith("virt2/"):
+                thread.join(BOUND)
+                assert not thread.is_alive()
+
+    def test_what_cannot_be_stopped_leaves_the_rest_to_be_stopped(self, daemon, collectd, monkeypatch):
+        daemon.start()
+        inventory_stop = daemon.plugin._inventory.stop
+        monkeypatch.setattr(daemon.plugin._scouts, "stop", self.explode)
+        collectd.shutdowns["virt2"]()
+        assert any("could not be stopped" in line for line in collectd.texts("error"))
+        inventory_stop()
+        self.assert_nothing_runs()
+
+
+@pytest.mark.parametrize(
+    ("callback", "name"),
+    [
+        ("_on_event", "Herald.tell"),
+        ("_on_link", "Plugin._on_link"),
+        ("_on_connect", "Plugin._on_connect"),
+        ("_on_list", "Plugin._check_filters"),
+    ],
+)
+def test_a_callback_that_fails_ends_no_thread_and_is_said_once(daemon, collectd, monkeypatch, callback, name):
+    daemon.start()
+    call = getattr(daemon.plugin._inventory, callback)
+    arguments = () if callback in ("_on_connect", "_on_list") else (object(),)
+    for part in ("_ward", "_filters", "_notifier"):
+        monkeypatch.setattr(daemon.plugin, part, None)
+    for _ in range(3):
+        call(*arguments)
+    assert sum(f"unexpected failure in {name}, said once" in line for line in collectd.texts("error")) == 1
+
+
 def test_shutdown_before_init_is_nothing(module, collectd):
     module.register(collectd)
     collectd.shutdowns["virt2"]()
