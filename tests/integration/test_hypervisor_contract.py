@@ -9,7 +9,7 @@ from tests.unit.fakes import TAG_NAMESPACE
 from tests.unit.hypervisor_contract import *  # noqa: F403
 from tests.unit.hypervisor_contract import Subject
 from virt2.errors import Disconnected
-from virt2.hypervisor import Hypervisor, client_version
+from virt2.hypervisor import Connection, Hypervisor, client_version
 
 NODE = f"""
 <node>
@@ -83,3 +83,39 @@ def test_without_an_event_loop_nothing_is_watched(hypervisor):
 
 def test_the_client_library_has_a_version():
     assert len(client_version().split(".")) == 3
+
+
+def test_an_event_that_cannot_be_dealt_with_is_said_once_and_no_other_is_lost(test_driver, caplog):
+    callbacks = []
+
+    class Raw:
+        """libvirt's side of a connection, which calls back when the test does."""
+
+        def domainEventRegisterAny(self, domain, number, callback, opaque):
+            callbacks.append(callback)
+            return len(callbacks)
+
+        def registerCloseCallback(self, callback, opaque):
+            callbacks.append(callback)
+
+        def isAlive(self):
+            return True
+
+    told = []
+
+    def sink(event) -> None:
+        if not event.uuid:
+            raise ZeroDivisionError("by hand")
+        told.append(event.kind)
+
+    raw = test_driver[0].connect()._raw
+    domain = raw.listAllDomains()[0]
+    connection = Connection(Raw(), events=True)
+    assert connection.watch(sink)
+    lifecycle, *_, closed = callbacks
+    for _ in range(3):
+        closed(raw, 0, None)
+        lifecycle(raw, domain, 2, 0, None)
+    assert told == ["lifecycle"] * 3
+    assert len(caplog.records) == 1
+    assert "an event of libvirt's was lost" in caplog.messages[0]
