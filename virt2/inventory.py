@@ -20,7 +20,7 @@ from virt2 import threads
 from virt2.budget import Budget
 from virt2.domain import NO_ID, Description, Domain, Nic, Status
 from virt2.errors import Disconnected, DomainGone, Error
-from virt2.events import OF_THE_LIST, Event
+from virt2.events import CHANGED, OF_THE_LIST, Event
 
 log = logging.getLogger(__name__)
 
@@ -289,6 +289,13 @@ class Inventory:
         if self._status_file is None or entry is None or entry.stamp is None:
             return None
         return entry.described is not None and self._status_file.stamp(domain.name) == entry.stamp
+
+    def notice_change(self, domain: Domain) -> bool:
+        """Whether a domain is seen to have changed since it was described; then the next list describes it anew."""
+        if self.is_current(domain) is not False:
+            return False
+        self._messages.put(Event(CHANGED, domain.uuid, name=domain.name))
+        return True
 
     def is_fresh(self, domain: Domain, since: float) -> bool:
         """Whether a domain is described as it is now, or as it was at `since` at the earliest."""

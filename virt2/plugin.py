@@ -294,6 +294,7 @@ class Plugin:
             out_of_workers=lambda: self._inventory.out_of_workers,
             missing=self._missing,
             bulk=settings.disk_stats == "bulk",
+            is_changed=self._inventory.notice_change,
             stuck_after=settings.stuck_after,
         )
         self._alarms = Alarms(settings.stuck_after, self._notifier.notify)
@@ -343,6 +344,7 @@ class Plugin:
     def _build_storage(self) -> None:
         """What touches the storage, apart from everything else."""
         interval = self._settings.storage_interval
+        tick = min(self._interval, interval)
         self._storage_pool = Pool("storage", self._budget, self._hypervisor.connect, silent=self._silent)
         self._parts.append(self._storage_pool)
         self._storage = StorageReader(
@@ -352,11 +354,13 @@ class Plugin:
             ward=self._ward,
             outbox=Outbox(self._names, self._new_sink(interval)),
             sampler=functools.partial(self._sampler, extra=self._selection_of),
-            timeout=self._settings.timeout_for(interval),
+            interval=interval,
+            tick=tick,
+            timeout=self._settings.timeout_for(tick),
         )
         if self._touches_storage:
             # Not a name that a configured reader can have: collectd drops the second of a name without a word.
-            self._collectd.register_read(self.read_storage, interval, name="virt2-storage")
+            self._collectd.register_read(self.read_storage, tick, name="virt2-storage")
 
     def _agent_selectors(self, settings: Settings) -> list[str]:
         """The selectors that are on and need agents; without those whose type collectd does not know."""

@@ -153,6 +153,7 @@ class Sampler:
         extra: tells by UUID what is asked of a domain because of ExtraStats.
         missing: calls that this libvirt does not have.
         bulk: whether all disks of a domain are asked for their counters by one call that touches the storage.
+        is_changed: whether a domain may lie on other storage than it is described with: then no such call is made.
         stuck_after: seconds for which a job of somebody else is thought to end soon.
         clock, wall: monotonic seconds, and the time of day that samples carry.
     """
@@ -169,6 +170,7 @@ class Sampler:
         extra: Callable[[str], Selection] = lambda uuid: NOTHING,
         missing: MissingCalls | None = None,
         bulk: bool = False,
+        is_changed: Callable[[Domain], bool] = lambda domain: False,
         stuck_after: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -182,6 +184,7 @@ class Sampler:
         self._extra = extra
         self._missing = MissingCalls() if missing is None else missing
         self._bulk = bulk
+        self._is_changed = is_changed
         self._stuck_after = stuck_after
         self._clock = clock
         self._wall = wall
@@ -249,7 +252,7 @@ class Sampler:
             return self._ask_extras(connection, job, domain, health, extra.monitor)
 
         work = self._through_monitor(domain, health, ask)
-        storage = _storage(domain) if self._bulk else frozenset()
+        storage = _storage(domain) if self._bulk and not self._is_changed(domain) else frozenset()
         return Job(
             domain.uuid,
             MONITOR,

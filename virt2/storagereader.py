@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from virt2.alarms import Conditions
 from virt2.budget import SERVER, Budget, Job
 from virt2.domain import Domain
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
@@ -21,11 +22,15 @@ from virt2.sampling import Record, Sampler
 from virt2.stuck import Ward
 from virt2.turns import Turns
 
+LATE = 2.0
+"""Times ``StorageInterval`` after which a size is called late: as collectd itself calls a value missing."""
+
 
 class StorageReader:
     """Asks all domains, whatever their reader, once per ``StorageInterval``.
 
-    What a read has no time for is asked first by the next one; one that was asked and did not answer has had its turn.
+    It is read more often than that, since one read may have no time for all: what it leaves out is asked first by the
+    next one; one that was asked and did not answer has had its turn.
 
     Arguments:
         inventory: the active domains.
@@ -34,6 +39,8 @@ class StorageReader:
         ward: the health of all domains.
         outbox: dispatches what comes in.
         sampler: given where records go, makes what makes the jobs.
+        interval: seconds between two questions to one domain.
+        tick: seconds between two reads.
         timeout: seconds a read may take.
         clock: monotonic seconds.
     """
@@ -47,6 +54,8 @@ class StorageReader:
         ward: Ward,
         outbox: Outbox,
         sampler: Callable[[Callable[[Record], None]], Sampler],
+        interval: float,
+        tick: float,
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -56,9 +65,16 @@ class StorageReader:
         self._ward = ward
         self._outbox = outbox
         self._sampler = sampler(outbox.put)
+        self._interval = interval
+        self._tick = tick
         self._timeout = timeout
         self._clock = clock
         self._turns = Turns()
+        self._asked: dict[str, float] = {}
+        """When the read began in which a domain was asked last, or was first there to be asked, by UUID."""
+        self._conditions = Conditions()
+        self._late: frozenset[str] = frozenset()
+        """The storage domains whose sizes were said to come late."""
 
     def read(self) -> None:
         """Ask until the deadline; dispatch what came in."""
@@ -73,7 +89,35 @@ class StorageReader:
             jobs = self._turns.order(self._jobs(began), began)
             self._pool.run(jobs, began + self._timeout)
             self._turns.note([*described, *jobs], began)
+            for job in jobs:
+                if job.begun:
+                    self._asked[job.uuid] = began
+                else:
+                    self._asked.setdefault(job.uuid, began - self._interval)
+            self._report_lag(began)
         self._take()
+
+    def _report_lag(self, now: float) -> None:
+        """Say where sizes come less often than is promised, because one call at a time is made per storage domain."""
+        domains = {domain.uuid: domain for domain in self._inventory.domains()[1]}
+        self._asked = {uuid: when for uuid, when in self._asked.items() if uuid in domains}
+        late: dict[str, list[float]] = {}
+        suspended = self.suspended
+        for uuid, when in self._asked.items():
+            storage = domains[uuid].description.storage
+            # A domain that cannot be asked, and storage that does not answer, are said elsewhere.
+            if now - when > LATE * self._interval and self._may_be_asked(domains[uuid], now):
+                for name in storage if suspended.isdisjoint(storage) else ():
+                    late.setdefault(name, []).append(now - when)
+        for name in late.keys() | self._late:
+            ages = late.get(name, [0.0])
+            self._conditions.update(
+                name in late,
+                f"storage domain {name}: {len(ages)} domains on it have sizes that are up to {max(ages):.0f} s old,"
+                f" because one call at a time is made there; set StorageInterval to {max(ages):.0f} or more",
+                f"storage domain {name}: sizes come every StorageInterval again",
+            )
+        self._late = frozenset(late)
 
     def _descriptions(self, began: float) -> list[Job]:
         """Describe anew what may not be what it was: a disk may lie on another storage than when it was described.
@@ -83,7 +127,7 @@ class StorageReader:
         return [
             Job(domain.uuid, SERVER, functools.partial(self._describe, domain), run=domain.id)
             for domain in self._inventory.domains()[1]
-            if self._may_be_asked(domain, began) and not self._inventory.is_current(domain)
+            if self._is_due(domain, began) and not self._inventory.is_current(domain)
         ]
 
     def _describe(self, domain: Domain, connection: Any, job: Job) -> None:
@@ -101,6 +145,13 @@ class StorageReader:
         healths = {uuid: self._ward.of(uuid, now) for uuid in domains}
         self._outbox.take(domains, healths, self._inventory.listed_at)
 
+    def _is_due(self, domain: Domain, now: float) -> bool:
+        """Whether it is time to ask a domain again, and it may be asked."""
+        if not self._may_be_asked(domain, now):
+            return False
+        asked = self._asked.get(domain.uuid)
+        return asked is None or now - asked >= self._interval - self._tick / 2
+
     def _may_be_asked(self, domain: Domain, now: float) -> bool:
         """Whether there is something to ask of a domain, and its monitor is neither blocked nor in a call of ours."""
         health = self._ward.of(domain.uuid, now)
@@ -115,7 +166,7 @@ class StorageReader:
         """None for a domain that is blocked, that a call is out for, or of which is not known on what it lies now."""
         jobs = []
         for domain in self._inventory.domains()[1]:
-            if self._may_be_asked(domain, began) and self._inventory.is_fresh(domain, began):
+            if self._is_due(domain, began) and self._inventory.is_fresh(domain, began):
                 jobs.append(self._sampler.storage_job(domain, self._ward.of(domain.uuid, began)))
         return jobs
 

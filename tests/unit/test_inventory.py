@@ -926,6 +926,16 @@ class TestStatusFile:
         assert not seen.inventory.is_fresh(web, seen.clock())
         assert seen.inventory.is_current(self.domain(seen, "db")) is True
 
+    def test_a_change_that_is_noticed_has_the_domain_described_anew(self, seen):
+        web = self.domain(seen)
+        assert not seen.inventory.notice_change(web)
+        seen.inventory._status_file.changes["web"] = 2
+        seen.hypervisor.domains["web"].tag = "green"
+        assert seen.inventory.notice_change(web)
+        assert seen.attempt()
+        assert seen.tags["web"] == "green"
+        assert not seen.inventory.notice_change(self.domain(seen))
+
     def test_described_anew_it_is_as_it_is_now(self, seen):
         seen.inventory._status_file.changes["web"] = 2
         connection = seen.hypervisor.connect()

@@ -408,6 +408,16 @@ def test_with_libvirtd_out_of_workers_only_priority_calls_are_made():
     assert (bench.outcome.answered, bench.outcome.cause) == (False, "")
 
 
+def test_in_bulk_a_domain_that_may_have_moved_is_asked_without_touching_its_storage():
+    moved = [False]
+    bench = Bench(bulk=True, is_changed=lambda domain: moved[0])
+    assert bench.sampler.monitor_job(bench.domain, bench.health).storage
+    moved[0] = True
+    assert not bench.sampler.monitor_job(bench.domain, bench.health).storage
+    bench.monitor()
+    assert bench.asked == [("controlInfo", ""), ("blockStats", "vda"), ("blockStats", "vdb")]
+
+
 class TestStorage:
     """What touches the storage."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 
 import pytest
 
 from tests.unit.fakes import JOB, OCCUPIED, OK, Control, DiskSizes
 from tests.unit.test_reader import CLASS_A, CLASS_B, INTERVAL, STUCK_AFTER, TIMEOUT, Bench, Point
+from virt2.budget import MONITOR, Job
 from virt2.errors import CallFailed, DomainBusy, Unsupported
 from virt2.outbox import Outbox
 from virt2.pool import TICK
@@ -26,7 +27,7 @@ QUARANTINED = {"blockInfo", "diskErrors", "bulk"}
 class StorageBench(Bench):
     """A reader and the storage reader over a fake libvirt, as `virt2.plugin` puts them together."""
 
-    def __init__(self, extra: tuple[str, ...] = SIZE_TYPES, share: int = 2) -> None:
+    def __init__(self, extra: tuple[str, ...] = SIZE_TYPES, share: int = 2, tick: float = INTERVAL) -> None:
         super().__init__()
         self.storage_pool = self._pool("storage", share)
 
@@ -46,6 +47,8 @@ class StorageBench(Bench):
             ward=self.ward,
             outbox=Outbox(self.names, self.sink),
             sampler=sampler,
+            interval=INTERVAL,
+            tick=tick,
             timeout=TIMEOUT,
             clock=self.clock,
         )
@@ -462,3 +465,72 @@ def test_a_size_no_driver_can_tell_does_not_cost_the_disk_its_counters(bench, ca
         bench.read()
         assert bench.types("a") == CLASS_A | CLASS_B
     assert [record.getMessage() for record in caplog.records] == ["domain a: blockInfo vda: no sizes here"]
+
+
+class TestManyDisks:
+    """One call at a time on a storage domain, and more disks than there is time for in one read."""
+
+    TICK = INTERVAL / 5
+    ROOM = 75
+    """Sizes there is time for in one read: 20 ms each, of a read of 1.5 s."""
+
+    def lived(self, make, count: int, reads: int) -> StorageBench:
+        bench = make(tick=self.TICK)
+        for number in range(count):
+            bench.hypervisor.add(f"vm{number}", source="/nfs")
+        bench.start()
+        run = bench.storage_pool.run
+
+        def run_some(jobs: Iterable[Job], deadline: float) -> object:
+            jobs = list(jobs)
+            return run(jobs[: self.ROOM] if jobs and jobs[0].kind == MONITOR else jobs, deadline)
+
+        def note(call: str, name: str, device: str) -> None:
+            if call == "blockInfo":
+                self.asked.setdefault(name, []).append(bench.clock.now)
+
+        self.asked: dict[str, list[float]] = {}
+        bench.storage_pool.run = run_some
+        bench.hypervisor.on_call = note
+        began = bench.clock.now
+        for number in range(1, reads + 1):
+            bench.clock.now = began + number * self.TICK
+            bench.storage.read()
+        return bench
+
+    def test_they_are_asked_once_an_interval_in_several_reads(self, make, caplog):
+        self.lived(make, 200, 30)
+        assert len(self.asked) == 200
+        for times in self.asked.values():
+            apart = [two - one for one, two in zip(times, times[1:])]
+            assert len(apart) >= 4
+            assert all(INTERVAL <= seconds < INTERVAL + 2 * TICK for seconds in apart)
+        assert caplog.records == []
+
+    def test_where_sizes_are_late_all_the_same_it_is_said_once_with_what_to_do(self, make, caplog):
+        caplog.set_level("INFO")
+        # 900 of them take 12 reads, which is 24 s, and every 10 s are wanted.
+        bench = self.lived(make, 900, 40)
+        (text,) = [record.getMessage() for record in caplog.records]
+        assert text.startswith("storage domain /nfs: ")
+        assert text.endswith(
+            "domains on it have sizes that are up to 22 s old, because one call at a time is made there;"
+            " set StorageInterval to 22 or more"
+        )
+        for name in list(bench.hypervisor.domains)[10:]:
+            bench.hypervisor.remove(name)
+        for _ in range(4):
+            bench.read_storage()
+        assert caplog.records[-1].getMessage() == "storage domain /nfs: sizes come every StorageInterval again"
+        assert len(caplog.records) == 2
+
+    def test_a_storage_that_does_not_answer_is_not_called_late(self, make, caplog):
+        bench = make()
+        for number in range(5):
+            bench.hypervisor.add(f"vm{number}", source="/nfs")
+        bench.start()
+        bench.read_storage()
+        with bench.hypervisor.dead_storage("/nfs"):
+            for _ in range(6):
+                bench.read_storage()
+        assert caplog.records == []
