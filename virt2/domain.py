@@ -67,8 +67,9 @@ class Description(NamedTuple):
     """What an operator should hear once, in words without the domain's name."""
     agent: bool = False
     """An agent may answer: the guest has its channel open, or libvirt does not tell."""
-    firmware: tuple[str, ...] = ()
-    """The storage domains of the images its firmware and the firmware's variables lie on: disks to QEMU."""
+    others: tuple[str, ...] = ()
+    """The storage domains of images that are no disks to the guest, and are to QEMU: its firmware, the firmware's
+    variables, what a backup writes to."""
     complete: bool = True
     """All of the domain's disks and interfaces are known. Where that is False the domain's sample is never complete."""
     metadata: str | None = None
@@ -78,9 +79,9 @@ class Description(NamedTuple):
     def storage(self) -> tuple[str, ...]:
         """The storage domains that QEMU touches when it is asked for sizes, each once.
 
-        Those of the disks come first, in the disks' order, then those of their other images and of the firmware.
+        Those of the disks come first, in the disks' order, then those of their other images, and of others.
         """
-        return tuple(dict.fromkeys((*self._of_disks, *self.firmware)))
+        return tuple(dict.fromkeys((*self._of_disks, *self.others)))
 
     @property
     def placement(self) -> str:

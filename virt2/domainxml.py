@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator
-from xml.etree.ElementTree import Element, TreeBuilder
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, fromstring
 from xml.parsers import expat
 
 from virt2 import errors, storage, xpath
@@ -44,6 +44,7 @@ def describe(
     mounts: storage.Mounts,
     metadata: Callable[[str], str] | None = None,
     pick: Pick | None = None,
+    backup: str = "",
 ) -> Description:
     """Describe a domain by its XML.
 
@@ -56,6 +57,7 @@ def describe(
             the metadata as a whole cannot be parsed. It may raise `DomainGone` (no tag), `Unsupported` and `CallFailed`
             (no tag, and a problem says why); what else it raises is the caller's.
         pick: what is wanted of the metadata besides the tag.
+        backup: the XML of the backup that is under way, empty where there is none.
 
     Returns:
         The description. XML that cannot be parsed is no exception but a problem in it. Disks come in the order of the
@@ -78,7 +80,8 @@ def describe(
         if pick is not None:
             picked, more = choose(pick, scan.trees)
             problems += more
-    return _description(scan, tag, problems, mounts)._replace(metadata=picked)
+    description = _description(scan, tag, problems, mounts)
+    return description._replace(metadata=picked, others=(*description.others, *_of_backup(backup, mounts)))
 
 
 class _NotParsed(errors.Error):
@@ -322,7 +325,7 @@ def _description(scan: _Scan, tag: str, problems: tuple[str, ...], mounts: stora
             disks.append(Disk(target, path, where, alias=_attribute(disk, "alias", "name"), backing=backing))
     agent = any(map(_is_open_agent, scan.channels))
     return Description(
-        tag, tuple(disks), tuple(_nics(scan.nics)), problems, agent, firmware=_firmware(scan.firmware, mounts)
+        tag, tuple(disks), tuple(_nics(scan.nics)), problems, agent, others=_firmware(scan.firmware, mounts)
     )
 
 
@@ -339,6 +342,23 @@ def _other_images(disk: Element) -> Iterator[Element]:
                 # The mirror of a libvirt before 1.2.6.
                 image = storage.file_image(image.get("file", ""))
             yield image
+
+
+def _of_backup(xml: str, mounts: storage.Mounts) -> tuple[str, ...]:
+    """Give the storage domains that a backup writes to: its target, or what guests overwrite meanwhile."""
+    if not xml:
+        return ()
+    found = []
+    try:
+        # All of it is libvirt's own.
+        disks = fromstring(xml).iter("disk")
+    except ParseError:
+        return ()
+    for disk in disks:
+        for image in (*disk.iter("scratch"), *disk.iter("target")):
+            path = image.get("file") or image.get("dev") or ""
+            found.append(storage.infer(storage.file_image(path) if path else image, "", mounts))
+    return tuple(filter(None, found))
 
 
 def _firmware(elements: list[Element], mounts: storage.Mounts) -> tuple[str, ...]:

@@ -171,6 +171,9 @@ class Control(NamedTuple):
     """How long it has been so; always 0 in state ERROR."""
 
 
+_NO_BACKUP = getattr(libvirt, "VIR_ERR_NO_DOMAIN_BACKUP", 104)
+
+
 class _Translated:
     """Context in which a libvirt error becomes one of ours. A class, for it is entered at every call we make."""
 
@@ -415,6 +418,19 @@ class Connection:
         """The live XML. Class A, but class B where `xml_needs_monitor` says so."""
         with self._translated:
             return str(self._domain(uuid).XMLDesc(0))
+
+    def backup(self, uuid: str) -> str:
+        """The XML of the backup that is under way, empty where there is none. Class A."""
+        try:
+            with self._translated:
+                domain = self._domain(uuid)
+                return str(domain.backupGetXMLDesc(0)) if hasattr(domain, "backupGetXMLDesc") else ""
+        except errors.Unsupported:
+            return ""
+        except errors.CallFailed as error:
+            if error.code == _NO_BACKUP:
+                return ""
+            raise
 
     def metadata(self, uuid: str, namespace: str) -> str:
         """The metadata element of one namespace, empty when the domain has none. Class A."""

@@ -52,8 +52,9 @@ WITHOUT_XML = (
 )
 """What is said of a domain whose XML cannot be read."""
 
-Describe = Callable[[str, str, Callable[[str], str]], Description]
-"""Describes a domain by its name and XML, given a way to get the metadata of one namespace alone."""
+Describe = Callable[[str, str, Callable[[str], str], str], Description]
+"""Describes a domain by its name and XML, given a way to get the metadata of one namespace alone, and the XML of the
+backup that is under way, if there is one."""
 
 
 class Link(NamedTuple):
@@ -113,6 +114,7 @@ class Inventory:
         inactive_every: seconds after which the states of inactive domains are read (again); None for never.
         describes_idle: whether domains that are not active are described too, for names that are made of metadata.
         status_file: where what libvirt keeps of a running domain in files can be seen.
+        backups: whether it matters what backups write to, which costs a call for each description.
         stopped: tells by UUID and name that a domain's QEMU will not answer; empty where it may.
         clock: monotonic seconds.
     """
@@ -135,6 +137,7 @@ class Inventory:
         inactive_every: float | None = None,
         describes_idle: bool = False,
         status_file: StatusFile | None = None,
+        backups: bool = False,
         stopped: Callable[[str, str], str] = lambda uuid, name: "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -155,6 +158,7 @@ class Inventory:
         """The last that were read; None before, and where nobody wants them."""
         self._describes_idle = describes_idle
         self._status_file = status_file
+        self._backups = backups
         self._stopped = stopped
         self.statuses: Statuses | None = None
         """The last that were read; None before, and where nobody wants them."""
@@ -562,9 +566,10 @@ class Inventory:
             if self._needs_monitor and not self._looks_free(connection, line):
                 description = known or Description(complete=False)
                 return _Entry(Domain(line.uuid, line.name, line.id, description), None)
-            description = describe(
-                line.name, connection.xml(line.uuid), lambda namespace: connection.metadata(line.uuid, namespace)
-            )
+            xml, backup = connection.xml(line.uuid), ""
+            if self._backups and line.id >= 0:
+                backup = connection.backup(line.uuid)
+            description = describe(line.name, xml, lambda namespace: connection.metadata(line.uuid, namespace), backup)
         except DomainGone:
             return None
         except Disconnected:
@@ -596,7 +601,9 @@ class Inventory:
     def _from_status_file(self, connection: Any, line: Any, describe: Describe) -> Description | None:
         """Describe a domain by what libvirt keeps of it in a file: that has the same XML, of any length."""
         xml = "" if self._status_file is None or line.id < 0 else self._status_file.xml(line.name)
-        return describe(line.name, xml, lambda namespace: connection.metadata(line.uuid, namespace)) if xml else None
+        if not xml:
+            return None
+        return describe(line.name, xml, lambda namespace: connection.metadata(line.uuid, namespace), "")
 
     def _substitute(self, connection: Any, line: Any) -> Description:
         """What can be known of a domain without its XML."""

@@ -194,6 +194,11 @@ class Plugin:
     def _build(self, settings: Settings) -> None:
         self._settings = settings
         self._selection = Selection(settings.extra_stats)
+        self._selections = {
+            instance.name: Selection(instance.extra_stats)
+            for instance in settings.explicit_instances
+            if instance.extra_stats is not None
+        }
         self._of_agents = self._agent_selectors(settings)
         self._interval = settings.interval or _interval_in_force() or DEFAULT_INTERVAL
         self._notifier = Notifier(Mail(self._collectd, settings.plugin_name).send)
@@ -253,6 +258,7 @@ class Plugin:
             inactive_every=self._interval if self._selection.state else None,
             describes_idle=self._pick is not None,
             status_file=procfs.StatusFiles(run_dir) if run_dir else None,
+            backups=self._touches_storage or settings.disk_stats == "bulk",
             stopped=lambda uuid, name: self._processes.stopped(uuid, name) if self._processes is not None else "",
         )
         self._scouts = Pool("scout", self._budget, self._hypervisor.connect, silent=self._silent)
@@ -280,11 +286,6 @@ class Plugin:
         )
         self._sink = self._new_sink(self._interval)
         self._inactive = InactiveStates(self._inventory, self._names, self._sink)
-        self._selections = {
-            instance.name: Selection(instance.extra_stats)
-            for instance in settings.explicit_instances
-            if instance.extra_stats is not None
-        }
         self._missing = MissingCalls()
         self._sampler = functools.partial(
             Sampler,
@@ -656,7 +657,7 @@ class Plugin:
         mounts = procfs.read_mounts()
         settings = self._settings
 
-        def describe(name: str, xml: str, fetch: Any) -> Description:
+        def describe(name: str, xml: str, fetch: Any, backup: str) -> Description:
             description = domainxml.describe(
                 xml,
                 namespace=settings.tag_namespace,
@@ -664,6 +665,7 @@ class Plugin:
                 mounts=mounts,
                 metadata=fetch,
                 pick=self._pick,
+                backup=backup,
             )
             return self._labels.apply(name, description)
 

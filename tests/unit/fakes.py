@@ -298,6 +298,8 @@ class FakeDomain:
         self.nic_stats = NicStats(10, 1, 0, 0, 20, 2, 0, 0)
         self.failures: dict[str, Error] = {}
         """What calls raise: by name (``blockStats``), or by name and device (``blockStats vda``)."""
+        self.backup = ""
+        """The XML of the backup that is under way."""
         self.broken_metadata = ""
         """Text put into the XML's metadata as it is."""
         self.agent = False
@@ -604,6 +606,9 @@ class FakeConnection:
             self._call("xml", idle.name)
             return idle.xml
         return self._ask("xml", uuid, monitor=self._hypervisor.xml_takes_job).xml
+
+    def backup(self, uuid: str) -> str:
+        return self._ask("backup", uuid).backup
 
     def metadata(self, uuid: str, namespace: str) -> str:
         domain = self._ask("metadata", uuid)

@@ -268,6 +268,11 @@ def test_a_part_of_a_domain_that_is_not_there_is_gone(hypervisor, subject, call)
         getattr(hypervisor.connect(), call)(NOBODY, "vda")
 
 
+def test_a_domain_without_a_backup_has_none(hypervisor, subject):
+    connection, uuid = connection_to(hypervisor, subject)
+    assert connection.backup(uuid) == ""
+
+
 def test_a_name_that_is_not_there_is_gone(hypervisor, subject):
     with pytest.raises(DomainGone):
         hypervisor.connect().find("nobody is called that")

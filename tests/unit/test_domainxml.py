@@ -68,7 +68,7 @@ def tagged(*tags: str) -> str:
     return within("".join(f'<ovirt-tag:tag xmlns:ovirt-tag="{TAG}">{tag}</ovirt-tag:tag>' for tag in tags))
 
 
-def describe(xml: str, fragment: str | errors.Error | None = None) -> Description:
+def describe(xml: str, fragment: str | errors.Error | None = None, backup: str = "") -> Description:
     def metadata(namespace: str) -> str:
         if isinstance(fragment, str):
             return fragment
@@ -76,7 +76,7 @@ def describe(xml: str, fragment: str | errors.Error | None = None) -> Descriptio
         raise fragment
 
     source = None if fragment is None else metadata
-    return domainxml.describe(xml, namespace=TAG, element="tag", mounts=MOUNTS, metadata=source)
+    return domainxml.describe(xml, namespace=TAG, element="tag", mounts=MOUNTS, metadata=source, backup=backup)
 
 
 def not_asked(namespace: str) -> NoReturn:
@@ -331,9 +331,24 @@ NFS_VARIABLES = "<source file='/srv/nfs/x_VARS.fd'/>"
 )
 def test_the_images_of_the_firmware_are_storage_of_the_domain_and_place_it_nowhere(firmware, storage) -> None:
     xml = document().replace("<os>", f"<os>{firmware}")
-    assert describe(xml).firmware == storage
+    assert describe(xml).others == storage
     assert describe(document(devices="").replace("<os>", f"<os>{firmware}")).placement == ""
     assert describe(xml).placement == describe(document()).placement
+
+
+@pytest.mark.parametrize(
+    ("image", "storage"),
+    [
+        ("<scratch file='/srv/nfs/overwritten'/>", ("filer:/vm",)),
+        ("<target file='/srv/nfs/copy'/>", ("filer:/vm",)),
+        ("<target dev='/dev/vg2/copy'/>", ("vg2",)),
+    ],
+)
+def test_what_a_backup_writes_to_is_storage_of_the_domain(image, storage) -> None:
+    disk = f"<disk name='vda' backup='yes' type='file'>{image}</disk>"
+    backup = f"<domainbackup mode='pull'><disks>{disk}</disks></domainbackup>"
+    assert describe(document(), backup=backup).others == storage
+    assert describe(document(), backup="<domainbackup").others == ()
 
 
 # oVirt's note of a disk's storage domain

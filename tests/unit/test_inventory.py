@@ -22,7 +22,7 @@ RETRY = 10.0
 def describer() -> Describe:
     mounts = storage.Mounts.parse("")
 
-    def describe(name: str, xml: str, fetch: Callable[[str], str]) -> Description:
+    def describe(name: str, xml: str, fetch: Callable[[str], str], backup: str) -> Description:
         return domainxml.describe(xml, namespace=TAG_NAMESPACE, element="tag", mounts=mounts, metadata=fetch)
 
     return describe

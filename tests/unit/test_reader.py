@@ -221,7 +221,7 @@ class Bench:
 def describer() -> Describe:
     mounts = storage.Mounts.parse("".join(f"1 1 0:1 / {folder} rw - ext4 /dev/x rw\n" for folder in FOLDERS))
 
-    def describe(name: str, xml: str, fetch: Callable[[str], str]) -> Description:
+    def describe(name: str, xml: str, fetch: Callable[[str], str], backup: str) -> Description:
         description = domainxml.describe(xml, namespace=TAG_NAMESPACE, element="tag", mounts=mounts)
         return description._replace(complete=INCOMPLETE not in xml)
 
