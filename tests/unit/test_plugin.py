@@ -978,9 +978,15 @@ class TestConnectionsThatDoNotCome:
         host.hypervisor.add("web")
         daemon.start()
         daemon.read()
-        # A read whose connections all succeed would end it.
-        daemon.plugin._budget.connects.end("worker", time.monotonic() - 7, "too many open files")
-        daemon.read()
+        connects = daemon.plugin._budget.connects
+        # A connection that succeeds would end it.
+        with host.hypervisor.crowded():
+            limit = time.monotonic() + BOUND
+            while connects.pending > host.hypervisor.stage.blocked:
+                assert time.monotonic() < limit, "an attempt to connect does not end"
+                time.sleep(LOOK)
+            connects.end("worker", time.monotonic() - 7, "too many open files")
+            daemon.read()
         (text,) = self.texts(collectd, "warning")
         assert "libvirtd has refused every attempt to connect for 7 s: too many open files; the domains" in text
 
