@@ -41,6 +41,8 @@ class Nic(NamedTuple):
     """Its place among the domain's interfaces that have a target, from 1."""
     label: str = ""
     """Its type instance (see `virt2.labels`); empty for the target."""
+    outside: bool = False
+    """libvirt asks another program of the host for its counters, and holds the domain's lock until that answers."""
 
 
 class NicStats(NamedTuple):

@@ -28,6 +28,8 @@ _AGENT_CHANNEL = "org.qemu.guest_agent.0"
 _OVIRT_VM = "http://ovirt.org/vm/1.0"
 _TAPS = frozenset({"bridge", "ethernet", "network"})
 """Types of an interface that is a tap device on the host; the XML of a running domain has the type really in use."""
+_OUTSIDE = "vhostuser"
+"""The type of an interface for whose counters libvirt asks Open vSwitch's program."""
 _DEEPEST = 5
 """Depth below which nothing is asked for: domain/metadata/vm/device/domainID."""
 
@@ -385,7 +387,8 @@ def _nics(elements: list[Element]) -> Iterator[Nic]:
         target, mac = _attribute(element, "target", "dev"), _attribute(element, "mac", "address")
         number += bool(target)
         if target and mac:
-            yield Nic(target, mac, element.get("type") in _TAPS, number)
+            kind = element.get("type")
+            yield Nic(target, mac, kind in _TAPS, number, outside=kind == _OUTSIDE)
 
 
 def _is_open_agent(channel: Element) -> bool:

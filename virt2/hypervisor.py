@@ -55,6 +55,9 @@ _UNSUPPORTED = frozenset(
     if hasattr(libvirt, name)
 )
 
+_REFUSALS = (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_INVALID_ARG)
+"""What a driver says of a call that it cannot make for a domain, or not with these flags."""
+
 _NO_AGENT = frozenset(
     {
         libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
@@ -521,7 +524,7 @@ class Connection:
                 found = domain.blockStatsFlags(target)
             return DiskTimes._make(found.get(name, -1) for name in _DISK_TIMES)
 
-        return self._extra(uuid, ask)
+        return self._extra(uuid, ask, target)
 
     def job(self, uuid: str, completed: bool) -> dict[str, Any]:
         """What is known of a domain's job under libvirt's own names, and its `type`, 0 where there is none.
@@ -534,6 +537,13 @@ class Connection:
             flags = libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED
             flags |= getattr(libvirt, "VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED", 0)
         return self._extra(uuid, lambda domain: dict(domain.jobStats(flags)))
+
+    def memory(self, uuid: str) -> dict[str, Any]:
+        """What virDomainMemoryStats says, under the names that bulk statistics have for it. Class B.
+
+        The drivers that have no bulk statistics, those of Xen and LXC, have this.
+        """
+        return dict(self._memory(uuid))
 
     def stats(self, uuid: str, groups: Sequence[str]) -> dict[str, Any]:
         """Bulk statistics of one domain under libvirt's own names: empty for groups that it does not know.
@@ -589,7 +599,7 @@ class Connection:
         renamed = {"actual": "current", "last_update": "last-update"}
         return {f"balloon.{renamed.get(name, name)}": value for name, value in said.items()}
 
-    def _extra(self, uuid: str, ask: Callable[[Any], T]) -> T:
+    def _extra(self, uuid: str, ask: Callable[[Any], T], device: str = "") -> T:
         """Make a call that not every driver and not every domain can answer."""
         domain = None
         try:
@@ -598,8 +608,9 @@ class Connection:
             return ask(domain)
         except libvirt.libvirtError as error:
             failure = self._translated.translate(error)
-            # Also what libvirt says of a domain that has just ended.
-            if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID and self._is_active(domain):
+            # Also what libvirt says of a domain that has just ended; and, of flags that a driver does not know, Xen's.
+            refusals = _REFUSALS if not device else (libvirt.VIR_ERR_OPERATION_INVALID,)
+            if error.get_error_code() in refusals and domain is not None and self._is_active(domain):
                 failure = errors.Refused(str(failure))
             raise failure from None
 

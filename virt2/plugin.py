@@ -42,6 +42,7 @@ from virt2.naming import Identity, Names
 from virt2.netdev import HostInterfaces
 from virt2.notifier import Notifier
 from virt2.outbox import Outbox
+from virt2.outside import Outside
 from virt2.partition import Explicit
 from virt2.picking import Pick
 from virt2.pool import Pool
@@ -287,6 +288,7 @@ class Plugin:
         self._sink = self._new_sink(self._interval)
         self._inactive = InactiveStates(self._inventory, self._names, self._sink)
         self._missing = MissingCalls()
+        self._outside = Outside()
         self._sampler = functools.partial(
             Sampler,
             processes=self._processes,
@@ -294,6 +296,7 @@ class Plugin:
             alone=self._company.away,
             out_of_workers=lambda: self._inventory.out_of_workers,
             missing=self._missing,
+            outside=self._outside,
             bulk=settings.disk_stats == "bulk",
             is_changed=self._inventory.notice_change,
             stuck_after=settings.stuck_after,
@@ -509,14 +512,15 @@ class Plugin:
 
     def _watch_libvirtd(self) -> None:
         silent, hung, full = self._silent(), self._inventory.hung_for(), self._inventory.out_of_workers
-        overdue = hung > self._settings.stuck_after
+        # A call of ours that waits for another program holds a domain's lock: that is said there.
+        overdue = hung > self._settings.stuck_after and not self._outside.busy
         self._watch_connections(silent)
         self._conditions.update(
             overdue and silent, f"libvirtd has not answered for {hung:.0f} s", "libvirtd answers again"
         )
         self._conditions.update(
             overdue and not silent and not full and not self._budget.connects.includes(self._inventory),
-            f"libvirt's list of domains hangs for {hung:.0f} s, for a domain's lock is held: the last one is used",
+            f"libvirt's list of domains hangs for {hung:.0f} s, because a domain's lock is held: the last one is used",
             "libvirt's list of domains is back",
         )
         self._conditions.update(

@@ -21,9 +21,10 @@ from virt2.notifier import Notify
 from virt2.outbox import Batch, Outbox, Sink
 from virt2.pool import Pool
 from virt2.roster import Roster
-from virt2.sampling import CONTROL_INFO, Outcome, Sample, Sampler
+from virt2.sampling import ASK_OUTSIDE, CONTROL_INFO, OUTSIDE, Outcome, Sample, Sampler
 from virt2.scout import Scout
 from virt2.stuck import Health, Ward
+from virt2.taps import Taps
 from virt2.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Reader:
         names: the identity of all domains.
         sampler: given where records go, makes what makes the jobs.
         interfaces: reads the counters of the host's own network devices that may stand in for libvirt's.
+        taps: tells which of these are the domains' own; one is made by default.
         alarms: says when a domain gets stuck, and when it is well again.
         silent: whether libvirtd seems to answer nobody: then no domain is blamed for it.
         sink: where metrics go.
@@ -71,6 +73,7 @@ class Reader:
         names: Names,
         sampler: Callable[..., Sampler],
         interfaces: Callable[[], Mapping[str, NicStats]] = dict,
+        taps: Taps | None = None,
         alarms: Alarms,
         silent: Callable[[], bool] = lambda: False,
         sink: Sink,
@@ -97,6 +100,7 @@ class Reader:
         self.stuck = 0
         """Workers whose call was out before that read."""
         self._interfaces = interfaces
+        self._taps = Taps(inventory) if taps is None else taps
         self._counters: Mapping[str, NicStats] = {}
         self._sampler = sampler(self._outbox.put, host_interfaces=lambda: self._counters.keys())
         self._alarms = alarms
@@ -111,6 +115,8 @@ class Reader:
     def read(self) -> None:
         """Ask every domain of the group, dispatch what is known by the deadline. Never blocks beyond it."""
         began = self._clock()
+        # Before the list: a domain that is in a later one had the device of that name when the counters were read.
+        counters, wall = self._interfaces(), self._wall()
         self._wait_for_list(began)
         domains = self._roster.begin(self.name)
         try:
@@ -119,12 +125,13 @@ class Reader:
                 health = healths[domain.uuid]
                 if health.description is not domain.description:
                     health.describe(domain.description)
-            self._read_interfaces(domains)
+            self._put_interfaces(domains, counters, began, wall)
             # What came back since the last read goes first: a series must not run backwards.
             self._take(domains, healths, began)
             skipped = self._ask(domains, healths, began + self._timeout)
             answered = self._take(domains, healths, began)
-            self._judge(domains, healths, answered, began)
+            waiting = self._ask_outside(domains, healths, answered, began)
+            self._judge(domains, healths, answered, waiting, began)
             self._report(domains, healths)
             self._sink.flush()
             self._count(domains, skipped, began)
@@ -139,9 +146,12 @@ class Reader:
         if self._inventory.hung_for() > HUNG_AFTER:
             self._scout.look(max(began + self._timeout / 2, self._clock() + LEAST_LOOK * self._timeout))
 
-    def _read_interfaces(self, domains: Sequence[Domain]) -> None:
-        taken, wall = self._clock(), self._wall()
-        self._counters = self._interfaces()
+    def _put_interfaces(
+        self, domains: Sequence[Domain], counters: Mapping[str, NicStats], taken: float, wall: float
+    ) -> None:
+        """Put the counters that were read off the host before the list of domains, where they are the domains' own."""
+        listed = self._inventory.listed_at
+        self._counters = self._taps.sure(counters, domains, current=listed is not None and listed >= taken)
         for domain in domains:
             for nic in domain.description.nics:
                 stats = self._counters.get(nic.target) if nic.tap else None
@@ -169,6 +179,49 @@ class Reader:
             health.skipped = uuid in skipped
         return {job.uuid for job in left}
 
+    def _ask_outside(
+        self,
+        domains: Sequence[Domain],
+        healths: Mapping[str, Health],
+        outcomes: dict[tuple[str, str], Outcome],
+        began: float,
+    ) -> Collection[str]:
+        """Ask for what libvirt asks another program for, one domain after the other, longest unasked first.
+
+        Such a call holds the domain's lock. So it comes when all else of the domain is answered, and what is known of
+        all the others goes out before. Returns the domains that have to be asked such a thing.
+        """
+        self._sampler.outside.review()
+        waiting = []
+        for domain in domains:
+            slow = healths[domain.uuid].slow
+            for nic in domain.description.nics:
+                if nic.outside or nic.target in slow:
+                    waiting.append(domain)
+                    break
+        if not waiting:
+            return ()
+        self._sink.flush()
+        waiting.sort(key=lambda domain: healths[domain.uuid].asked_outside)
+        for domain in waiting:
+            uuid, health = domain.uuid, healths[domain.uuid]
+            server = outcomes.get((uuid, SERVER))
+            free = self._budget.running(uuid, SERVER) is None and self._budget.running(uuid, MONITOR) is None
+            if (
+                server is not None
+                and server.answered
+                and free
+                and self._budget.charged(uuid) is None
+                and not health.blocked
+                and not self._sampler.outside.resting
+            ):
+                health.asked_outside = began
+                self._pool.run([self._sampler.outside_job(domain, health)], began + self._timeout)
+            if self._clock() >= began + self._timeout:
+                break
+        outcomes.update(self._take(domains, healths, began))
+        return {domain.uuid for domain in waiting}
+
     def _server_jobs(self, domains: Sequence[Domain], healths: Mapping[str, Health]) -> Iterable[Job]:
         for domain in domains:
             if self._budget.running(domain.uuid, SERVER) is None:
@@ -183,13 +236,15 @@ class Reader:
         for domain in domains:
             uuid = domain.uuid
             monitor = self._budget.running(uuid, MONITOR)
+            health = healths[uuid]
+            health.monitored = self._sampler.asks_monitor(domain)
             if (
-                self._sampler.asks_monitor(domain)
+                health.monitored
                 and (monitor is None or not monitor.stalled)
                 and self._budget.running(uuid, SERVER) is None
                 and self._budget.charged(uuid) is None
             ):
-                yield self._sampler.monitor_job(domain, healths[uuid])
+                yield self._sampler.monitor_job(domain, health)
 
     def _take(
         self, domains: Sequence[Domain], healths: Mapping[str, Health], began: float
@@ -213,6 +268,7 @@ class Reader:
         domains: Sequence[Domain],
         healths: Mapping[str, Health],
         outcomes: Mapping[tuple[str, str], Outcome],
+        waiting: Collection[str],
         began: float,
     ) -> None:
         """Say of each domain whether it is well, or what it is blocked by and since when."""
@@ -229,10 +285,17 @@ class Reader:
                 health.block(monitor.cause, since, entered=monitor.entered is not None)
             elif monitor is None and not silent:
                 self._judge_by_calls(uuid, health, now)
-            well = monitor.answered if monitor is not None else not self._sampler.asks_monitor(domain)
+            well = monitor.answered if monitor is not None else not health.monitored
             if server is not None and server.answered and well:
                 health.clear()
-                if domain.description.complete and server.complete and (monitor is None or monitor.complete):
+                outside = outcomes.get((uuid, OUTSIDE)) if waiting and uuid in waiting else server
+                if (
+                    domain.description.complete
+                    and server.complete
+                    and (monitor is None or monitor.complete)
+                    and outside is not None
+                    and outside.complete
+                ):
                     health.complete = began
             self._alarms.review(domain, self._names.of(domain), health)
 
@@ -248,7 +311,7 @@ class Reader:
                 health.clear()
         if monitor is not None and monitor.since < stuck_by:
             health.block("lock held" if monitor.what == CONTROL_INFO else monitor.what, monitor.since)
-        elif server is not None and server.since < stuck_by:
+        elif server is not None and server.since < stuck_by and server.what != ASK_OUTSIDE:
             health.block("lock held", server.since)
         elif charge is not None:
             health.block(f"{charge.what}, cut off with its connection", charge.since)
@@ -258,10 +321,11 @@ class Reader:
         now, wall = self._clock(), self._wall()
         link = self._inventory.link
         up = link is not None and link.up
+        can_look = self._sampler.can_look
         for domain in domains:
             health = healths[domain.uuid]
             values = [metrics.sample_age(health.age(now))]
-            if up and (health.blocked or self._sampler.asks_monitor(domain) or self._sampler.can_look):
+            if up and (can_look or health.monitored or health.blocked):
                 values.append(metrics.monitor_blocked(health.blocked_for(now)))
             meta = {"virt2_reader": self.name, "virt2_tag": domain.description.tag}
             self._sink.dispatch(self._names.of(domain), values, wall, meta)

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, Protocol, Union
 
 from virt2 import extras, metrics, selectors
 from virt2.budget import MONITOR, SERVER, Job
-from virt2.domain import NO_ID, Disk, Domain
+from virt2.domain import NO_ID, Disk, Domain, Nic
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Error, Missing, Refused, Unsupported
+from virt2.outside import SLOW, Outside
 from virt2.pool import Again
 from virt2.rates import CpuUse
 from virt2.selectors import NOTHING, Ask, Selection
@@ -33,6 +34,17 @@ CONTROL_BROKEN = 2
 """libvirt's VIR_DOMAIN_CONTROL_ERROR_REASON_MONITOR: the detail of state ERROR where it cannot talk to the monitor."""
 CONTROL_OK, CONTROL_JOB, CONTROL_OCCUPIED, CONTROL_ERROR = range(4)
 """libvirt's virDomainControlState."""
+
+ASK_OUTSIDE = "interfaceStats, waiting for another program"
+"""What a job does that asks for counters for which libvirt asks another program."""
+OUTSIDE = "outside"
+"""Kind of the outcome of a job whose calls wait for another program of the host (see `virt2.outside`)."""
+MEMORY_STATS = "memoryStats"
+"""The call that says some of what a libvirt without bulk statistics cannot say in bulk."""
+MEMORY_SELECTORS = frozenset(
+    selector.name for selector in selectors.SELECTORS if selector.call == selectors.BULK + "BALLOON"
+)
+"""The selectors that it serves."""
 
 LOOKS = (0.02, 0.08, 0.3)
 """Seconds until the next look at a monitor that somebody else is in. Their calls take 1 to 100 ms: a domain that a
@@ -152,6 +164,7 @@ class Sampler:
         out_of_workers: whether libvirtd answers priority calls only.
         extra: tells by UUID what is asked of a domain because of ExtraStats.
         missing: calls that this libvirt does not have.
+        outside: which call may be made that waits for another program of the host.
         bulk: whether all disks of a domain are asked for their counters by one call that touches the storage.
         is_changed: whether a domain may lie on other storage than it is described with: then no such call is made.
         stuck_after: seconds for which a job of somebody else is thought to end soon.
@@ -169,6 +182,7 @@ class Sampler:
         out_of_workers: Callable[[], bool] = lambda: False,
         extra: Callable[[str], Selection] = lambda uuid: NOTHING,
         missing: MissingCalls | None = None,
+        outside: Outside | None = None,
         bulk: bool = False,
         is_changed: Callable[[Domain], bool] = lambda domain: False,
         stuck_after: float = 2.0,
@@ -183,6 +197,7 @@ class Sampler:
         self._out_of_workers = out_of_workers
         self._extra = extra
         self._missing = MissingCalls() if missing is None else missing
+        self.outside = Outside(clock) if outside is None else outside
         self._bulk = bulk
         self._is_changed = is_changed
         self._stuck_after = stuck_after
@@ -207,7 +222,7 @@ class Sampler:
                 if probe and control is None:
                     # A driver without control info: that the domain answers again is all that can be known.
                     done_with(domain.uuid)
-                if not health.incoming and (health.skipped or not answered or not self.asks_monitor(domain)):
+                if not health.incoming and (health.skipped or not answered or not health.monitored):
                     # Nobody else looks whether its monitor is blocked, and looking needs neither monitor nor worker.
                     alone = answered and not health.skipped and not health.blocked and self._alone(health.complete)
                     obstacle = self._obstacle(connection, job, domain, last=True, alone=alone)
@@ -220,6 +235,18 @@ class Sampler:
                 self._put(Outcome(domain.uuid, SERVER, taken, answered, complete=not job.failed))
 
         return Job(domain.uuid, SERVER, work, probe=probe, run=domain.id)
+
+    def outside_job(self, domain: Domain, health: Health) -> Job:
+        """The calls for which libvirt asks another program of the host: class A by the letter, last of a read."""
+
+        def work(connection: Any, job: Job) -> None:
+            taken = self._clock()
+            for nic in domain.description.nics:
+                if nic.outside or nic.target in health.slow:
+                    self._ask_outside(connection, job, domain, nic, health)
+            self._put(Outcome(domain.uuid, OUTSIDE, taken, answered=True, complete=not job.failed))
+
+        return Job(domain.uuid, SERVER, work, run=domain.id)
 
     def asks_monitor(self, domain: Domain) -> bool:
         """Whether there is anything to ask the domain's monitor in a read."""
@@ -333,6 +360,8 @@ class Sampler:
     def _ask_server(self, connection: Any, job: Job, domain: Domain, health: Health) -> bool:
         """Interfaces, then the domain itself; False where libvirtd has no worker for the latter.
 
+        Those for which libvirt asks another program come last of all (see `outside_job`).
+
         Interfaces first, for theirs are priority calls, which libvirtd answers even when its normal workers are taken;
         so is that for the state.
         """
@@ -342,8 +371,13 @@ class Sampler:
             self._ask(call, job, domain.uuid, selectors.STATE, "", health, extra.state)
         known = self._host_interfaces()
         for nic in domain.description.nics:
-            if not (nic.tap and nic.target in known):
+            if not (nic.tap and nic.target in known) and not (nic.outside or nic.target in health.slow):
+                began = self._clock()
                 self._ask(connection.nic, job, domain.uuid, metrics.NIC, nic.target, health)
+                if self._clock() - began > SLOW:
+                    # The lock of the domain was held, or it is another program that is waited for: found out where
+                    # nothing of the domain has to wait behind it.
+                    health.slow.add(nic.target)
         if self._out_of_workers():
             return False
         taken, wall = job.doing(metrics.INFO), self._wall()
@@ -406,6 +440,8 @@ class Sampler:
             call = functools.partial(_make, connection, ask, info)
             reply = self._ask(call, job, domain.uuid, ask.what, ask.prefix, health, ask.serves)
             job.hear()
+            if ask.groups and ask.what in self._missing:
+                self._ask_memory(connection, job, domain, health, ask)
             if reply is not None and ask.what in selectors.JOBS:
                 for name, text in extras.notes_of_job(reply, ask.prefix):
                     self._put(Note(domain.uuid, "job_stats", name, text))
@@ -462,6 +498,45 @@ class Sampler:
         for purpose in (what,) if serves is None else serves:
             self._put(Sample(uuid, purpose, device, taken, wall, reply))
         return reply
+
+    def _ask_outside(self, connection: Any, job: Job, domain: Domain, nic: Nic, health: Health) -> None:
+        """Ask for the counters of an interface for which libvirt asks another program, if it is time for that."""
+        if self._is_unsupported(metrics.NIC, nic.target, health):
+            return
+        job.doing(ASK_OUTSIDE)
+        if not self.outside.begin(domain.name, nic.target):
+            job.failed = True
+            return
+        failure: Error | None = None
+        reply = None
+        taken, wall = job.doing(ASK_OUTSIDE), self._wall()
+        try:
+            reply = connection.nic(domain.uuid, nic.target)
+        except (CallFailed, DomainGone, Unsupported) as error:
+            failure = error
+        finally:
+            slow = self.outside.end()
+        if reply is not None:
+            self._put(Sample(domain.uuid, metrics.NIC, nic.target, taken, wall, reply))
+        if slow:
+            # What libvirt says then has its reason there, and that was said.
+            job.failed = job.failed or reply is None
+            health.slow.add(nic.target)
+            return
+        health.slow.discard(nic.target)
+        job.doing(metrics.NIC)
+        if isinstance(failure, Unsupported):
+            self._note_unsupported(job, failure, metrics.NIC, nic.target, health)
+        elif failure is not None:
+            job.failed = True
+            self._report(job, failure, nic.target)
+
+    def _ask_memory(self, connection: Any, job: Job, domain: Domain, health: Health, ask: Ask) -> None:
+        """Ask for what a libvirt without bulk statistics tells of memory by another call."""
+        serves = [name for name in ask.serves if name in MEMORY_SELECTORS]
+        if serves:
+            self._ask(lambda uuid, _: connection.memory(uuid), job, domain.uuid, MEMORY_STATS, "", health, serves)
+            job.hear()
 
     def _is_unsupported(self, what: str, device: str, health: Health) -> bool:
         return (what, device) in health.unsupported or what in self._missing

@@ -153,14 +153,9 @@ class StorageReader:
         return asked is None or now - asked >= self._interval - self._tick / 2
 
     def _may_be_asked(self, domain: Domain, now: float) -> bool:
-        """Whether there is something to ask of a domain, and its monitor is neither blocked nor in a call of ours."""
+        """Whether there is something to ask of a domain, and its monitor is neither blocked nor charged for a call."""
         health = self._ward.of(domain.uuid, now)
-        return (
-            self._sampler.asks_storage(domain)
-            and not health.blocked
-            and self._budget.charged(domain.uuid) is None
-            and self._budget.running(domain.uuid, SERVER) is None
-        )
+        return self._sampler.asks_storage(domain) and not health.blocked and self._budget.charged(domain.uuid) is None
 
     def _jobs(self, began: float) -> list[Job]:
         """None for a domain that is blocked, that a call is out for, or of which is not known on what it lies now."""

@@ -20,6 +20,7 @@ class Health:
 
     __slots__ = (
         "answered",
+        "asked_outside",
         "baselines",
         "blocked_since",
         "cause",
@@ -27,10 +28,12 @@ class Health:
         "description",
         "first_seen",
         "incoming",
+        "monitored",
         "newest",
         "refused",
         "run",
         "skipped",
+        "slow",
         "unsupported",
     )
 
@@ -47,8 +50,14 @@ class Health:
         """When the newest sample of each call and device that went out was taken."""
         self.incoming: bool | None = None
         """Whether it is still being received or built; None before it was first asked. Written by a worker."""
+        self.monitored = True
+        """Whether there is anything to ask its monitor."""
         self.skipped = False
         """Whether no slot was left for its monitor in the last read."""
+        self.slow: set[str] = set()
+        """Interfaces whose counters took long: asked last of a read, and maybe rarely. Written by a worker."""
+        self.asked_outside = 0.0
+        """When it was last asked for what libvirt asks another program for."""
         self.description: Description | None = None
         """What the domain was described as in the last read."""
         self.run: int | None = None
@@ -101,6 +110,7 @@ class Health:
         if self.run is not None:
             self.forget_refusals()
             self.baselines.clear()
+            self.slow = set()
         self.run = run
 
     def describe(self, description: Description) -> None:
@@ -115,6 +125,7 @@ class Health:
         changed |= {nic.target for nic in {*before.nics} ^ {*description.nics}}
         if changed:
             self.forget_refusals()
+            self.slow = set(self.slow) - changed
             for key in [key for key in tuple(self.baselines) if key[1] in changed]:
                 self.baselines.pop(key, None)
 

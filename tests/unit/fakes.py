@@ -104,8 +104,8 @@ SERVER_GROUPS, MONITOR_GROUPS = ("PERF", "MEMORY"), ("BALLOON", "CPU_TOTAL", "VC
 """Groups of bulk statistics by what they need: libvirtd alone, or the monitor as well."""
 
 
-XEN = frozenset({"controlInfo", "blockInfo", "diskErrors", "metadata", "bulk"})
-LXC = frozenset({"controlInfo", "blockInfo", "diskErrors", "jobStats", "vcpus", "bulk"})
+XEN = frozenset({"controlInfo", "blockInfo", "diskErrors", "metadata", "backup", "bulk"})
+LXC = frozenset({"controlInfo", "blockInfo", "diskErrors", "jobStats", "vcpus", "backup", "bulk"})
 """What the driver tables of libvirt's libxl and lxc drivers lack of the calls we make, libvirt 2.1 to 9.0."""
 
 
@@ -307,14 +307,22 @@ class FakeDomain:
         self.guest_info: dict[str, Any] = {"hostname": "inside", "user.count": 2}
         """What its agent tells."""
         self.file_systems: list[tuple[str, str, str, list[str]]] = []
+        self.outside: set[str] = set()
+        """Interfaces for whose counters libvirt asks another program."""
         self.stuck: set[str] = set()
-        """Of ``monitor``, ``lock`` and ``agent``: what calls of that kind wait for."""
+        """Of ``monitor``, ``lock``, ``agent`` and ``outside``: what calls of that kind wait for."""
+        self.holding = 0
+        """Calls in flight that hold its lock."""
         self.frozen: set[str] = set()
         """Folders in whose storage a class C call was caught: until that is back the guest stands still."""
 
     def folder(self, target: str) -> str:
         """Where a disk's image lies."""
         return self.sources.get(target, self.source)
+
+    @property
+    def locked(self) -> bool:
+        return "lock" in self.stuck or self.holding > 0
 
     @property
     def folders(self) -> set[str]:
@@ -335,7 +343,8 @@ class FakeDomain:
             for target in self.disks
         )
         nics = "".join(
-            f"<interface type='ethernet'><mac address='52:54:00:00:00:01'/>"
+            f"<interface type='{'vhostuser' if target in self.outside else 'ethernet'}'>"
+            f"<mac address='52:54:00:00:00:01'/>"
             f"<target dev={quoteattr(target)}/></interface>"
             for target in self.nics
         )
@@ -439,11 +448,11 @@ class FakeHypervisor:
 
     @contextlib.contextmanager
     def stuck(
-        self, name: str, *, monitor: bool = False, lock: bool = False, agent: bool = False
+        self, name: str, *, monitor: bool = False, lock: bool = False, agent: bool = False, outside: bool = False
     ) -> Iterator[FakeDomain]:
-        """Let a domain's monitor or agent not answer, or its lock be held, for the length of a ``with``."""
+        """Let what a domain's calls wait for not answer, or its lock be held, for the length of a ``with``."""
         domain = self.domains[name]
-        kinds = (("monitor", monitor), ("lock", lock), ("agent", agent))
+        kinds = (("monitor", monitor), ("lock", lock), ("agent", agent), ("outside", outside))
         wanted = {kind for kind, is_wanted in kinds if is_wanted}
         assert wanted, "say what is stuck"
         domain.stuck |= wanted
@@ -575,14 +584,12 @@ class FakeConnection:
 
     def active(self) -> list[Listed]:
         domains = self._hypervisor.domains
-        self._call("active", priority=True, obstacle=lambda: any("lock" in domain.stuck for domain in domains.values()))
+        self._call("active", priority=True, obstacle=lambda: any(domain.locked for domain in domains.values()))
         return [domain.listed for domain in domains.values()]
 
     def statuses(self) -> list[Status]:
         domains = self._hypervisor.domains
-        self._call(
-            "statuses", priority=True, obstacle=lambda: any("lock" in domain.stuck for domain in domains.values())
-        )
+        self._call("statuses", priority=True, obstacle=lambda: any(domain.locked for domain in domains.values()))
         active = [
             Status(domain.uuid, domain.name, domain.id, domain.persistent, domain.info.state, domain.reason)
             for domain in domains.values()
@@ -591,9 +598,7 @@ class FakeConnection:
 
     def inactive(self) -> list[Status]:
         domains = self._hypervisor.domains
-        self._call(
-            "inactive", priority=True, obstacle=lambda: any("lock" in domain.stuck for domain in domains.values())
-        )
+        self._call("inactive", priority=True, obstacle=lambda: any(domain.locked for domain in domains.values()))
         return list(self._hypervisor.inactive)
 
     def find(self, name: str) -> Listed:
@@ -606,6 +611,22 @@ class FakeConnection:
             self._call("xml", idle.name)
             return idle.xml
         return self._ask("xml", uuid, monitor=self._hypervisor.xml_takes_job).xml
+
+    def _ask_outside(self, uuid: str, target: str) -> FakeDomain | None:
+        """Ask for what libvirt asks another program for that does not answer, with the domain's lock held."""
+        domain = next((domain for domain in self._hypervisor.domains.values() if domain.uuid == uuid), None)
+        if domain is None or target not in domain.outside or "outside" not in domain.stuck or domain.holding:
+            return None
+        domain.holding += 1
+        try:
+            self._call("interfaceStats", domain.name, target, priority=True, obstacle=lambda: "outside" in domain.stuck)
+        finally:
+            domain.holding -= 1
+            self._hypervisor.stage.review()
+        return domain
+
+    def memory(self, uuid: str) -> dict[str, Any]:
+        return dict(self._ask("memoryStats", uuid, monitor=True).stats["BALLOON"])
 
     def backup(self, uuid: str) -> str:
         return self._ask("backup", uuid).backup
@@ -623,7 +644,7 @@ class FakeConnection:
         return domain.info.state, domain.reason
 
     def nic(self, uuid: str, target: str) -> NicStats:
-        domain = self._ask("interfaceStats", uuid, target, priority=True)
+        domain = self._ask_outside(uuid, target) or self._ask("interfaceStats", uuid, target, priority=True)
         if target not in domain.nics:
             raise DomainGone(f"{target!r} is not a known interface")
         return domain.nic_stats
@@ -766,7 +787,8 @@ class FakeConnection:
             raise Disconnected("Cannot recv data: Connection reset by peer")
 
     def _is_locked(self, name: str) -> bool:
-        return name in self._hypervisor.domains and self._is_stuck(name, "lock")
+        domain = self._hypervisor.domains.get(name)
+        return domain is not None and domain.locked
 
     def _is_silent(self, name: str) -> bool:
         """Whether its monitor answers nobody."""

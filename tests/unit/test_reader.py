@@ -34,6 +34,7 @@ from virt2.events import CHANGED, LIFECYCLE
 from virt2.inventory import Describe, Inventory
 from virt2.metrics import INFO, Metric
 from virt2.naming import Identity, Names
+from virt2.outside import FIRST_PAUSE
 from virt2.partition import Explicit
 from virt2.pool import BUSY_WORKERS, TICK, Pool
 from virt2.reader import Reader
@@ -496,6 +497,75 @@ class TestLockHeld:
         bench.read()
         assert bench.types("db") == CLASS_A | CLASS_B
         assert bench.of("db")["duration-monitor_blocked"] == 0.0
+
+
+class TestOutside:
+    """libvirt asks another program for some interfaces' counters, with the domain's lock held; that may not answer."""
+
+    @pytest.fixture
+    def bench(self, make) -> Bench:
+        bench = make()
+        for name in ("ovs0", "ovs1"):
+            domain = bench.hypervisor.add(name, nics=("vhu0",))
+            domain.outside.add("vhu0")
+        bench.hypervisor.add("web")
+        bench.inventory.start()
+        bench.read()
+        return bench
+
+    def let_it_end(self, bench: Bench) -> None:
+        bench.clock.settle()
+        bench.read()
+        bench.clock.settle()
+
+    def test_where_it_answers_everything_is_reported_in_every_read(self, bench):
+        for _ in range(3):
+            bench.read()
+            for name in ("ovs0", "ovs1", "web"):
+                assert bench.types(name) == CLASS_A | CLASS_B
+                assert bench.of(name)["duration-sample_age"] == 0.0
+
+    def test_all_else_of_the_domain_is_asked_before(self, bench):
+        bench.read()
+        for name in ("ovs0", "ovs1"):
+            assert [call for call, of, _ in bench.hypervisor.calls if of == name][-1] == "interfaceStats"
+
+    def test_one_call_is_made_and_nobody_is_blamed_for_it(self, bench, caplog):
+        with bench.hypervisor.stuck("ovs0", outside=True), bench.hypervisor.stuck("ovs1", outside=True):
+            bench.read()
+            assert bench.hypervisor.count("interfaceStats") - bench.hypervisor.count("interfaceStats", "web") == 1
+            # What was asked before it goes out in the same read.
+            for name in ("ovs0", "ovs1"):
+                assert bench.types(name) == {"virt_cpu_total", "memory"} | CLASS_B
+            assert bench.types("web") == CLASS_A | CLASS_B
+            bench.read()
+            assert bench.own()["domains_stuck"] == 0
+        self.let_it_end(bench)
+        assert bench.notifications == []
+        assert len(caplog.records) == 1
+
+    def test_then_the_domains_lose_nothing_but_these_interfaces_until_it_is_tried_again(self, bench):
+        with bench.hypervisor.stuck("ovs0", outside=True), bench.hypervisor.stuck("ovs1", outside=True):
+            bench.read()
+        bench.clock.settle()
+        with bench.hypervisor.stuck("ovs0", outside=True), bench.hypervisor.stuck("ovs1", outside=True):
+            for _ in range(2):
+                bench.read()
+                assert bench.hypervisor.count("interfaceStats") == 1
+                for name in ("ovs0", "ovs1"):
+                    assert bench.types(name) >= {"virt_cpu_total", "memory"} | CLASS_B
+                    assert bench.of(name)["duration-sample_age"] > 0.0
+                    assert bench.of(name)["duration-monitor_blocked"] == 0.0
+
+    def test_once_it_answers_again_they_are_back(self, bench):
+        with bench.hypervisor.stuck("ovs0", outside=True):
+            bench.read()
+        self.let_it_end(bench)
+        bench.clock.now += FIRST_PAUSE
+        bench.read()
+        for name in ("ovs0", "ovs1"):
+            assert bench.types(name) == CLASS_A | CLASS_B
+            assert bench.of(name)["duration-sample_age"] == 0.0
 
 
 def test_with_libvirtds_workers_taken_by_others_the_network_is_still_reported(make):

@@ -49,6 +49,7 @@ class Read:
         self._run(connection, sampler.server_job(self._domain, self._health, False, lambda uuid: None))
         self._run(connection, sampler.monitor_job(self._domain, self._health))
         self._run(connection, sampler.storage_job(self._domain, self._health))
+        self._run(connection, sampler.outside_job(self._domain, self._health))
 
     def of(self, *types: str) -> dict[str, tuple[int | float, ...]]:
         """The metrics of these types."""

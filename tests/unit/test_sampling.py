@@ -824,3 +824,77 @@ def test_nothing_is_said_of_the_monitor_of_one_that_looks_well(bench):
     bench.health.skipped = True
     bench.server()
     assert not any(isinstance(record, Outcome) and record.kind == MONITOR for record in bench.records)
+
+
+class TestOutside:
+    """Calls for which libvirt asks another program of the host."""
+
+    @pytest.fixture
+    def bench(self) -> Bench:
+        bench = Bench()
+        nics = (Nic("vhu0", "", outside=True), Nic("vnet1", ""))
+        bench.fake.nics = ["vhu0", "vnet1"]
+        bench.domain = bench.domain._replace(description=bench.domain.description._replace(nics=nics))
+        return bench
+
+    def outside(self, bench: Bench) -> None:
+        bench._run(bench.sampler.outside_job(bench.domain, bench.health))
+
+    def slowly(self, bench: Bench, seconds: float, interface: str) -> None:
+        """Let the call for this interface take so long."""
+
+        def tick(call: str, name: str, device: str) -> None:
+            bench.clock.now += seconds if device == interface else 0.01
+
+        bench.hypervisor.on_call = tick
+
+    def test_they_are_made_after_all_else_and_by_a_job_of_their_own(self, bench):
+        bench.server()
+        assert bench.asked == [("interfaceStats", "vnet1"), ("info", "")]
+        bench.records.clear()
+        bench.hypervisor.calls.clear()
+        self.outside(bench)
+        assert bench.asked == [("interfaceStats", "vhu0")]
+        assert [(sample.call, sample.device) for sample in bench.samples] == [("interfaceStats", "vhu0")]
+        assert (bench.outcome.kind, bench.outcome.complete) == ("outside", True)
+
+    def test_one_slow_answer_is_used_and_the_next_call_waits(self, bench, caplog):
+        self.slowly(bench, 5.0, "vhu0")
+        self.outside(bench)
+        assert [sample.device for sample in bench.samples] == ["vhu0"]
+        for _ in range(3):
+            bench.records.clear()
+            self.outside(bench)
+            assert (bench.samples, bench.outcome.complete) == ([], False)
+        assert bench.hypervisor.count("interfaceStats") == 1
+        assert len(caplog.records) == 1
+
+    def test_what_libvirt_says_after_a_slow_call_is_not_said_as_well(self, bench):
+        self.slowly(bench, 5.0, "vhu0")
+        bench.fake.failures["interfaceStats vhu0"] = CallFailed("Interface not found", 1)
+        self.outside(bench)
+        assert (bench.troubles, bench.outcome.complete) == ([], False)
+
+    def test_a_failure_that_comes_at_once_is_said(self, bench):
+        self.slowly(bench, 0.01, "vhu0")
+        bench.fake.failures["interfaceStats vhu0"] = CallFailed("Interface not found", 1)
+        self.outside(bench)
+        assert bench.troubles == ["interfaceStats vhu0: Interface not found"]
+
+    def test_any_interface_that_was_slow_comes_last_from_then_on_until_it_is_quick(self, bench):
+        self.slowly(bench, 5.0, "vnet1")
+        bench.server()
+        self.slowly(bench, 0.01, "vnet1")
+        bench.hypervisor.calls.clear()
+        bench.server()
+        assert bench.asked == [("info", "")]
+        self.outside(bench)
+        bench.hypervisor.calls.clear()
+        bench.server()
+        assert bench.asked == [("interfaceStats", "vnet1"), ("info", "")]
+
+    def test_a_connection_that_is_lost_meanwhile_lets_others_go_on(self, bench):
+        bench.hypervisor.cut()
+        with pytest.raises(Disconnected):
+            self.outside(bench)
+        assert not bench.sampler.outside.busy
