@@ -14,7 +14,6 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from virt2.agentline import AgentCalls, Hold
-from virt2.alarms import Conditions
 from virt2.budget import AGENT, Budget, Job
 from virt2.domain import Domain
 from virt2.errors import AgentSilent, CallFailed, DomainBusy, DomainGone, Unsupported
@@ -36,6 +35,7 @@ from virt2.log import printable
 from virt2.metrics import Metric
 from virt2.naming import Identity, Names
 from virt2.notifier import Notify
+from virt2.once import Conditions
 from virt2.outbox import Sink
 from virt2.pool import Pool
 from virt2.sampling import Processes
@@ -159,7 +159,7 @@ class AgentReader:
         self._turns = Turns()
         self._guests: dict[str, _Guest] = {}
         self._answers: SimpleQueue[_Answer] = SimpleQueue()
-        self._conditions = Conditions()
+        self._conditions = Conditions(1.5 * tick, clock)
         self._lacking: dict[str, tuple[AgentCalls, str]] = {}
         """Calls that a connection's libvirt does not know, with its words: not made there again."""
 

@@ -19,22 +19,6 @@ APART = 60.0
 """Seconds at least between the beginnings of two alarms for one domain: one that flaps is not reported each time."""
 
 
-class Conditions:
-    """What is wrong with libvirtd as a whole, each thing said once when it begins and once when it is over."""
-
-    def __init__(self) -> None:
-        self._begun: set[str] = set()
-
-    def update(self, wrong: bool, begin: str, end: str) -> None:
-        """Say `begin` where something has become wrong, `end` where it is right again; `end` names it."""
-        if wrong and end not in self._begun:
-            self._begun.add(end)
-            log.warning("%s", begin)
-        elif not wrong and end in self._begun:
-            self._begun.remove(end)
-            log.info("%s", end)
-
-
 class _Raised(NamedTuple):
     domain: Domain
     identity: Identity

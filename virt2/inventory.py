@@ -21,6 +21,7 @@ from virt2.budget import Budget
 from virt2.domain import NO_ID, Description, Domain, Nic, Status
 from virt2.errors import Disconnected, DomainGone, Error
 from virt2.events import CHANGED, OF_THE_LIST, Event
+from virt2.once import Gatherer, Once
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,29 @@ class StatusFile(Protocol):
         """The domain's XML; empty where it cannot be read."""
 
 
+class _Timed:
+    """A connection of the inventory's own thread; each call over it is noted while it is under way."""
+
+    def __init__(self, connection: Any, inventory: Inventory) -> None:
+        self._connection = connection
+        self._inventory = inventory
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._connection, name)
+        if not callable(call):
+            return call
+        inventory = self._inventory
+
+        def timed(*arguments: Any) -> Any:
+            inventory._calling = inventory._clock()
+            try:
+                return call(*arguments)
+            finally:
+                inventory._calling = None
+
+        return timed
+
+
 class Inventory:
     """The active domains and their descriptions.
 
@@ -114,6 +138,7 @@ class Inventory:
         inactive_every: seconds after which the states of inactive domains are read (again); None for never.
         describes_idle: whether domains that are not active are described too, for names that are made of metadata.
         status_file: where what libvirt keeps of a running domain in files can be seen.
+        troubles: where troubles of domains are said; by default those of one attempt together.
         backups: whether it matters what backups write to, which costs a call for each description.
         stopped: tells by UUID and name that a domain's QEMU will not answer; empty where it may.
         clock: monotonic seconds.
@@ -137,6 +162,7 @@ class Inventory:
         inactive_every: float | None = None,
         describes_idle: bool = False,
         status_file: StatusFile | None = None,
+        troubles: Gatherer | None = None,
         backups: bool = False,
         stopped: Callable[[str, str], str] = lambda uuid, name: "",
         clock: Callable[[], float] = time.monotonic,
@@ -174,7 +200,9 @@ class Inventory:
         """When the last list was asked for that was answered, whatever became of the descriptions."""
         self._describing: float | None = None
         """When the description was asked for that is under way."""
-        self._attempt_since: float | None = None
+        self._calling: float | None = None
+        """When the call was made that is under way over the list's own connection."""
+        self._attempting = False
         self._attempts = 0
         self._next_attempt = 0.0
         self._backoff = FIRST_RETRY
@@ -184,7 +212,8 @@ class Inventory:
         """Domains that events were about, with their names where the events had them."""
         self._idle: dict[str, _Entry] = {}
         """Of domains that are not active, or not listed yet; the latest last."""
-        self._said: set[tuple[str, str]] = set()
+        self._troubles = Gatherer(0.0) if troubles is None else troubles
+        self._once = Once()
         self._started = False
         self._stopping = False
         self.libvirt_version = ""
@@ -221,13 +250,16 @@ class Inventory:
         return self._listed_at
 
     def hung_for(self) -> float:
-        """Seconds the attempt that is under way has taken; 0 when none is."""
-        since = self._attempt_since
+        """Seconds the call that is under way over the list's own connection has taken; 0 when none is.
+
+        Not the attempt: that takes long where there are many domains to describe, or a slow link, and nothing hangs.
+        """
+        since = self._calling
         return 0.0 if since is None else self._clock() - since
 
     @property
     def silent(self) -> bool:
-        """Whether an attempt hangs and nothing else was answered since it began: libvirtd itself seems to hang.
+        """Whether a call hangs and nothing else was answered since it was made: libvirtd itself seems to hang.
 
         Where only one domain's lock is held, the list hangs too, but the calls for other domains are answered.
         """
@@ -248,9 +280,16 @@ class Inventory:
             return self._budget.answered_at < describing
         if self._budget.answered_at >= since:
             return False
-        if self._answered is not None and self._answered > since:
+        return self._answered is not None and self._answered > since
+
+    def check_workers(self) -> bool:
+        """Whether libvirtd has no normal worker for us; has a list asked for where that would tell."""
+        since = self._budget.stalled_since()
+        if since is None:
+            return False
+        if self.out_of_workers:
             return True
-        if self._attempt_since is None:
+        if not self._attempting and self._budget.answered_at < since:
             self._messages.put(_REQUEST)
         return False
 
@@ -274,7 +313,7 @@ class Inventory:
         with self._changed:
             if self._listed_at is not None and now - self._listed_at <= max_age and self._up():
                 return True
-            if self._attempt_since is not None and now - self._attempt_since > HUNG_AFTER:
+            if self.hung_for() > HUNG_AFTER:
                 return False
             if self._link is not None and not self._link.up:
                 return False
@@ -328,7 +367,7 @@ class Inventory:
             if known is not None or not timeout or not self._describes_idle or not self._up():
                 return known
             # What an attempt under way has listed may be older than the event.
-            enough = self._attempts + (1 if self._attempt_since is None else 2)
+            enough = self._attempts + (2 if self._attempting else 1)
             self._messages.put(_REQUEST)
             self._changed.wait_for(
                 lambda: self._known(uuid) is not None or self._attempts >= enough or self.hung_for() > HUNG_AFTER,
@@ -356,19 +395,19 @@ class Inventory:
             if self._stopping:
                 break
             with self._changed:
-                self._attempt_since = self._clock()
+                self._attempting = True
             try:
                 self._attempt()
             except Disconnected as error:
                 self._lost(str(error))
             except Error as error:
-                self._say("", f"the list of domains could not be read: {error}")
+                self._say_once(f"the list of domains could not be read: {error}")
             except Exception as error:
-                if ("", repr(error)) not in self._said:
-                    self._said.add(("", repr(error)))
+                if self._once.first(type(error).__name__):
                     log.exception("unexpected failure while the list of domains was read, said once")
+            self._troubles.say()
             with self._changed:
-                self._attempt_since = None
+                self._attempting = False
                 self._attempts += 1
                 self._changed.notify_all()
         self._disconnect()
@@ -424,12 +463,13 @@ class Inventory:
 
     def _connect(self) -> None:
         with self._budget.connects.attempt(self, self._clock):
-            connection = self._hypervisor.connect()
+            made = self._hypervisor.connect()
+        connection = _Timed(made, self)
         try:
             self.libvirt_version = connection.version()
             connection.watch(self.tell)
         except Error:
-            connection.close()
+            made.close()
             raise
         self._connection = connection
         self._on_connect()
@@ -451,15 +491,18 @@ class Inventory:
         listed = [line for line in listed if self.wants(line.name, line.uuid)]
         stale = dict(self._stale)
         new = []
+        gone = []
         with self._changed:
             known = {line.uuid for line in listed}
             for uuid in [uuid for uuid in self._entries if uuid not in known]:
                 del self._entries[uuid]
                 self._version += 1
+                gone.append(uuid)
             for line in listed:
                 if line.uuid in stale or not self._is_current(line, asked):
                     new.append(line)
-        self._said = {said for said in self._said if not said[0] or said[0] in known}
+        for uuid in gone:
+            self._troubles.forget(uuid)
         if new:
             describe = self._describer()
             for line in new:
@@ -506,7 +549,7 @@ class Inventory:
         except Disconnected:
             raise
         except Error as error:
-            self._say("", f"the states of {what} could not be read: {error}")
+            self._say_once(f"the states of {what} could not be read: {error}")
             return None
         return [status for status in found if self.wants(status.name, status.uuid)]
 
@@ -581,10 +624,10 @@ class Inventory:
                 described = None
                 found = known if known is not None else self._substitute(connection, line)
                 lack = "" if found.complete else WITHOUT_XML if found.nics else "; only what needs none is reported"
-                self._say(line.uuid, f"domain {line.name}: its description could not be read: {error}{lack}")
+                self._troubles.add(line.uuid, line.name, f"its description could not be read: {error}{lack}")
             description = found
         for problem in description.problems:
-            self._say(line.uuid, f"domain {line.name}: {problem}")
+            self._troubles.add(line.uuid, line.name, problem)
         return _Entry(Domain(line.uuid, line.name, line.id, description), described, stamp)
 
     @property
@@ -616,10 +659,8 @@ class Inventory:
         nics = tuple(Nic(name, "", number=number) for number, name in enumerate(names, 1))
         return Description(nics=nics, complete=False)
 
-    def _say(self, uuid: str, text: str) -> None:
-        """Log a warning once for a domain."""
-        if (uuid, text) not in self._said:
-            self._said.add((uuid, text))
+    def _say_once(self, text: str) -> None:
+        if self._once.first(text):
             log.warning("%s", text)
 
     def _found(self) -> None:

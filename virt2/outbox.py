@@ -13,6 +13,7 @@ from virt2.identifiers import presentable
 from virt2.metrics import OF_NICS, Metric
 from virt2.naming import Identity, Names
 from virt2.notifier import Notify
+from virt2.once import Gatherer
 from virt2.rates import RATES
 from virt2.sampling import Note, Outcome, Record, Sample, Trouble
 from virt2.severity import OKAY
@@ -75,16 +76,18 @@ class Outbox:
         names: the identity of all domains.
         sink: where metrics go.
         notify: where texts go that libvirt has among numbers; nowhere by default.
+        troubles: where troubles of domains are said; by default those of one `take` together.
     """
 
-    def __init__(self, names: Names, sink: Sink, notify: Notify | None = None) -> None:
+    def __init__(
+        self, names: Names, sink: Sink, notify: Notify | None = None, troubles: Gatherer | None = None
+    ) -> None:
         self._names = names
         self._sink = sink
         self._notify = notify
         self._records: queue.SimpleQueue[Record] = queue.SimpleQueue()
         self._failed: set[str] = set()
-        self._said: set[tuple[str, str]] = set()
-        """UUID and text of what was said of a domain."""
+        self._gatherer = Gatherer(0.0) if troubles is None else troubles
         self._troubles: dict[tuple[str, str], Trouble] = {}
         """What is to be said where the next list still has the domain; the latest of each."""
         self._noted: dict[Note, str] = {}
@@ -170,23 +173,23 @@ class Outbox:
             self._notify(OKAY, note.text, identity, type=note.type, type_instance=instance)
 
     def _say(self, domains: Mapping[str, Domain], listed: float) -> None:
-        """Log a call's failure once for a domain, for as long as it is this reader's.
+        """Have a call's failure logged, once for a domain.
 
         Not for a domain that was destroyed, or a device that was unplugged, while it was asked: whatever libvirt said
         of it then, that is normal.
         """
-        self._said = {said for said in self._said if said[0] in domains}
-        for key, trouble in list(self._troubles.items()):
+        for key, trouble in tuple(self._troubles.items()):
             if trouble.when < listed or trouble.uuid not in domains:
                 del self._troubles[key]
-                if key not in self._said and _is_there(domains.get(trouble.uuid), trouble):
-                    self._said.add(key)
-                    log.warning("domain %s: %s", domains[trouble.uuid].name, trouble.text)
+                domain = domains.get(trouble.uuid)
+                if domain is not None and _is_there(domain, trouble):
+                    self._gatherer.add(domain.uuid, domain.name, trouble.text)
+        self._gatherer.say()
 
 
-def _is_there(domain: Domain | None, trouble: Trouble) -> bool:
+def _is_there(domain: Domain, trouble: Trouble) -> bool:
     """Whether what a call failed for is still there, in the same run of the domain."""
-    if domain is None or domain.id != trouble.run:
+    if domain.id != trouble.run:
         return False
     targets = {disk.target for disk in domain.description.disks} | {nic.target for nic in domain.description.nics}
     return not trouble.device or trouble.device in targets

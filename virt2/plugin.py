@@ -22,7 +22,7 @@ from typing import Any
 from virt2 import admin, config, connects, daemon, domainxml, procfs, sizing, threads, xpath
 from virt2.agentline import AgentLine
 from virt2.agentreader import AgentReader
-from virt2.alarms import Alarms, Conditions
+from virt2.alarms import Alarms
 from virt2.budget import Budget
 from virt2.company import Company
 from virt2.connects import Connects
@@ -41,6 +41,7 @@ from virt2.metrics import gauge
 from virt2.naming import Identity, Names
 from virt2.netdev import HostInterfaces
 from virt2.notifier import Notifier
+from virt2.once import Conditions, Gatherer
 from virt2.outbox import Outbox
 from virt2.outside import Outside
 from virt2.partition import Explicit
@@ -71,6 +72,8 @@ FIND_PATIENCE = 1.0
 """Seconds for which a notification waits for the metadata that its domain is named by; usually they take a tenth."""
 MOST_SAID = 20
 """Unexpected failures that are said at the most, each once."""
+HELD_INTERVALS = 1.5
+"""Intervals for which something is right again before that is said: what changes with every read is not over."""
 LIMITS_AGE = 3
 """Intervals for which libvirtd's word on its workers holds: one reading may fail without a change of plan."""
 
@@ -155,6 +158,7 @@ class Plugin:
             reader.read()
             if not self._is_excused(reader.skipped):
                 self._shortages[name].review(reader.skipped, reader.domains, reader.stuck, time.monotonic())
+            self._troubles.say()
             if name == "0":
                 if not self._touches_storage:
                     # Otherwise the storage reader does.
@@ -236,6 +240,7 @@ class Plugin:
             reserved=config.own_instances(settings),
         )
         self._pick = _wanted_metadata(settings)
+        self._troubles = Gatherer()
         self._herald = Herald(
             self._notifier.put,
             self._names.of_any,
@@ -259,6 +264,7 @@ class Plugin:
             inactive_every=self._interval if self._selection.state else None,
             describes_idle=self._pick is not None,
             status_file=procfs.StatusFiles(run_dir) if run_dir else None,
+            troubles=self._troubles,
             backups=self._touches_storage or settings.disk_stats == "bulk",
             stopped=lambda uuid, name: self._processes.stopped(uuid, name) if self._processes is not None else "",
         )
@@ -294,7 +300,7 @@ class Plugin:
             processes=self._processes,
             pre_scan=settings.pre_scan,
             alone=self._company.away,
-            out_of_workers=lambda: self._inventory.out_of_workers,
+            out_of_workers=self._inventory.check_workers,
             missing=self._missing,
             outside=self._outside,
             bulk=settings.disk_stats == "bulk",
@@ -302,7 +308,7 @@ class Plugin:
             stuck_after=settings.stuck_after,
         )
         self._alarms = Alarms(settings.stuck_after, self._notifier.notify)
-        self._conditions = Conditions()
+        self._conditions = Conditions(HELD_INTERVALS * self._interval)
 
     def _libvirtd(self) -> daemon.Daemon | None:
         """Which libvirtd of this host is at the other end now; None where that cannot be known."""
@@ -356,7 +362,7 @@ class Plugin:
             budget=self._budget,
             pool=self._storage_pool,
             ward=self._ward,
-            outbox=Outbox(self._names, self._new_sink(interval)),
+            outbox=Outbox(self._names, self._new_sink(interval), troubles=self._troubles),
             sampler=functools.partial(self._sampler, extra=self._selection_of),
             interval=interval,
             tick=tick,
@@ -463,6 +469,7 @@ class Plugin:
             interfaces=self._interfaces.read,
             alarms=self._alarms,
             silent=self._silent,
+            troubles=self._troubles,
             sink=self._new_sink(self._interval),
             notify=self._notifier.notify,
             timeout=self._settings.timeout_for(self._interval),

@@ -18,6 +18,7 @@ from virt2.inventory import HUNG_AFTER, Inventory
 from virt2.metrics import Metric
 from virt2.naming import Identity, Names
 from virt2.notifier import Notify
+from virt2.once import Gatherer
 from virt2.outbox import Batch, Outbox, Sink
 from virt2.pool import Pool
 from virt2.roster import Roster
@@ -54,6 +55,7 @@ class Reader:
         taps: tells which of these are the domains' own; one is made by default.
         alarms: says when a domain gets stuck, and when it is well again.
         silent: whether libvirtd seems to answer nobody: then no domain is blamed for it.
+        troubles: where troubles of domains are said; one of its own by default.
         sink: where metrics go.
         notify: has a notification sent of a text that libvirt has among numbers.
         timeout: seconds a read may take.
@@ -76,6 +78,7 @@ class Reader:
         taps: Taps | None = None,
         alarms: Alarms,
         silent: Callable[[], bool] = lambda: False,
+        troubles: Gatherer | None = None,
         sink: Sink,
         notify: Notify | None = None,
         timeout: float,
@@ -91,7 +94,7 @@ class Reader:
         self._ward = ward
         self._names = names
         self._sink = Batch(sink)
-        self._outbox = Outbox(names, self._sink, notify)
+        self._outbox = Outbox(names, self._sink, notify, troubles)
         self._turns = Turns()
         self.domains = 0
         """How many it had in the last read."""

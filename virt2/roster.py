@@ -65,6 +65,8 @@ class Roster:
         self._on_change = on_change
         self._clock = clock
         self._lock = threading.Lock()
+        self._making = threading.Lock()
+        """Held by who makes the groups. Nobody waits for it."""
         self._limit = limit
         self._automatic = automatic
         self._seen = -1
@@ -122,22 +124,32 @@ class Roster:
             self._turns[reader].ended = self._clock()
 
     def _current(self) -> Partition:
-        if self._seen != self._inventory.version or self._to_settle():
-            with self._lock:
-                previous: Mapping[str, str] = self._partition.assignment
-                version, domains = self._inventory.domains()
-                if self._to_settle():
-                    # What was assigned while there was but one reader says nothing about where it belongs.
-                    previous = {}
-                    self._automatic = automatic_count(domains, self._explicit, self._partition_by, self._limit())
-                elif version == self._seen:
-                    return self._partition
-                self._partition = partition(domains, self._explicit, self._automatic or 1, self._partition_by, previous)
-                groups = self._partition.groups.items()
-                self._readers = {domain.uuid: name for name, group in groups for domain in group}
-                self._on_change([domain.uuid for domain in domains])
-                self._seen = version
+        """The groups as they are now, made anew where domains have changed.
+
+        One reader makes them, and calls what is told then: an operator's expression may take for ever, and so may
+        whoever takes our log lines. The others do not wait for it, and go on with the groups there are.
+        """
+        if (self._seen != self._inventory.version or self._to_settle()) and self._making.acquire(blocking=False):
+            try:
+                self._make()
+            finally:
+                self._making.release()
         return self._partition
+
+    def _make(self) -> None:
+        previous: Mapping[str, str] = self._partition.assignment
+        version, domains = self._inventory.domains()
+        if self._to_settle():
+            # What was assigned while there was but one reader says nothing about where it belongs.
+            previous = {}
+            self._automatic = automatic_count(domains, self._explicit, self._partition_by, self._limit())
+        elif version == self._seen:
+            return
+        made = partition(domains, self._explicit, self._automatic or 1, self._partition_by, previous)
+        self._on_change([domain.uuid for domain in domains])
+        self._readers = {domain.uuid: name for name, group in made.groups.items() for domain in group}
+        self._partition = made
+        self._seen = version
 
     def _to_settle(self) -> bool:
         """Whether the number of readers is still open, and there is a complete list to tell it from."""

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from virt2.alarms import Conditions
 from virt2.budget import SERVER, Budget, Job
 from virt2.domain import Domain
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.inventory import Inventory
+from virt2.once import Conditions
 from virt2.outbox import Outbox
 from virt2.pool import Pool
 from virt2.sampling import Record, Sampler
@@ -72,7 +72,7 @@ class StorageReader:
         self._turns = Turns()
         self._asked: dict[str, float] = {}
         """When the read began in which a domain was asked last, or was first there to be asked, by UUID."""
-        self._conditions = Conditions()
+        self._conditions = Conditions(1.5 * tick, clock)
         self._late: frozenset[str] = frozenset()
         """The storage domains whose sizes were said to come late."""
 
@@ -118,6 +118,7 @@ class StorageReader:
                 f"storage domain {name}: sizes come every StorageInterval again",
             )
         self._late = frozenset(late)
+        self._conditions.review()
 
     def _descriptions(self, began: float) -> list[Job]:
         """Describe anew what may not be what it was: a disk may lie on another storage than when it was described.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from virt2.alarms import APART, Alarms, Conditions
+from virt2.alarms import APART, Alarms
 from virt2.domain import Description, Disk, Domain
 from virt2.naming import Identity
 from virt2.severity import OKAY, WARNING
@@ -221,39 +221,3 @@ def test_whatever_happens_warnings_and_okays_take_turns_and_warnings_are_a_minut
             warned.append(bench.now)
     assert bench.severities == [WARNING, OKAY] * (len(bench.told) // 2) + [WARNING] * (len(bench.told) % 2)
     assert all(later - earlier >= APART for earlier, later in zip(warned, warned[1:]))
-
-
-class TestConditions:
-    """What is wrong with libvirtd as a whole."""
-
-    @pytest.fixture(autouse=True)
-    def everything_is_logged(self, caplog):
-        caplog.set_level(logging.INFO)
-
-    def test_each_thing_is_said_once_when_it_begins_and_once_when_it_ends(self, caplog):
-        conditions = Conditions()
-        for wrong in (False, True, True, True, False, False):
-            conditions.update(wrong, "it hangs", "it is back")
-        assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-            (logging.WARNING, "it hangs"),
-            (logging.INFO, "it is back"),
-        ]
-
-    def test_it_is_the_same_thing_when_the_words_for_its_beginning_change(self, caplog):
-        conditions = Conditions()
-        for seconds in (1, 2, 3):
-            conditions.update(True, f"it hangs for {seconds} s", "it is back")
-        assert [record.getMessage() for record in caplog.records] == ["it hangs for 1 s"]
-
-    def test_it_is_said_again_when_it_begins_again(self, caplog):
-        conditions = Conditions()
-        for wrong in (True, False, True, False):
-            conditions.update(wrong, "it hangs", "it is back")
-        assert [record.getMessage() for record in caplog.records] == ["it hangs", "it is back"] * 2
-
-    def test_two_things_are_told_apart(self, caplog):
-        conditions = Conditions()
-        conditions.update(True, "a hangs", "a is back")
-        conditions.update(True, "b hangs", "b is back")
-        conditions.update(False, "a hangs", "a is back")
-        assert [record.getMessage() for record in caplog.records] == ["a hangs", "b hangs", "a is back"]

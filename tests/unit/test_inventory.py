@@ -650,9 +650,12 @@ class TestOutOfWorkers:
     def test_such_a_list_is_asked_for_by_itself(self, listed):
         self.stall(listed)
         attempts = listed.inventory._attempts
+        # To ask the question alone changes nothing.
         assert not listed.inventory.out_of_workers
+        assert not listed.inventory.check_workers()
         listed.await_attempts(attempts + 1)
-        assert listed.inventory.out_of_workers
+        assert listed.inventory._attempts == attempts + 1
+        assert listed.inventory.check_workers()
 
     def test_it_is_not_so_while_nothing_is_stalled(self, listed):
         assert listed.attempt()
@@ -681,11 +684,11 @@ class TestOutOfWorkers:
     def test_a_held_lock_is_no_lack_of_workers(self, listed):
         with listed.hypervisor.stuck("db", lock=True):
             self.stall(listed)
-            assert not listed.inventory.out_of_workers
+            assert not listed.inventory.check_workers()
             listed.hypervisor.stage.await_blocked(1)
             for _ in range(3):
                 listed.clock.now += 10.0
-                assert not listed.inventory.out_of_workers
+                assert not listed.inventory.check_workers()
             assert listed.hypervisor.count("active") == 1
 
     @pytest.mark.parametrize("before", [True, False], ids=["a call before the list", "a call after it"])

@@ -422,6 +422,7 @@ def test_metadata_names_the_domains_and_what_has_none_is_said_once(daemon, colle
         daemon.read()
     hosts = {values.host for values in collectd.dispatched} - {""}
     assert hosts == {"shop", "shop~00000000", "vm3"}
+    daemon.plugin._troubles.say(everything=True)
     assert sorted(text.split(": ")[1] for text in collectd.texts("warning")) == ["domain vm2", "domain vm3"]
     assert host.hypervisor.count("metadata") == 0
 

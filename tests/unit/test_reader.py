@@ -155,7 +155,7 @@ class Bench:
             return Sampler(
                 put,
                 host_interfaces=host_interfaces,
-                out_of_workers=lambda: self.inventory.out_of_workers,
+                out_of_workers=self.inventory.check_workers,
                 extra=lambda uuid: self.selection,
                 stuck_after=STUCK_AFTER,
                 clock=self.clock,
