@@ -23,6 +23,17 @@ class Handler(logging.Handler):
         super().__init__()
         self._outputs = sorted(outputs.items(), reverse=True)
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Put one record out without the lock that handlers hold meanwhile.
+
+        One thread's line that is never taken must not keep all others from logging; collectd takes lines of several
+        threads at a time.
+        """
+        passed = bool(self.filter(record))
+        if passed:
+            self.emit(record)
+        return passed
+
     def emit(self, record: logging.LogRecord) -> None:
         """Put one record out."""
         output = next((output for level, output in self._outputs if record.levelno >= level), None)

@@ -1028,3 +1028,31 @@ class TestXmlThatTakesAJob:
 def test_which_versions_take_a_job_for_the_xml(bench, version, needs):
     bench.inventory.libvirt_version = version
     assert bench.inventory._needs_monitor is needs
+
+
+def test_an_attempt_that_takes_long_because_of_many_descriptions_does_not_hang(bench):
+    for number in range(60):
+        bench.hypervisor.add(f"vm{number}")
+    hung = []
+
+    def take(call: str, name: str, device: str) -> None:
+        # Each call takes a tenth of what is called a hang.
+        bench.clock.now += HUNG_AFTER / 10
+        hung.append(bench.inventory.hung_for())
+
+    bench.hypervisor.on_call = take
+    bench.start()
+    assert bench.attempt()
+    assert len(bench.names) == 62
+    assert max(hung) < HUNG_AFTER
+    assert not bench.inventory.silent
+    assert bench.inventory.hung_for() == 0.0
+
+
+def test_domains_are_there_as_soon_as_they_are_described(bench):
+    with bench.hypervisor.stuck("web", lock=False, monitor=True):
+        bench.hypervisor.xml_takes_job = True
+        bench.start()
+        bench.hypervisor.stage.await_blocked(1)
+        assert [domain.name for domain in bench.inventory.domains()[1]] == ["db"]
+    assert bench.attempt()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -111,3 +112,25 @@ def test_whatever_the_text_it_becomes_one_printable_line_that_collectd_does_not_
     line = printable(text)
     assert line.isprintable()
     assert len(line.encode()) <= 1023
+
+
+def test_a_line_that_is_never_taken_keeps_no_other_thread_from_logging():
+    taken, entered, release = [], threading.Event(), threading.Event()
+
+    def take(line: str) -> None:
+        if "first" in line:
+            entered.set()
+            assert release.wait(10)
+        taken.append(line)
+
+    handler = Handler({logging.INFO: take})
+    records = [logging.LogRecord("virt2", logging.INFO, "", 0, text, (), None) for text in ("first", "second")]
+    threads = [threading.Thread(target=handler.handle, args=(record,), daemon=True) for record in records]
+    threads[0].start()
+    assert entered.wait(10)
+    threads[1].start()
+    threads[1].join(10)
+    assert taken == ["virt2: second"]
+    release.set()
+    threads[0].join(10)
+    assert taken == ["virt2: second", "virt2: first"]

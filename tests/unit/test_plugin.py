@@ -20,7 +20,7 @@ from virt2 import daemon as daemon_module
 from virt2.admin import AdminUnavailable, Limits
 from virt2.daemon import Daemon as Libvirtd
 from virt2.domain import Status
-from virt2.errors import BadSetting, Missing
+from virt2.errors import BadSetting, Missing, Unsupported
 
 INTERVAL = 4.0
 
@@ -1065,3 +1065,83 @@ def test_unexpected_failures_are_said_once_and_not_without_limit(daemon, collect
     for _ in range(module.MOST_SAID + 10):
         daemon.read()
     assert len([text for text in collectd.texts("error") if "unexpected failure" in text]) == module.MOST_SAID
+
+
+class TestAlikeTroubles:
+    """What many domains have in the same way is one line with their number."""
+
+    def lines(self, daemon, collectd) -> list[str]:
+        daemon.plugin._troubles.say(everything=True)
+        return collectd.texts("warning")
+
+    def test_a_hundred_domains_that_cannot_be_asked_for_the_same_give_one_line(self, daemon, collectd, host):
+        for number in range(100):
+            domain = host.hypervisor.add(f"vm{number:03}")
+            domain.failures["blockStats vda"] = Unsupported("no counters for this disk")
+        daemon.start()
+        for _ in range(3):
+            daemon.plugin._inventory.refresh(0.0, BOUND)
+            daemon.read()
+        (line,) = self.lines(daemon, collectd)
+        assert "100 domains (vm000, vm001, vm002, vm003, vm004 and 95 others): blockStats vda: no counters" in line
+
+    def test_two_hundred_stopped_domains_without_metadata_give_one_line_however_often_they_are_read(
+        self, daemon, collectd, host
+    ):
+        for number in range(200):
+            host.hypervisor.set_idle(f"off{number:03}")
+        daemon.start(Node("HostnameFormat", "metadata"), Node("ExtraStats", "domain_state"), Node("Interval", 0.1))
+        limit = time.monotonic() + BOUND
+        while len({values.host for values in collectd.dispatched}) < 200:
+            assert time.monotonic() < limit
+            daemon.plugin._inventory.refresh(0.0, BOUND)
+            daemon.read()
+        for _ in range(5):
+            daemon.plugin._inventory.refresh(0.0, BOUND)
+            daemon.read()
+        assert len(self.lines(daemon, collectd)) <= 1
+
+
+def test_whoever_takes_our_log_lines_and_never_returns_stops_no_reader_but_the_one_that_logs(daemon, host, collectd):
+    blocked, release = threading.Event(), threading.Event()
+    for name, tag in (("a", "one"), ("b", "two"), ("c", "three")):
+        host.hypervisor.add(name, tag=tag)
+    daemon.start(Node("Instances", 3))
+    daemon.plugin._inventory.refresh(0.0, BOUND)
+    readers = [name for name in collectd.reads if name.startswith("virt2/")]
+    for name in readers:
+        collectd.reads[name]()
+
+    def block(text: str) -> None:
+        if "never back" in text:
+            blocked.set()
+            assert release.wait(BOUND)
+
+    collectd.warning = block
+    logging.getLogger("virt2").handlers = []
+    daemon.plugin.__class__.__init__.__globals__["_log_to"](collectd)
+    # It is made to log where the groups are made anew, which all readers need.
+    make = daemon.plugin._roster._make
+
+    def logs() -> None:
+        if not blocked.is_set():
+            logging.getLogger("virt2").warning("never back")
+        make()
+
+    daemon.plugin._roster._make = logs
+    host.hypervisor.add("d", tag="one")
+    daemon.plugin._inventory.refresh(0.0, BOUND)
+    stuck = threading.Thread(target=collectd.reads[readers[0]], daemon=True)
+    stuck.start()
+    assert blocked.wait(BOUND)
+    try:
+        for name in readers[1:]:
+            collectd.dispatched.clear()
+            other = threading.Thread(target=collectd.reads[name], daemon=True)
+            other.start()
+            other.join(BOUND)
+            assert not other.is_alive()
+            assert {values.host for values in collectd.dispatched} & {"a", "b", "c"}
+    finally:
+        release.set()
+        stuck.join(BOUND)
