@@ -349,8 +349,8 @@ class Settings:
         "",
         "derived from Connection",
         parsers.text("one libvirt-admin URI without control characters", lambda value: True),
-        "URI of libvirt's admin interface, which tells how many workers libvirtd has. Set it for a split daemon, such "
-        "as `virtqemud:///system`.",
+        "URI of libvirt's admin interface, which tells how many workers libvirtd has. Set it where that finds no admin "
+        "socket, such as to `virtqemud:///system?socket=/path`.",
     )
 
     def timeout_for(self, interval: float) -> float:
