@@ -86,7 +86,7 @@ def test_a_container_is_reported_with_all_that_its_driver_has(lab, container, tm
     assert {values for _, values in own["duration-monitor_blocked"]} == {(0.0,)}
     assert of_host(daemon.series(), "other") == {}
     lines = [line for line in log.splitlines() if "does not have the call" in line]
-    assert sorted(line.partition("the call ")[2].partition(":")[0] for line in lines) == [
+    assert sorted(line.partition("the call ")[2].partition(",")[0] for line in lines) == [
         "bulk BALLOON",
         "controlInfo",
         "jobStats",

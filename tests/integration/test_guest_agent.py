@@ -211,8 +211,8 @@ class TestCollectd:
 
     def test_a_silent_agent_costs_nobody_anything_and_is_said_once(self, module_lab, guests, agents, tmp_path):
         with collectd(module_lab, tmp_path / "collectd", SETTINGS) as daemon:
-            for name in ("slow", "talker"):
-                wait_for(well(daemon, name), SOON, "both are well")
+            for name in ("slow", "talker", "well"):
+                wait_for(well(daemon, name), SOON, "all are well")
             agents["slow"].hush()
             wait_for(lambda: said(daemon, "slow"), SOON, "it is said")
             since = time.time()
