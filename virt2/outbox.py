@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 MAPPING = {**metrics.MAPPING, **extras.MAPPING}
 """What a sample becomes by itself, by what it is for; all others are compared with the one before (`RATES`)."""
 
+ENDING = 2.0
+"""Seconds for which a domain that is being destroyed may still be listed, while its devices are gone; usually tenths."""
+
 OF_DISKS = metrics.OF_DISKS | extras.OF_DISKS
 
 
@@ -89,7 +92,7 @@ class Outbox:
         self._failed: set[str] = set()
         self._gatherer = Gatherer(0.0) if troubles is None else troubles
         self._troubles: dict[tuple[str, str], Trouble] = {}
-        """What is to be said where the next list still has the domain; the latest of each."""
+        """What is to be said where a later list still has the domain; the first of each in a run of it."""
         self._noted: dict[Note, str] = {}
         """The text that went out last, by the note without it."""
 
@@ -133,7 +136,9 @@ class Outbox:
             elif isinstance(record, Note):
                 self._note(record, domains)
             else:
-                self._troubles[record.uuid, record.text] = record
+                known = self._troubles.get((record.uuid, record.text))
+                if known is None or known.run != record.run:
+                    self._troubles[record.uuid, record.text] = record
         if self._troubles and listed is not None:
             self._say(domains, listed)
         return outcomes
@@ -179,7 +184,7 @@ class Outbox:
         of it then, that is normal.
         """
         for key, trouble in tuple(self._troubles.items()):
-            if trouble.when < listed or trouble.uuid not in domains:
+            if trouble.when + ENDING < listed or trouble.uuid not in domains:
                 del self._troubles[key]
                 domain = domains.get(trouble.uuid)
                 if domain is not None and _is_there(domain, trouble):
