@@ -309,18 +309,22 @@ class Inventory:
         Returns whether there is one. Does not wait where that is in vain: an attempt already hangs, or libvirt is away
         and the next attempt is not due.
         """
-        now = self._clock()
         with self._changed:
-            if self._listed_at is not None and now - self._listed_at <= max_age and self._up():
+            if self._is_young(max_age):
                 return True
             if self.hung_for() > HUNG_AFTER:
                 return False
             if self._link is not None and not self._link.up:
                 return False
-            seen = self._attempts
+            # What an attempt under way has listed may be too old.
+            enough = self._attempts + (2 if self._attempting else 1)
             self._messages.put(_REQUEST)
-            self._changed.wait_for(lambda: self._attempts != seen, timeout)
-            return self._listed_at is not None and self._up() and self._clock() - self._listed_at <= max_age
+            self._changed.wait_for(lambda: self._is_young(max_age) or self._attempts >= enough, timeout)
+            return self._is_young(max_age)
+
+    def _is_young(self, max_age: float) -> bool:
+        """Whether the last good list is no older than so many seconds, and libvirt is there."""
+        return self._listed_at is not None and self._up() and self._clock() - self._listed_at <= max_age
 
     def knows(self, uuid: str) -> bool:
         """Whether a domain is in the list."""

@@ -25,7 +25,7 @@ MAPPING = {**metrics.MAPPING, **extras.MAPPING}
 """What a sample becomes by itself, by what it is for; all others are compared with the one before (`RATES`)."""
 
 ENDING = 2.0
-"""Seconds for which a domain that is being destroyed may still be listed, while its devices are gone; usually tenths."""
+"""Seconds for which a domain that is being destroyed may still be listed while its devices are gone; usually tenths."""
 
 OF_DISKS = metrics.OF_DISKS | extras.OF_DISKS
 

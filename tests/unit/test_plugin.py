@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.unit.fakes import BOUND, LOOK, FakeCollectd, FakeHypervisor, Node
-from virt2 import admin, procfs, threads
+from virt2 import admin, outbox, procfs, threads
 from virt2 import daemon as daemon_module
 from virt2.admin import AdminUnavailable, Limits
 from virt2.daemon import Daemon as Libvirtd
@@ -1075,7 +1075,10 @@ class TestAlikeTroubles:
         daemon.plugin._troubles.say(everything=True)
         return collectd.texts("warning")
 
-    def test_a_hundred_domains_that_cannot_be_asked_for_the_same_give_one_line(self, daemon, collectd, host):
+    def test_a_hundred_domains_that_cannot_be_asked_for_the_same_give_one_line(
+        self, daemon, collectd, host, monkeypatch
+    ):
+        monkeypatch.setattr(outbox, "ENDING", 0.0)
         for number in range(100):
             domain = host.hypervisor.add(f"vm{number:03}")
             domain.failures["blockStats vda"] = Unsupported("no counters for this disk")
