@@ -9,8 +9,8 @@ python_packages=(python3 python3-venv)
 # What a lab with guests and a collectd needs.
 demo_packages=(collectd-core libvirt-clients libvirt-daemon libvirt-daemon-system libxml2 qemu-system-x86
     python3 python3-libvirt python3-rich)
-# What the tests need besides: storage that hangs is a FUSE file system.
-lab_packages=("${demo_packages[@]}" libfuse2)
+# What the tests need besides: storage that hangs is a FUSE file system, and containers show a driver with few calls.
+lab_packages=("${demo_packages[@]}" libfuse2 libvirt-daemon-driver-lxc)
 
 say() {
     printf '== %s\n' "$*" >&2
