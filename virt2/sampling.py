@@ -32,6 +32,9 @@ CONTROL_INFO = "controlInfo"
 """The call that asks who is inside a monitor: libvirtd answers it at once, but for a domain whose lock is held."""
 CONTROL_BROKEN = 2
 """libvirt's VIR_DOMAIN_CONTROL_ERROR_REASON_MONITOR: the detail of state ERROR where it cannot talk to the monitor."""
+CONTROL_INTERNAL = 3
+"""VIR_DOMAIN_CONTROL_ERROR_REASON_INTERNAL: the detail while somebody has the domain's job and is not in the monitor,
+as libvirt 9.0 says while a device removal waits for the guest."""
 CONTROL_OK, CONTROL_JOB, CONTROL_OCCUPIED, CONTROL_ERROR = range(4)
 """libvirt's virDomainControlState."""
 
@@ -219,7 +222,7 @@ class Sampler:
                 if control is not None and control.state == CONTROL_OK:
                     done_with(domain.uuid)
                 answered = self._ask_server(connection, job, domain, health)
-                if probe and control is None:
+                if probe and CONTROL_INFO in self._missing:
                     # A driver without control info: that the domain answers again is all that can be known.
                     done_with(domain.uuid)
                 if not health.incoming and (health.skipped or not answered or not health.monitored):
@@ -381,15 +384,23 @@ class Sampler:
         if self._out_of_workers():
             return False
         taken, wall = job.doing(metrics.INFO), self._wall()
-        info = connection.info(domain.uuid)
+        info = None
+        try:
+            info = connection.info(domain.uuid)
+        except Unsupported as error:
+            self._note_unsupported(job, error, metrics.INFO, "", health)
+        except CallFailed as error:
+            job.failed = True
+            self._report(job, error)
+        else:
+            self._put(Sample(domain.uuid, metrics.INFO, "", taken, wall, info))
         job.hear()
-        self._put(Sample(domain.uuid, metrics.INFO, "", taken, wall, info))
         incoming = False
-        if info.state == PAUSED:
+        if info is None or info.state == PAUSED:
             state = self._ask(functools.partial(_state, connection), job, domain.uuid, selectors.STATE, "", health, ())
-            incoming = state is not None and state[1] in INCOMING_REASONS
+            incoming = state is not None and state[0] == PAUSED and state[1] in INCOMING_REASONS
         health.incoming = incoming
-        if extra.info:
+        if extra.info and info is not None:
             self._put_use(connection, job, domain, info, taken, wall, extra.info)
         return self._ask_extras(connection, job, domain, health, extra.server, info)
 
@@ -421,7 +432,11 @@ class Sampler:
         """Ask for the counters of all disks at once; False where there are none to be had that way."""
         what = selectors.BULK + selectors.LAYERS
         taken, wall = self._clock(), self._wall()
+        failed = job.failed
         found = self._ask(lambda uuid, _: connection.disks(uuid), job, domain.uuid, what, "", health, ())
+        if not found:
+            # Nothing is missing because of it: each disk is asked then.
+            job.failed = failed
         job.hear()
         job.touched = bool(found)
         for disk in reported(domain) if found else ():
@@ -437,6 +452,9 @@ class Sampler:
         for ask in asks:
             if self._out_of_workers():
                 return False
+            if ask.what == selectors.VCPUS and info is None:
+                # How many there are is not known.
+                continue
             call = functools.partial(_make, connection, ask, info)
             reply = self._ask(call, job, domain.uuid, ask.what, ask.prefix, health, ask.serves)
             job.hear()
@@ -562,7 +580,7 @@ class Sampler:
             self._put(Trouble(job.uuid, text, job.run, self._clock(), of_device))
 
     def _control(self, connection: Any, job: Job, domain: Domain) -> Any:
-        """Give libvirt's word on who is inside a monitor; None where this libvirt does not have that call."""
+        """Give libvirt's word on who is inside a monitor; None where it does not tell, and all else goes on."""
         if CONTROL_INFO in self._missing:
             return None
         job.doing(CONTROL_INFO)
@@ -570,7 +588,9 @@ class Sampler:
             return connection.control(domain.uuid)
         except Missing as error:
             self._missing.add(CONTROL_INFO, str(error))
-            return None
+        except (CallFailed, Unsupported) as error:
+            self._report(job, error)
+        return None
 
     def _obstacle(self, connection: Any, job: Job, domain: Domain, last: bool, alone: bool = False) -> Outcome | None:
         """Why the monitor is not to be used now, if it is not.
@@ -598,8 +618,10 @@ class Sampler:
         # Its "how long" is always 0, also where a job is really held, as while a device removal waits.
         if control.detail == CONTROL_BROKEN:
             words = "libvirt has lost its connection to this monitor; restart libvirtd, else the domain"
-        else:
+        elif control.detail == CONTROL_INTERNAL:
             words = "held by another client outside the monitor"
+        else:
+            words = "libvirt calls this monitor unusable and does not say why; see libvirtd's log, restart libvirtd"
         return Outcome(domain.uuid, MONITOR, now, False, words)
 
 

@@ -208,7 +208,6 @@ class TestAlone:
     [
         pytest.param(Control(OCCUPIED, 0, 5.0), "by another client", id="occupied"),
         pytest.param(Control(JOB, 0, STUCK_AFTER), "job of another client", id="an old job"),
-        pytest.param(Control(ERROR, 0, 0.0), "held by another client outside the monitor", id="error"),
         pytest.param(Control(ERROR, 3, 0.0), "held by another client outside the monitor", id="an error of libvirt's"),
         pytest.param(
             Control(ERROR, 2, 0.0),
@@ -898,3 +897,55 @@ class TestOutside:
         with pytest.raises(Disconnected):
             self.outside(bench)
         assert not bench.sampler.outside.busy
+
+
+class TestNeighbours:
+    """A call that fails for a domain takes nothing with it that another call tells."""
+
+    @pytest.mark.parametrize(
+        "failure", [CallFailed("cannot read cputime for domain", 1), Unsupported("not here")], ids=repr
+    )
+    def test_without_info_the_rest_of_class_a_goes_on_and_the_monitor_is_asked(self, failure):
+        bench = extra_bench("pcpu", "vcpu", "cpu_util")
+        bench.health.incoming = None
+        bench.fake.failures["info"] = failure
+        bench.server()
+        bench.monitor()
+        assert {sample.call for sample in bench.samples} == {"interfaceStats", "pcpu", "blockStats"}
+        assert bench.troubles == [f"info: {failure}"]
+        server, monitor = (record for record in bench.records if isinstance(record, Outcome))
+        assert (server.answered, server.complete) == (True, isinstance(failure, Unsupported))
+        assert (monitor.answered, monitor.complete) == (True, True)
+
+    @pytest.mark.parametrize(("reason", "incoming"), [(1, False), (2, True)])
+    def test_what_a_domain_is_paused_for_is_found_out_without_info(self, bench, reason, incoming):
+        bench.health.incoming = None
+        bench.fake.info, bench.fake.reason = bench.fake.info._replace(state=PAUSED), reason
+        bench.fake.failures["info"] = CallFailed("cannot read cputime for domain", 1)
+        bench.server()
+        assert bench.health.incoming is incoming
+
+    def test_a_look_that_fails_costs_nothing_else(self, bench):
+        bench.fake.failures["controlInfo"] = CallFailed("out of sorts", 1)
+        bench.server(probe=True)
+        bench.monitor()
+        # Nothing shows that what was cut off is over.
+        assert bench.done_with == []
+        assert {sample.call for sample in bench.samples} == {"info", "interfaceStats", "blockStats"}
+        assert bench.troubles == ["controlInfo: out of sorts"] * 2
+
+    def test_disks_that_come_one_by_one_are_not_missed_where_bulk_fails(self):
+        bench = extra_bench(bulk=True)
+        bench.fake.failures["bulk"] = CallFailed("out of sorts")
+        bench.monitor()
+        assert {sample.device for sample in bench.samples} == {"vda", "vdb"}
+        assert bench.outcome.complete
+
+
+@pytest.mark.parametrize("detail", [0, 1, 4])
+def test_a_monitor_that_libvirt_calls_unusable_without_a_reason_is_not_called_somebody_elses(bench, detail):
+    bench.fake.control = Control(ERROR, detail, 0.0)
+    bench.monitor_to_the_last_look()
+    assert bench.outcome.cause == (
+        "libvirt calls this monitor unusable and does not say why; see libvirtd's log, restart libvirtd"
+    )
