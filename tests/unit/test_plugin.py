@@ -540,6 +540,8 @@ class TestNotifications:
         host.hypervisor.add("web")
         daemon.start()
         daemon.read()
+        # The states are read after the list, and a read waits for the list only.
+        daemon.plugin._inventory.refresh(0.0, BOUND)
         assert host.hypervisor.count("statuses") == 1
         host.hypervisor.remove("web")
         host.hypervisor.cut()
