@@ -24,10 +24,11 @@ log = logging.getLogger(__name__)
 MAPPING = {**metrics.MAPPING, **extras.MAPPING}
 """What a sample becomes by itself, by what it is for; all others are compared with the one before (`RATES`)."""
 
-ENDING = 2.0
-"""Seconds for which a domain that is being destroyed may still be listed while its devices are gone; usually tenths."""
-
 OF_DISKS = metrics.OF_DISKS | extras.OF_DISKS
+
+ENDING = 5.0
+"""Seconds for which libvirt may still list a domain whose QEMU has ended. It takes the domain's devices apart then, in
+a tenth of a second as a rule and longer on a busy host or with hooks, and calls fail for any reason."""
 
 
 class Sink(Protocol):
@@ -92,7 +93,7 @@ class Outbox:
         self._failed: set[str] = set()
         self._gatherer = Gatherer(0.0) if troubles is None else troubles
         self._troubles: dict[tuple[str, str], Trouble] = {}
-        """What is to be said where a later list still has the domain; the first of each in a run of it."""
+        """What is to be said where a later list still has the domain; the first of each in a run of the domain."""
         self._noted: dict[Note, str] = {}
         """The text that went out last, by the note without it."""
 
@@ -136,8 +137,8 @@ class Outbox:
             elif isinstance(record, Note):
                 self._note(record, domains)
             else:
-                known = self._troubles.get((record.uuid, record.text))
-                if known is None or known.run != record.run:
+                before = self._troubles.get((record.uuid, record.text))
+                if before is None or before.run != record.run:
                     self._troubles[record.uuid, record.text] = record
         if self._troubles and listed is not None:
             self._say(domains, listed)

@@ -530,8 +530,11 @@ class Plugin:
             f"libvirt's list of domains hangs for {hung:.0f} s, because a domain's lock is held: the last one is used",
             "libvirt's list of domains is back",
         )
+        # A call for a domain that is being destroyed waits for a moment, and may be the only one.
+        since = self._budget.stalled_since()
+        lasting = since is not None and time.monotonic() - since > self._settings.stuck_after
         self._conditions.update(
-            full,
+            full and lasting,
             "libvirtd has no worker left for us: only what needs none (interfaces) is reported until it has",
             "libvirtd has workers again",
         )

@@ -9,6 +9,9 @@ from virt2.budget import Job
 
 log = logging.getLogger(__name__)
 
+LASTING = 1.0
+"""Seconds for which domains have to be left out, however many reads that is: a host on which guests start and end is
+short for a moment."""
 IN_A_ROW = 2
 """Reads one after another that left domains out, after which it is said: a single one may be a hiccup of the host."""
 QUIET = 60.0
@@ -90,7 +93,7 @@ class Shortage:
             self._since = now
         self._last = now
         self._reads += 1
-        if self._said or self._reads < IN_A_ROW:
+        if self._said or self._reads < IN_A_ROW or now - self._since < LASTING:
             return
         self._said = True
         names = ", ".join(sorted(skipped)[:NAMED])

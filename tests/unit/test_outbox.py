@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from tests.unit.fakes import Info
-from virt2.domain import Domain
+from virt2.domain import Description, Domain, Nic
 from virt2.metrics import INFO, Metric, gauge
 from virt2.naming import Identity, Names
-from virt2.outbox import Batch, Outbox
-from virt2.sampling import Sample
+from virt2.outbox import ENDING, Batch, Outbox
+from virt2.sampling import Sample, Trouble
 from virt2.stuck import Health
 
 WEB, DB = Identity("web", ""), Identity("db", "")
@@ -77,3 +77,47 @@ def test_a_reply_that_cannot_be_dealt_with_costs_no_other_record_and_is_said_onc
     assert len(caplog.records) == 1
     assert "info" in caplog.messages[0]
     assert "web" in caplog.messages[0]
+
+
+class TestTrouble:
+    """A call's failure is said where libvirt still lists what failed when an end would be over."""
+
+    RUN = 7
+    NICS = (Nic("vnet0", ""),)
+
+    @pytest.fixture
+    def outbox(self) -> Outbox:
+        outbox = Outbox(Names(("name",), (), "node1"), Sink())
+        outbox.put(Trouble("u", "interfaceStats vnet0: not found", self.RUN, 100.0, "vnet0"))
+        return outbox
+
+    def take(self, outbox: Outbox, listed: float, run: int = RUN, nics: tuple[Nic, ...] = NICS) -> None:
+        outbox.take({"u": Domain("u", "web", run, Description(nics=nics))}, {"u": Health(0.0)}, listed)
+
+    def test_a_list_that_is_only_just_later_may_have_a_domain_that_is_ending(self, outbox, caplog):
+        self.take(outbox, 100.2)
+        self.take(outbox, 100.0 + ENDING)
+        assert caplog.records == []
+        self.take(outbox, 100.1 + ENDING)
+        assert [record.getMessage() for record in caplog.records] == ["domain web: interfaceStats vnet0: not found"]
+
+    def test_a_failure_in_every_read_is_not_put_off(self, outbox, caplog):
+        for listed in (101.0, 103.0, 105.0, 107.0):
+            self.take(outbox, listed)
+            outbox.put(Trouble("u", "interfaceStats vnet0: not found", self.RUN, listed + 0.1, "vnet0"))
+        assert len(caplog.records) == 1
+
+    @pytest.mark.parametrize("now", [{"run": 8}, {"nics": ()}], ids=["started anew", "unplugged"])
+    def test_what_has_ended_by_then_is_no_trouble(self, outbox, caplog, now):
+        self.take(outbox, 100.2)
+        self.take(outbox, 101.0 + ENDING, **now)
+        self.take(outbox, 102.0 + ENDING)
+        assert caplog.records == []
+
+    def test_one_of_an_earlier_run_does_not_stand_for_one_of_this_run(self, outbox, caplog):
+        self.take(outbox, 100.2)
+        outbox.put(Trouble("u", "interfaceStats vnet0: not found", self.RUN + 1, 103.0, "vnet0"))
+        self.take(outbox, 101.0 + ENDING, run=self.RUN + 1)
+        assert caplog.records == []
+        self.take(outbox, 104.0 + ENDING, run=self.RUN + 1)
+        assert len(caplog.records) == 1

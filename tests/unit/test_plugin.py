@@ -1070,6 +1070,22 @@ def test_unexpected_failures_are_said_once_and_not_without_limit(daemon, collect
     assert len([text for text in collectd.texts("error") if "unexpected failure" in text]) == module.MOST_SAID
 
 
+def test_that_libvirtd_has_no_worker_is_said_once_a_call_has_waited_for_a_while(daemon, collectd, host, monkeypatch):
+    daemon.start()
+    waiting = {"since": time.monotonic()}
+    monkeypatch.setattr(type(daemon.plugin._inventory), "out_of_workers", property(lambda _: True))
+    monkeypatch.setattr(daemon.plugin._budget, "stalled_since", lambda: waiting["since"])
+
+    def said() -> int:
+        daemon.plugin._watch_libvirtd()
+        return sum("libvirtd has no worker left" in text for text in collectd.texts("warning"))
+
+    # A call for a domain that is being destroyed waits for a moment, and may be the only one.
+    assert said() == 0
+    waiting["since"] -= daemon.plugin._settings.stuck_after
+    assert said() == said() == 1
+
+
 class TestAlikeTroubles:
     """What many domains have in the same way is one line with their number."""
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from virt2.budget import MONITOR, SERVER, Job
-from virt2.turns import IN_A_ROW, NAMED, QUIET, Shortage, Turns
+from virt2.turns import IN_A_ROW, LASTING, NAMED, QUIET, Shortage, Turns
 
 
 def jobs(uuids: Iterable[str], kind: str = MONITOR) -> list[Job]:
@@ -127,6 +127,15 @@ def test_stuck_workers_are_named_as_the_cause_and_a_few_domains_for_all(said):
     ((_, text),) = said()
     assert text.startswith("reader nfs is short of workers, because 4 of them are stuck: ")
     assert "8 of 10 (g0, g1, g2, g3, g4 and 3 more)" in text
+
+
+def test_many_reads_within_a_moment_are_no_news(said):
+    shortage = Shortage("0")
+    for number in range(4):
+        shortage.review(["web"], 3, 0, 100.0 + 0.2 * number)
+    assert said() == []
+    shortage.review(["web"], 3, 0, 100.0 + LASTING)
+    assert len(said()) == 1
 
 
 def test_a_single_read_that_leaves_somebody_out_is_no_news(said):
