@@ -611,8 +611,7 @@ class Inventory:
         known = None if before is None else before.domain.description
         try:
             if self._needs_monitor and not self._looks_free(connection, line):
-                description = known or Description(complete=False)
-                return _Entry(Domain(line.uuid, line.name, line.id, description), None)
+                return self._without_xml(connection, line, describe, known, stamp)
             xml, backup = connection.xml(line.uuid), ""
             if self._backups and line.id >= 0:
                 backup = connection.backup(line.uuid)
@@ -633,6 +632,16 @@ class Inventory:
         for problem in description.problems:
             self._troubles.add(line.uuid, line.name, problem)
         return _Entry(Domain(line.uuid, line.name, line.id, description), described, stamp)
+
+    def _without_xml(
+        self, connection: Any, line: Any, describe: Describe, known: Description | None, stamp: object
+    ) -> _Entry:
+        """A domain whose XML may not come now: what libvirt's file has, else what is known; tried again then."""
+        found, described = self._from_status_file(connection, line, describe), self._clock()
+        if found is None:
+            found = known if known is not None else self._substitute(connection, line)
+            return _Entry(Domain(line.uuid, line.name, line.id, found), None)
+        return _Entry(Domain(line.uuid, line.name, line.id, found), described, stamp)
 
     @property
     def _needs_monitor(self) -> bool:

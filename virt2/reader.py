@@ -135,7 +135,7 @@ class Reader:
             answered = self._take(domains, healths, began)
             waiting = self._ask_outside(domains, healths, answered, began)
             self._judge(domains, healths, answered, waiting, began)
-            self._report(domains, healths)
+            self._report(domains, healths, wall)
             self._sink.flush()
             self._count(domains, skipped, began)
             self._report_itself(domains, healths, len(skipped), began)
@@ -319,9 +319,9 @@ class Reader:
         elif charge is not None:
             health.block(f"{charge.what}, cut off with its connection", charge.since)
 
-    def _report(self, domains: Sequence[Domain], healths: Mapping[str, Health]) -> None:
-        """What is always said of a domain."""
-        now, wall = self._clock(), self._wall()
+    def _report(self, domains: Sequence[Domain], healths: Mapping[str, Health], wall: float) -> None:
+        """What is always said of a domain, with the time when the read began: reads take more and less long."""
+        now = self._clock()
         link = self._inventory.link
         up = link is not None and link.up
         can_look = self._sampler.can_look

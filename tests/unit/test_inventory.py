@@ -996,6 +996,22 @@ class TestXmlThatTakesAJob:
         bench.attempt()
         assert all(domain.description.complete for domain in bench.inventory.domains()[1])
 
+    def test_libvirts_file_says_all_of_it_meanwhile(self, bench):
+        bench.hypervisor.domains["web"].control = Control(JOB, 0, 5.0)
+        bench.inventory._status_file = StatusFiles(bench.hypervisor)
+        bench.inventory._status_file.readable = True
+        bench.start()
+        assert bench.attempt()
+        assert bench.hypervisor.count("xml", "web") == 0
+        assert all(domain.description.complete for domain in bench.inventory.domains()[1])
+
+    def test_without_it_the_interfaces_are_known(self, bench):
+        bench.hypervisor.domains["web"].control = Control(JOB, 0, 5.0)
+        bench.start()
+        assert bench.attempt()
+        (web,) = [domain for domain in bench.inventory.domains()[1] if domain.name == "web"]
+        assert [nic.target for nic in web.description.nics] == bench.hypervisor.domains["web"].nics
+
     def test_a_stopped_process_is_not_asked(self, bench):
         bench.inventory._stopped = lambda uuid, name: "T" if name == "web" else ""
         bench.start()
