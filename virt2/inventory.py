@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 from virt2 import threads
 from virt2.budget import Budget
 from virt2.domain import NO_ID, Description, Domain, Nic, Status
-from virt2.errors import Disconnected, DomainGone, Error
+from virt2.errors import Disconnected, DomainGone, Error, Unsupported
 from virt2.events import CHANGED, OF_THE_LIST, Event
 from virt2.once import Gatherer, Once
 
@@ -652,7 +652,15 @@ class Inventory:
 
     def _looks_free(self, connection: Any, line: Any) -> bool:
         """Whether a domain's monitor would answer: then its XML comes at once, else it may not come at all."""
-        return line.id < 0 or (not self._stopped(line.uuid, line.name) and connection.control(line.uuid).state == 0)
+        if line.id < 0:
+            return True
+        if self._stopped(line.uuid, line.name):
+            return False
+        try:
+            return bool(connection.control(line.uuid).state == 0)
+        except Unsupported:
+            # A driver without control info has no such job either.
+            return True
 
     def _from_status_file(self, connection: Any, line: Any, describe: Describe) -> Description | None:
         """Describe a domain by what libvirt keeps of it in a file: that has the same XML, of any length."""

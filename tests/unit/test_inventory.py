@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.unit.fakes import BOUND, ERROR, JOB, OCCUPIED, OK, TAG_NAMESPACE, Clock, Control, FakeHypervisor
+from tests.unit.fakes import BOUND, ERROR, JOB, LXC, OCCUPIED, OK, TAG_NAMESPACE, Clock, Control, FakeHypervisor
 from virt2 import domainxml, inventory, storage
 from virt2.budget import MONITOR, SERVER, STALLED_AFTER, Budget, Charge, Job
 from virt2.domain import Description, Status
@@ -1011,6 +1011,12 @@ class TestXmlThatTakesAJob:
         assert bench.attempt()
         (web,) = [domain for domain in bench.inventory.domains()[1] if domain.name == "web"]
         assert [nic.target for nic in web.description.nics] == bench.hypervisor.domains["web"].nics
+
+    def test_a_driver_without_control_info_is_asked(self, bench):
+        bench.hypervisor.lacks = LXC
+        bench.start()
+        assert bench.attempt()
+        assert all(domain.description.complete for domain in bench.inventory.domains()[1])
 
     def test_a_stopped_process_is_not_asked(self, bench):
         bench.inventory._stopped = lambda uuid, name: "T" if name == "web" else ""
