@@ -308,8 +308,9 @@ class Reader:
         charge = self._budget.charged(uuid)
         stuck_by = now - STALLED_AFTER
         if self._inventory.out_of_workers:
-            # What was asked since libvirtd last had a worker waits for one: that says nothing of the domain.
-            stuck_by = min(stuck_by, self._budget.answered_at)
+            # What was asked since libvirtd last had a worker waits for one: that says nothing of the domain. Nor does
+            # what was asked in the same read before, because libvirtd takes calls in turn and answers them out of turn.
+            stuck_by = min(stuck_by, self._budget.answered_at - self._timeout)
             if health.blocked_since is not None and health.blocked_since > stuck_by:
                 health.clear()
         if monitor is not None and monitor.since < stuck_by:
