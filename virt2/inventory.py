@@ -110,9 +110,13 @@ class _Timed:
         inventory = self._inventory
 
         def timed(*arguments: Any) -> Any:
-            inventory._calling = inventory._clock()
+            inventory._calling = since = inventory._clock()
             try:
                 return call(*arguments)
+            except Disconnected:
+                if inventory.hung_for() > HUNG_AFTER:
+                    inventory._unanswered = since
+                raise
             finally:
                 inventory._calling = None
 
@@ -202,6 +206,9 @@ class Inventory:
         """When the description was asked for that is under way."""
         self._calling: float | None = None
         """When the call was made that is under way over the list's own connection."""
+        self._unanswered: float | None = None
+        """When the call was made that hung until its connection was given up, as long as there is no word on a new one:
+        a libvirtd that is frozen answers nobody who connects either."""
         self._attempting = False
         self._attempts = 0
         self._next_attempt = 0.0
@@ -252,9 +259,11 @@ class Inventory:
     def hung_for(self) -> float:
         """Seconds the call that is under way over the list's own connection has taken; 0 when none is.
 
-        Not the attempt: that takes long where there are many domains to describe, or a slow link, and nothing hangs.
+        One whose connection was given up, because nothing came back, counts until libvirtd answers an attempt to
+        connect. Not the attempt to list: that takes long where there are many domains to describe, or a slow link, and
+        nothing hangs. Nor connecting by itself, of which `Budget.connects` knows.
         """
-        since = self._calling
+        since = self._unanswered if self._calling is None else self._calling
         return 0.0 if since is None else self._clock() - since
 
     @property
@@ -466,8 +475,11 @@ class Inventory:
         self._read_inactive()
 
     def _connect(self) -> None:
-        with self._budget.connects.attempt(self, self._clock):
-            made = self._hypervisor.connect()
+        try:
+            with self._budget.connects.attempt(self, self._clock):
+                made = self._hypervisor.connect()
+        finally:
+            self._unanswered = None
         connection = _Timed(made, self)
         try:
             self.libvirt_version = connection.version()
@@ -505,6 +517,8 @@ class Inventory:
             for line in listed:
                 if line.uuid in stale or not self._is_current(line, asked):
                     new.append(line)
+            # Those that nobody can read yet do not wait for descriptions that are merely old.
+            new.sort(key=lambda line: line.uuid in self._entries)
         for uuid in gone:
             self._troubles.forget(uuid)
         if new:
@@ -695,6 +709,7 @@ class Inventory:
 
     def _lost(self, reason: str) -> None:
         now, before = self._clock(), self._link
+        self._unanswered = None
         self._next_attempt = now + self._backoff
         self._backoff = min(self._backoff * 2, max(FIRST_RETRY, self._retry))
         if before is not None and not before.up:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.unit.fakes import BOUND, ERROR, JOB, LXC, OCCUPIED, OK, TAG_NAMESPACE, Clock, Control, FakeHypervisor
+from tests.unit.fakes import BOUND, ERROR, JOB, LOOK, LXC, OCCUPIED, OK, TAG_NAMESPACE, Clock, Control, FakeHypervisor
 from virt2 import domainxml, inventory, storage
 from virt2.budget import MONITOR, SERVER, STALLED_AFTER, Budget, Charge, Job
 from virt2.domain import Description, Status
@@ -445,6 +446,15 @@ def test_metadata_that_cannot_be_parsed_is_said_once_and_costs_a_call_for_the_ta
     assert bench.tags["db"] == "blue"
 
 
+def await_call(hypervisor: FakeHypervisor, call: str) -> None:
+    """Wait until a call was made after `calls` was cleared, and is blocked."""
+    limit = time.monotonic() + BOUND
+    while hypervisor.count(call) == 0:
+        assert time.monotonic() < limit, f"nobody made the call {call}"
+        time.sleep(LOOK)
+    hypervisor.stage.await_blocked(1)
+
+
 class TestHanging:
     """While the list hangs the last one stands, and nobody waits for it."""
 
@@ -484,6 +494,41 @@ class TestHanging:
             listed.hypervisor.add("new")
         assert listed.attempt()
         assert listed.names == ["db", "new", "web"]
+
+    def test_a_frozen_libvirtd_stays_silent_when_its_connection_is_given_up_and_no_new_one_comes(self, listed):
+        hypervisor, attempts = listed.hypervisor, listed.inventory._attempts
+        with hypervisor.stuck("db", lock=True):
+            listed.wake()
+            hypervisor.stage.await_blocked(1)
+            listed.clock.now += 20.0
+            assert listed.inventory.silent
+            hypervisor.calls.clear()
+            # Keepalive closes the connection, and libvirtd accepts nobody either.
+            hypervisor.max_clients = 0
+            hypervisor.cut()
+            await_call(hypervisor, "connect")
+            listed.clock.now += 10.0
+            assert listed.inventory.silent
+            assert listed.inventory.hung_for() == pytest.approx(30.0)
+        hypervisor.max_clients = None
+        hypervisor.stage.review()
+        listed.await_attempts(attempts + 1)
+        assert listed.inventory.hung_for() == 0.0
+        assert not listed.inventory.silent
+
+    def test_a_connection_that_does_not_come_is_no_call_that_hangs(self, listed):
+        hypervisor = listed.hypervisor
+        hypervisor.calls.clear()
+        hypervisor.max_clients = 0
+        hypervisor.cut()
+        listed.wake()
+        await_call(hypervisor, "connect")
+        listed.clock.now += 10.0
+        assert listed.inventory.hung_for() == 0.0
+        assert not listed.inventory.silent
+        hypervisor.max_clients = None
+        hypervisor.stage.review()
+        assert listed.attempt()
 
     def test_libvirtd_seems_silent_until_anything_is_answered(self, listed):
         with listed.hypervisor.stuck("db", lock=True):
@@ -1069,6 +1114,14 @@ def test_an_attempt_that_takes_long_because_of_many_descriptions_does_not_hang(b
     assert max(hung) < HUNG_AFTER
     assert not bench.inventory.silent
     assert bench.inventory.hung_for() == 0.0
+
+
+def test_a_new_domain_is_described_before_those_that_are_merely_to_be_described_again(listed):
+    # Of a UUID that libvirt lists last.
+    listed.hypervisor.add("zebra", uuid="ffffffff-0000-4000-8000-000000000001")
+    listed.clock.now += REFRESH
+    listed.attempt()
+    assert [name for call, name, _ in listed.hypervisor.calls if call == "xml"] == ["zebra", "db", "web"]
 
 
 def test_domains_are_there_as_soon_as_they_are_described(bench):
