@@ -20,6 +20,10 @@ LATE = 1.4
 """Intervals after a domain's last read from which its next one would be a gap; clear of the promised 1.5, and of 1 and
 APART by as much of an interval as a read may take: else a domain would stay with its former reader."""
 
+PATIENCE = 0.2
+"""Seconds for which a read waits for the groups that another one is making; that takes some milliseconds for hundreds
+of domains. Small against the 1.5 s of a read."""
+
 
 class _Turn:
     """A reader's last read."""
@@ -66,7 +70,7 @@ class Roster:
         self._clock = clock
         self._lock = threading.Lock()
         self._making = threading.Lock()
-        """Held by who makes the groups. Nobody waits for it."""
+        """Held by who makes the groups. Nobody waits for it without a bound."""
         self._limit = limit
         self._automatic = automatic
         self._seen = -1
@@ -89,7 +93,7 @@ class Roster:
         A domain that has just been given to this reader waits while the former one may still be at it; one that has
         just been taken from it is read once more where the new one will come to it too late for the next point.
         """
-        groups = self._current().groups
+        groups = self._current(PATIENCE).groups
         group = groups.get(reader, ())
         now = self._clock()
         with self._lock:
@@ -123,13 +127,14 @@ class Roster:
         with self._lock:
             self._turns[reader].ended = self._clock()
 
-    def _current(self) -> Partition:
+    def _current(self, patience: float = 0.0) -> Partition:
         """The groups as they are now, made anew where domains have changed.
 
-        One reader makes them, and calls what is told then: an operator's expression may take for ever, and so may
-        whoever takes our log lines. The others do not wait for it, and go on with the groups there are.
+        One reader makes them, and calls what is told then: whoever takes our log lines may never return. The others
+        wait for `patience` seconds, since all of them come at the same moment when a list is there, and go on with the
+        groups there are.
         """
-        if (self._seen != self._inventory.version or self._to_settle()) and self._making.acquire(blocking=False):
+        if (self._seen != self._inventory.version or self._to_settle()) and self._making.acquire(timeout=patience):
             try:
                 self._make()
             finally:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Collection, Iterator
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from virt2 import roster
 from virt2.domain import Description, Disk, Domain
 from virt2.partition import Explicit
 from virt2.roster import APART, Roster
 
+BOUND = 10.0
 INTERVAL = 10.0
 MOST_GAP = 1.5
 """Intervals between two samples of one series: the promise of the design."""
@@ -136,6 +139,61 @@ def test_untagged_domains_go_by_their_storage_if_that_is_asked_for():
     inventory.domains = lambda: (1, disks)  # type: ignore[method-assign]
     assert sorted(Bench(inventory, automatic=2).roster.sizes().values()) == [1, 1]
     assert Bench(inventory, automatic=2, partition_by=("tag",)).roster.sizes() == {"0": 2, "1": 0}
+
+
+class Gate:
+    """A lock that tells when a second one comes for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.asked = threading.Semaphore(0)
+
+    def acquire(self, *arguments: object, **options: object) -> bool:
+        self.asked.release()
+        return self._lock.acquire(*arguments, **options)  # type: ignore[arg-type]
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+@pytest.fixture
+def making() -> Iterator[tuple[Bench, threading.Thread, threading.Event]]:
+    """A bench on which reader `a` is making the groups of the first list, until it is let go."""
+    entered, proceed = threading.Event(), threading.Event()
+
+    def hold(uuids: Collection[str]) -> None:
+        entered.set()
+        assert proceed.wait(BOUND)
+
+    bench = Bench(Inventory(x="a", y="b"), "a", "b", on_change=hold)
+    bench.roster._making = Gate()  # type: ignore[assignment]
+    maker = threading.Thread(target=bench.begin, args=("a",), daemon=True)
+    maker.start()
+    assert entered.wait(BOUND)
+    assert bench.roster._making.asked.acquire(timeout=BOUND)
+    yield bench, maker, proceed
+    proceed.set()
+    maker.join(BOUND)
+
+
+def test_a_reader_that_comes_while_another_one_makes_the_groups_reads_its_own_at_once(making, monkeypatch):
+    monkeypatch.setattr(roster, "PATIENCE", BOUND, raising=False)
+    bench, _, proceed = making
+    found: list[list[str]] = []
+    other = threading.Thread(target=lambda: found.append(bench.begin("b")), daemon=True)
+    other.start()
+    assert bench.roster._making.asked.acquire(timeout=BOUND)
+    proceed.set()
+    other.join(BOUND)
+    assert found == [["y"]]
+
+
+def test_but_it_does_not_wait_for_one_that_never_ends(making, monkeypatch):
+    monkeypatch.setattr(roster, "PATIENCE", 0.01, raising=False)
+    bench, maker, _ = making
+    assert bench.begin("b") == []
+    assert bench.roster.sizes() == {"a": 0, "b": 0, "0": 0}
+    assert maker.is_alive()
 
 
 class TestMoving:
