@@ -117,6 +117,7 @@ class Outbox:
         """
         outcomes = []
         identities: dict[str, Identity] = {}
+        tidied = False
         # Not until it is empty: a worker that reports as fast as this thread takes must not keep it here.
         for record in [self._records.get_nowait() for _ in range(self._records.qsize())]:
             health = healths.get(record.uuid)
@@ -135,6 +136,9 @@ class Outbox:
             elif isinstance(record, Outcome):
                 outcomes.append(record)
             elif isinstance(record, Note):
+                if not tidied:
+                    self._noted = {noted: text for noted, text in self._noted.items() if noted.uuid in domains}
+                    tidied = True
                 self._note(record, domains)
             else:
                 before = self._troubles.get((record.uuid, record.text))
@@ -170,7 +174,6 @@ class Outbox:
 
     def _note(self, note: Note, domains: Mapping[str, Domain]) -> None:
         """Send a text where it is another one than before."""
-        self._noted = {noted: text for noted, text in self._noted.items() if noted.uuid in domains}
         key = note._replace(text="")
         if self._noted.get(key) != note.text and self._notify is not None:
             self._noted[key] = note.text
