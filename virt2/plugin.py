@@ -484,10 +484,13 @@ class Plugin:
             self._start_threads()
             sizes = self._roster.sizes()
             self._register_readers(sizes)
-            self._apply(self._make_plan(sizes), sizes)
-            self._watch_libvirtd()
+            lines = self._apply(self._make_plan(sizes), sizes)
         finally:
             self._adjusting.release()
+        # Only now: a line that is never taken must not keep the other readers from all this.
+        for level, text in lines:
+            log.log(level, "%s", text)
+        self._watch_libvirtd()
 
     def _silent(self) -> bool:
         """Whether libvirtd seems to answer nobody."""
@@ -605,28 +608,32 @@ class Plugin:
             agents=bool(self._of_agents),
         )
 
-    def _apply(self, plan: sizing.Plan, sizes: Mapping[str, int]) -> None:
+    def _apply(self, plan: sizing.Plan, sizes: Mapping[str, int]) -> list[tuple[int, str]]:
+        """Put a plan into effect; gives the lines that are to be said of it, with their level."""
         self._budget.resize(plan.budget)
         for name, share in plan.shares.items():
             self._pools[name].share = share
         self._storage_pool.share = plan.quarantine
         self._agent_pool.share = plan.agents
         before = self._plan
+        lines: list[tuple[int, str]] = []
         if not self._inventory.listed:
-            return
+            return lines
         if before is None:
-            log.info("%s", self._start_line(plan, sizes))
+            lines.append((logging.INFO, self._start_line(plan, sizes)))
         elif (before.budget, before.turns) != (plan.budget, plan.turns):
             if not self._note_change():
-                return
-            log.info("budget of libvirtd workers now %d, was %d: %s", plan.budget, before.budget, plan.reason)
+                return lines
+            text = f"budget of libvirtd workers now {plan.budget}, was {before.budget}: {plan.reason}"
+            lines.append((logging.INFO, text))
         self._plan = plan
         if plan.turns and (before is None or not before.turns):
-            log.warning(
-                "%d readers share %d of libvirtd's workers and take turns: a storage domain that hangs delays others",
-                len(plan.shares),
-                plan.budget,
+            text = (
+                f"{len(plan.shares)} readers share {plan.budget} of libvirtd's workers and take turns: a storage domain"
+                " that hangs delays others"
             )
+            lines.append((logging.WARNING, text))
+        return lines
 
     def _note_change(self) -> bool:
         """Remember a change of plan that is said; returns False where it must not be, after many of them lately.

@@ -22,6 +22,7 @@ from virt2.admin import AdminUnavailable, Limits
 from virt2.daemon import Daemon as Libvirtd
 from virt2.domain import Status
 from virt2.errors import BadSetting, Missing, Unsupported
+from virt2.log import Handler
 
 INTERVAL = 4.0
 
@@ -292,6 +293,33 @@ def test_a_change_of_the_limits_changes_the_budget_and_is_said(daemon, host):
     daemon.read()
     assert "now 6, was 10" in daemon.plan[-1]
     assert daemon.plugin._budget.size == 6
+
+
+def test_the_budget_is_followed_while_the_line_on_its_last_change_is_never_taken(daemon, collectd, host):
+    entered, release = threading.Event(), threading.Event()
+    host.limits = limits(20)
+    daemon.start()
+    assert daemon.plugin._limits.wait(BOUND)
+
+    def block(text: str) -> None:
+        entered.set()
+        assert release.wait(BOUND)
+
+    logging.getLogger("virt2").handlers = [Handler({logging.INFO: block})]
+    daemon.plugin._inventory.refresh(0.0, BOUND)
+    stuck = threading.Thread(target=daemon.read, daemon=True)
+    stuck.start()
+    try:
+        assert entered.wait(BOUND)
+        logging.getLogger("virt2").handlers = []
+        host.limits = limits(12)
+        daemon.plugin._limits.poke()
+        assert daemon.plugin._limits.wait(BOUND)
+        daemon.plugin._adjust()
+        assert daemon.plugin._budget.size == 6
+    finally:
+        release.set()
+        stuck.join(BOUND)
 
 
 def test_the_configured_connections_are_the_ones_used(daemon, host):
