@@ -105,6 +105,8 @@ class Reader:
         self._interfaces = interfaces
         self._taps = Taps(inventory) if taps is None else taps
         self._counters: Mapping[str, NicStats] = {}
+        self._took_all_its_time = False
+        """Whether the last read ended at its deadline."""
         self._sampler = sampler(self._outbox.put, host_interfaces=lambda: self._counters.keys())
         self._alarms = alarms
         self._silent = silent
@@ -131,7 +133,11 @@ class Reader:
             self._put_interfaces(domains, counters, began, wall)
             # What came back since the last read goes first: a series must not run backwards.
             self._take(domains, healths, began)
+            if self._took_all_its_time:
+                # What is there already does not wait for calls that may not come back either.
+                self._sink.flush()
             skipped = self._ask(domains, healths, began + self._timeout)
+            self._took_all_its_time = self._clock() - began >= self._timeout
             answered = self._take(domains, healths, began)
             waiting = self._ask_outside(domains, healths, answered, began)
             self._judge(domains, healths, answered, waiting, began)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -566,6 +567,28 @@ class TestOutside:
         for name in ("ovs0", "ovs1"):
             assert bench.types(name) == CLASS_A | CLASS_B
             assert bench.of(name)["duration-sample_age"] == 0.0
+
+
+def test_after_a_read_that_took_all_its_time_what_is_there_goes_out_before_anything_is_asked(make):
+    bench = make()
+    bench.hypervisor.add("web")
+    bench.inventory.start()
+    bench.read()
+    out: list[bool] = []
+
+    def note(call: str, name: str, device: str) -> None:
+        if call == "info":
+            out.append(bool(bench.sink.points))
+
+    bench.hypervisor.on_call = note
+    reader = bench.readers["0"]
+    reader._interfaces = lambda: {"vnet0": NicStats(1, 2, 3, 4, 5, 6, 7, 8)}
+    reader._taps = SimpleNamespace(sure=lambda counters, domains, current: counters)
+    bench.read()
+    with bench.hypervisor.stuck("web", monitor=True):
+        bench.read()
+        bench.read()
+    assert out == [False, False, True]
 
 
 def test_with_libvirtds_workers_taken_by_others_the_network_is_still_reported(make):
