@@ -198,7 +198,9 @@ class _Translated:
         words = _words(error)
         if not _is_alive(self._raw):
             return errors.Disconnected(words)
-        if code in _GONE:
+        # libvirt keeps the last error of a thread, and an object of libvirt-python's that is freed just then resets it:
+        # then nothing is known but that it failed, which the next read finds out anew.
+        if code is None or code in _GONE:
             return errors.DomainGone(words)
         if code == libvirt.VIR_ERR_OPERATION_TIMEOUT:
             return errors.DomainBusy(words)

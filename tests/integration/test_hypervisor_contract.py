@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import libvirt
 import pytest
 
 from tests.lab import Guest
 from tests.unit.fakes import TAG_NAMESPACE
 from tests.unit.hypervisor_contract import *  # noqa: F403
 from tests.unit.hypervisor_contract import Subject
-from virt2.errors import Disconnected
+from virt2.errors import Disconnected, DomainGone
 from virt2.hypervisor import Connection, Hypervisor, client_version
 
 NODE = f"""
@@ -119,3 +120,10 @@ def test_an_event_that_cannot_be_dealt_with_is_said_once_and_no_other_is_lost(te
     assert told == ["lifecycle"] * 3
     assert len(caplog.records) == 1
     assert "an event of libvirt's was lost" in caplog.messages[0]
+
+
+def test_an_error_that_libvirt_python_has_lost_is_not_taken_for_a_failure():
+    connection = Hypervisor("test:///default").connect()
+    lost = libvirt.libvirtError("virDomainLookupByUUIDString() failed")
+    lost.err = None
+    assert isinstance(connection._translated.translate(lost), DomainGone)
