@@ -618,7 +618,14 @@ class Inventory:
                     self._version += 1
 
     def _described(self, connection: Any, line: Any, describe: Describe, before: _Entry | None) -> _Entry | None:
-        """A domain with its description, the one it had before if it cannot be had; None where it is gone."""
+        """A domain with its description, the one it had before if it cannot be read; None where it is gone."""
+        try:
+            return self._describe_now(connection, line, describe, before)
+        except DomainGone:
+            return None
+
+    def _describe_now(self, connection: Any, line: Any, describe: Describe, before: _Entry | None) -> _Entry:
+        """A domain with its description, the one it had before if it cannot be read; `DomainGone` where it is gone."""
         described: float | None = self._clock()
         # Taken before: a change while the description is read shows as one afterwards.
         stamp = None if self._status_file is None or line.id < 0 else self._status_file.stamp(line.name)
@@ -626,13 +633,9 @@ class Inventory:
         try:
             if self._needs_monitor and not self._looks_free(connection, line):
                 return self._without_xml(connection, line, describe, known, stamp)
-            xml, backup = connection.xml(line.uuid), ""
-            if self._backups and line.id >= 0:
-                backup = connection.backup(line.uuid)
+            xml, backup = connection.xml(line.uuid), self._backup(connection, line)
             description = describe(line.name, xml, lambda namespace: connection.metadata(line.uuid, namespace), backup)
-        except DomainGone:
-            return None
-        except Disconnected:
+        except (DomainGone, Disconnected):
             raise
         except Error as error:
             found = self._from_status_file(connection, line, describe)
@@ -681,7 +684,23 @@ class Inventory:
         xml = "" if self._status_file is None or line.id < 0 else self._status_file.xml(line.name)
         if not xml:
             return None
-        return describe(line.name, xml, lambda namespace: connection.metadata(line.uuid, namespace), "")
+        backup = self._backup(connection, line)
+        return describe(line.name, xml, lambda namespace: connection.metadata(line.uuid, namespace), backup)
+
+    def _backup(self, connection: Any, line: Any) -> str:
+        """The XML of a domain's backup that is under way, empty where there is none or nobody wants it.
+
+        Where it cannot be read the domain is described without it, because that is better than no description.
+        """
+        if not self._backups or line.id < 0:
+            return ""
+        try:
+            return str(connection.backup(line.uuid))
+        except (DomainGone, Disconnected):
+            raise
+        except Error as error:
+            self._troubles.add(line.uuid, line.name, f"its backup could not be read: {error}")
+            return ""
 
     def _substitute(self, connection: Any, line: Any) -> Description:
         """What can be known of a domain without its XML."""

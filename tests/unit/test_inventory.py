@@ -24,9 +24,15 @@ def describer() -> Describe:
     mounts = storage.Mounts.parse("")
 
     def describe(name: str, xml: str, fetch: Callable[[str], str], backup: str) -> Description:
-        return domainxml.describe(xml, namespace=TAG_NAMESPACE, element="tag", mounts=mounts, metadata=fetch)
+        return domainxml.describe(
+            xml, namespace=TAG_NAMESPACE, element="tag", mounts=mounts, metadata=fetch, backup=backup
+        )
 
     return describe
+
+
+BACKUP = "<domainbackup><disks><disk><scratch file='/mnt/scratch/vda'/></disk></disks></domainbackup>"
+SCRATCH = storage.infer(storage.file_image("/mnt/scratch/vda"), "", storage.Mounts.parse(""))
 
 
 class Bench:
@@ -1014,6 +1020,47 @@ class TestStatusFile:
         web = self.domain(bench)
         assert web.description.complete
         assert [disk.target for disk in web.description.disks] == bench.hypervisor.domains["web"].disks
+        assert caplog.records == []
+
+    @pytest.mark.parametrize("why", ["xml too long", "monitor busy"])
+    def test_a_backup_is_asked_for_beside_it(self, bench, why):
+        web = bench.hypervisor.domains["web"]
+        web.backup = BACKUP
+        if why == "xml too long":
+            web.failures["xml"] = CallFailed("too large", 1)
+        else:
+            bench.hypervisor.version = "11.3.0"
+            web.control = Control(JOB, 0, 5.0)
+        bench.inventory._status_file = StatusFiles(bench.hypervisor)
+        bench.inventory._status_file.readable = True
+        bench.inventory._backups = True
+        bench.start()
+        assert bench.attempt()
+        assert self.domain(bench).description.others == (SCRATCH,)
+
+    def test_a_backup_that_cannot_be_read_costs_no_more_than_itself(self, bench, caplog):
+        web = bench.hypervisor.domains["web"]
+        web.failures["xml"] = CallFailed("too large", 1)
+        web.failures["backup"] = CallFailed("no such luck", 1)
+        bench.inventory._status_file = StatusFiles(bench.hypervisor)
+        bench.inventory._status_file.readable = True
+        bench.inventory._backups = True
+        bench.start()
+        assert bench.attempt()
+        assert self.domain(bench).description.complete
+        bench.inventory._troubles.say()
+        assert "its backup could not be read: no such luck" in caplog.text
+
+    def test_a_domain_that_ends_while_its_file_is_read_is_gone(self, bench, caplog):
+        web = bench.hypervisor.domains["web"]
+        web.failures["xml"] = CallFailed("too large", 1)
+        web.failures["backup"] = DomainGone("gone", 42)
+        bench.inventory._status_file = StatusFiles(bench.hypervisor)
+        bench.inventory._status_file.readable = True
+        bench.inventory._backups = True
+        bench.start()
+        assert bench.attempt()
+        assert bench.names == ["db"]
         assert caplog.records == []
 
 
