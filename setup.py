@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).resolve().parent
 # Read, not imported: nothing of virt2 needs to run in order to package it.
@@ -28,7 +28,7 @@ setup(
     long_description_content_type="text/markdown",
     author="the virt2 authors",
     license="MIT",
-    packages=["virt2"],
+    packages=find_packages(include=["virt2", "virt2.*"]),
     package_data={"virt2": ["types.db"]},
     python_requires=">=3.9",
     # libvirt-python is no requirement: it has to match the system's libvirt and comes with it (python3-libvirt), while

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.lab import Collectd, Lab, Process, wait_for
-from virt2.selectors import LIBVIRT_NAMES
+from virt2.metrics.selectors import LIBVIRT_NAMES
 
 PYTHON = "/usr/bin/python3"
 """The interpreter that collectd embeds: what is compared runs on the same."""

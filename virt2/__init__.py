@@ -1,7 +1,8 @@
 """virt2: a collectd plugin that watches libvirt domains and stays truthful when something below it is stuck.
 
-Where to begin reading: `plugin` is what collectd calls, `reader` is one polling cycle; `sampling` is what is asked of a
-domain, `pool` who asks, `inventory` which domains there are, `partition` and `sizing` the decisions, without I/O.
+Where to begin reading: `plugin` is what collectd calls, `readers.reader` is one polling cycle; `readers.sampling` is
+what is asked of a domain, `workers.pool` who asks, `domains.inventory` which domains there are, `readers.partition` and
+`workers.sizing` the decisions, without I/O.
 
 Inside collectd, whose interpreter has a built-in module of that name, importing this package registers the plugin.
 """

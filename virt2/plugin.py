@@ -19,45 +19,50 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from virt2 import admin, config, connects, daemon, domainxml, procfs, sizing, threads, xpath
-from virt2.agentline import AgentLine
-from virt2.agentreader import AgentReader
-from virt2.alarms import Alarms
-from virt2.budget import Budget
-from virt2.company import Company
-from virt2.connects import Connects
-from virt2.dispatch import Mail, Sink
-from virt2.domain import Description
+from virt2 import threads
+from virt2.agents.connection import AgentLine
+from virt2.agents.guestinfo import AGENT_SELECTORS, FILE_SYSTEM, FS_INFO
+from virt2.agents.reader import AgentReader
+from virt2.config import reading
+from virt2.config.settings import Settings
+from virt2.description import domainxml
+from virt2.description.filters import Filters
+from virt2.description.labels import Labels
+from virt2.description.metadata import Pick
+from virt2.domains.discovery import Scout
+from virt2.domains.health import Ward
+from virt2.domains.inventory import Describe, Inventory, Link
 from virt2.errors import BadSetting
-from virt2.filters import Filters
-from virt2.guestinfo import AGENT_SELECTORS, FILE_SYSTEM, FS_INFO
-from virt2.herald import Herald
-from virt2.hypervisor import Hypervisor
-from virt2.inactive import InactiveStates
-from virt2.inventory import Describe, Inventory, Link
-from virt2.labels import Labels
-from virt2.log import Handler
-from virt2.metrics import gauge
-from virt2.naming import Identity, Names
-from virt2.netdev import HostInterfaces
-from virt2.notifier import Notifier
+from virt2.metrics.defaults import gauge
+from virt2.metrics.selectors import Selection
+from virt2.model.domain import Description
+from virt2.notifications.alarms import Alarms
+from virt2.notifications.domain_events import Herald
+from virt2.notifications.notifier import Notifier
+from virt2.notifications.severity import FAILURE, OKAY
 from virt2.once import Conditions, Gatherer
-from virt2.outbox import Outbox
-from virt2.outside import Outside
-from virt2.partition import Explicit
-from virt2.picking import Pick
-from virt2.pool import Pool
-from virt2.reader import Reader
-from virt2.roster import Roster
-from virt2.sampling import MissingCalls, Sampler
-from virt2.scout import Scout
-from virt2.selectors import Selection
-from virt2.settings import Settings
-from virt2.severity import FAILURE, OKAY
-from virt2.storagereader import StorageReader
-from virt2.stuck import Ward
-from virt2.turns import Shortage
+from virt2.output.log import Handler
+from virt2.output.naming import Identity, Names
+from virt2.output.sink import Mail, Sink
+from virt2.readers.groups import Roster
+from virt2.readers.inactive import InactiveStates
+from virt2.readers.outside import Outside
+from virt2.readers.partition import Explicit
+from virt2.readers.reader import Reader
+from virt2.readers.results import Outbox
+from virt2.readers.sampling import MissingCalls, Sampler
+from virt2.readers.storage import StorageReader
+from virt2.readers.turns import Shortage
+from virt2.sources import admin, daemon, procfs
+from virt2.sources.hypervisor import Hypervisor
+from virt2.sources.netdev import HostInterfaces
+from virt2.text import xpath
 from virt2.version import VERSION
+from virt2.workers import connects, sizing
+from virt2.workers.budget import Budget
+from virt2.workers.connects import Connects
+from virt2.workers.other_clients import Company
+from virt2.workers.pool import Pool
 
 log = logging.getLogger("virt2")
 
@@ -112,8 +117,8 @@ class Plugin:
     def configure(self, block: Any) -> None:
         """Take one ``<Module virt2>`` block."""
         self._blocks.append(block)
-        settings, problems = config.parse(self._blocks)
-        stopping = config.stopping(settings, problems)
+        settings, problems = reading.parse(self._blocks)
+        stopping = reading.stopping(settings, problems)
         for problem in stopping:
             log.error("%s", problem.text)
         if stopping:
@@ -130,7 +135,7 @@ class Plugin:
             self.shutdown()
 
     def _init(self) -> None:
-        settings, problems = config.parse(self._blocks)
+        settings, problems = reading.parse(self._blocks)
         for problem in problems:
             log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem.text)
         self._build(settings)
@@ -237,7 +242,7 @@ class Plugin:
             settings.hostname_format,
             settings.plugin_instance_format,
             _own_hostname(),
-            reserved=config.own_instances(settings),
+            reserved=reading.own_instances(settings),
         )
         self._pick = _wanted_metadata(settings)
         self._troubles = Gatherer()

@@ -25,7 +25,7 @@ hasty.register_read = _register_read
 sys.modules["collectd"] = hasty
 
 import virt2  # noqa: E402, F401 - it registers itself with what it finds as collectd
-from virt2.inventory import Inventory  # noqa: E402
+from virt2.domains.inventory import Inventory  # noqa: E402
 
 _refresh = Inventory.refresh
 Inventory.refresh = lambda inventory, max_age, timeout: _refresh(inventory, 0.0, timeout)

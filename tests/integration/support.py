@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from tests.lab import Collectd, Guest, Lab, RunningGuest, wait_for
 from tests.lab.collectd_daemon import Identifier, Point, python_module
-from virt2 import admin
+from virt2.sources import admin
 
 INTERVAL = 2.0
 """Seconds between two reads in these tests: the shortest for which recovery is promised."""

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.lab import Guest, Lab, wait_for
-from virt2 import admin, daemon, procfs
-from virt2.admin import AdminPoller, AdminUnavailable, Limits
+from virt2.sources import admin, daemon, procfs
+from virt2.sources.admin import AdminPoller, AdminUnavailable, Limits
 
 SOON = 10.0
 """Seconds for what takes milliseconds."""
@@ -114,19 +114,19 @@ def test_each_call_into_a_stopped_qemu_is_one_worker_less(lab: Lab) -> None:
 
 
 def test_the_module_prints_them_from_inside_where_no_uri_is_needed(lab: Lab) -> None:
-    assert re.search(r"^max_workers +20$", lab.run([sys.executable, "-m", "virt2.admin"]), re.MULTILINE)
+    assert re.search(r"^max_workers +20$", lab.run([sys.executable, "-m", "virt2.sources.admin"]), re.MULTILINE)
 
 
 @pytest.mark.usefixtures("readable")
 def test_another_user_is_refused_in_words(lab: Lab) -> None:
-    output = lab.run([*NOBODY, "-m", "virt2.admin", "qemu:///system"], check=False)
+    output = lab.run([*NOBODY, "-m", "virt2.sources.admin", "qemu:///system"], check=False)
     assert output == f"{ADMIN_SOCKET}: Permission denied\n"
 
 
 @pytest.mark.usefixtures("readable")
 def test_a_user_libvirtd_does_not_serve_is_refused_even_if_the_socket_lets_him_in(lab: Lab) -> None:
     lab.inside(ADMIN_SOCKET).chmod(0o777)
-    output = lab.run([*NOBODY, "-m", "virt2.admin", "qemu:///system"], check=False)
+    output = lab.run([*NOBODY, "-m", "virt2.sources.admin", "qemu:///system"], check=False)
     assert output == f"{ADMIN_SOCKET}: the daemon closed the connection\n"
 
 
@@ -189,7 +189,7 @@ def test_a_libvirtd_killed_while_an_attempt_hangs_ends_the_attempt(lab: Lab, pol
 
 LEAKS = """
 import gc, os, sys
-from virt2 import admin
+from virt2.sources import admin
 
 def attempt(uri):
     try:
@@ -312,7 +312,7 @@ def test_the_daemon_is_identified_and_a_restarted_one_is_another(lab: Lab) -> No
 
 OTHER_USER = """
 import sys
-from virt2 import procfs
+from virt2.sources import procfs
 looks = procfs.Processes()
 print(repr(looks.stopped(sys.argv[1], "web")), looks.pid(sys.argv[1], "web") is not None, looks.problem())
 """

@@ -16,7 +16,7 @@ from tests.integration.support import collectd, of_host, wait_for_reads
 from tests.lab import Guest, Lab, wait_for
 from tests.lab.guests import domain_xml
 from tests.lab.relay import ADMIN
-from virt2 import daemon
+from virt2.sources import daemon
 
 SOON = 20.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,7 +89,7 @@ AS_NOBODY = [
 ]
 SESSION = """
 import os, signal, time, libvirt
-from virt2 import daemon, netdev, procfs
+from virt2.sources import daemon, netdev, procfs
 xml = '''<domain type="qemu"><name>mine</name><memory unit="MiB">16</memory><os><type>hvm</type></os></domain>'''
 connection = libvirt.open("qemu:///session")
 domain = connection.createXML(xml, 0)
@@ -128,7 +128,7 @@ def test_a_users_own_libvirt_is_seen_as_that_users(lab):
 ROOTS_SESSION = f"""
 import sys, libvirt
 sys.path.insert(0, {str(ROOT)!r})
-from virt2 import daemon, procfs
+from virt2.sources import daemon, procfs
 print([domain.name() for domain in libvirt.openReadOnly("qemu:///session").listAllDomains()])
 print([guest.name for guest in procfs.guests(daemon.place("qemu:///session").qemu_run_dir)])
 """

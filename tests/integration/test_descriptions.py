@@ -6,12 +6,13 @@ import pytest
 
 from tests.integration.support import INTERVAL, SOON, collectd, of_host, wait_for_reads
 from tests.lab import Guest, Lab, RunningGuest, wait_for
-from virt2 import domainxml, procfs
-from virt2.budget import Budget
-from virt2.domain import Domain
-from virt2.hypervisor import Hypervisor
-from virt2.inventory import Inventory
-from virt2.storage import Mounts
+from virt2.description import domainxml
+from virt2.description.storage import Mounts
+from virt2.domains.inventory import Inventory
+from virt2.model.domain import Domain
+from virt2.sources import procfs
+from virt2.sources.hypervisor import Hypervisor
+from virt2.workers.budget import Budget
 
 VIR_DOMAIN_METADATA_ELEMENT, LIVE = 2, 1
 

@@ -11,7 +11,7 @@ from tests.integration.support import INTERVAL, collectd, of_host, wait_for_read
 from tests.lab import Guest
 from tests.unit.fakes import LXC
 from virt2.errors import Error, Missing
-from virt2.hypervisor import Hypervisor
+from virt2.sources.hypervisor import Hypervisor
 
 CONTAINER = """
 <domain type='lxc'>

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.support import INTERVAL, SOON, assert_no_gap, collectd, gaps, of_host, wait_for_reads
 from tests.lab import Guest, wait_for
 from tests.lab.guests import domain_xml, new_nic
-from virt2.selectors import SELECTORS
+from virt2.metrics.selectors import SELECTORS
 
 ALL = {kind: " ".join(selector.name for selector in SELECTORS if selector.kind == kind) for kind in "ABC"}
 CPU_TOLERANCE = 0.05e9

@@ -27,9 +27,9 @@ from tests.lab.collectd_daemon import Collectd, python_module
 from tests.lab.guest_agent import CHANNEL, GuestAgent, install
 from tests.lab.machine import ROOT
 from tests.unit.agent_contract import *  # noqa: F403
-from virt2 import admin
 from virt2.errors import CallFailed
-from virt2.hypervisor import Hypervisor
+from virt2.sources import admin
+from virt2.sources.hypervisor import Hypervisor
 
 TALKERS = ("talker", "raver", "slow", "well")
 SETTINGS = 'ExtraStats "guest_info"\nGuestAgentInterval 2\nGuestAgentTimeout 2'
@@ -143,7 +143,7 @@ class TestCalls:
     def test_nothing_stays_behind_when_we_die_in_a_call(self, module_lab, hypervisor, agents):
         agents["slow"].delays = {"guest-get-users": 0.8, "guest-fsfreeze-freeze": FREEZE}
         ask = (
-            "from virt2.hypervisor import Hypervisor;"
+            "from virt2.sources.hypervisor import Hypervisor;"
             f"Hypervisor({module_lab.uri!r}).connect_agents().guest_info({uuid_of(hypervisor, 'slow')!r})"
         )
         agents["slow"].commands.clear()

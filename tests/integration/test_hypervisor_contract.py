@@ -10,7 +10,7 @@ from tests.unit.fakes import TAG_NAMESPACE
 from tests.unit.hypervisor_contract import *  # noqa: F403
 from tests.unit.hypervisor_contract import Subject
 from virt2.errors import Disconnected, DomainGone
-from virt2.hypervisor import Connection, Hypervisor, client_version
+from virt2.sources.hypervisor import Connection, Hypervisor, client_version
 
 NODE = f"""
 <node>

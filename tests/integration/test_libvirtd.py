@@ -20,7 +20,7 @@ from tests.integration.support import (
 from tests.lab import Guest, wait_for
 from tests.lab.collectd_daemon import python_module
 from tests.lab.records import MODULES
-from virt2.admin import read_limits
+from virt2.sources.admin import read_limits
 
 SOON = 15.0
 TWO_INTERVALS = 2 * INTERVAL

@@ -15,7 +15,7 @@ import pytest
 from tests.integration.support import INTERVAL, collectd, reads, wait_for_reads
 from tests.lab import Collectd, Guest, python_module, wait_for
 from tests.lab.guests import domain_xml
-from virt2.hypervisor import Hypervisor
+from virt2.sources.hypervisor import Hypervisor
 
 SOON = 15.0
 """Seconds within which libvirtd, QEMU and a guest's firmware do what takes them less than one."""

@@ -15,8 +15,8 @@ from hypothesis import given
 
 from tests.integration.support import C_PLUGIN, DISK_TYPES, NIC_TYPES, reads, wait_for_reads
 from tests.lab import Collectd, Guest, python_module, wait_for
-from tests.unit.test_xpath import journeys, spelled
-from virt2.xpath import Element, Path
+from tests.unit.text.test_xpath import journeys, spelled
+from virt2.text.xpath import Element, Path
 
 INTERVAL = 1.0
 READS = 3

@@ -13,7 +13,7 @@ import pytest
 from tests.integration.support import INTERVAL, collectd, names_of, of_host, wait_for_reads
 from tests.lab import Guest, wait_for
 from tests.lab.guests import TAG_NAMESPACE
-from virt2.pool import IDLE
+from virt2.workers.pool import IDLE
 
 MOST_STAND_INS = 22
 """Half of the 40 workers that libvirtd is given at the most, and the two of the list and of class A."""

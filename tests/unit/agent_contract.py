@@ -12,8 +12,8 @@ import time
 import pytest
 
 from tests.unit.hypervisor_contract import NOBODY
+from virt2.agents.guestinfo import from_fs_info, from_guest_info
 from virt2.errors import AgentSilent, CallFailed, Disconnected, DomainGone
-from virt2.guestinfo import from_fs_info, from_guest_info
 
 AT_ONCE = 1.0
 """Seconds in which what takes milliseconds is done."""

@@ -1,8 +1,8 @@
 """Stand-ins for libvirt and collectd that can be stuck, cut off and counted.
 
-`FakeHypervisor` has the surface of `virt2.hypervisor.Hypervisor`; the tests of `hypervisor_contract` hold both to the
-same behaviour. `Clock` is time that passes only when nobody can do anything any more, so that no test depends on how
-fast the machine is.
+`FakeHypervisor` has the surface of `virt2.sources.hypervisor.Hypervisor`; the tests of `hypervisor_contract` hold both
+to the same behaviour. `Clock` is time that passes only when nobody can do anything any more, so that no test depends on
+how fast the machine is.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
-from virt2.budget import Budget
-from virt2.domain import Status
+from virt2.domains.inventory import Inventory
 from virt2.errors import AgentSilent, Disconnected, DomainGone, Error, Missing
-from virt2.events import Event
-from virt2.inventory import Inventory
-from virt2.pool import Pool
+from virt2.model.domain import Status
+from virt2.model.events import Event
+from virt2.workers.budget import Budget
+from virt2.workers.pool import Pool
 
 BOUND = 10.0
 """Seconds after which a call that nobody released fails its test; it never takes that long."""
@@ -529,7 +529,7 @@ class FakeHypervisor:
         """How often a call was made, for one domain or altogether."""
         return sum(1 for made in self.calls if made[0] == call and name in (None, made[1]))
 
-    # The surface of virt2.hypervisor.Hypervisor
+    # The surface of virt2.sources.hypervisor.Hypervisor
 
     def start_events(self) -> None:
         self.events_started += 1

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.unit import fakes
-from virt2 import domainxml, storage
-from virt2.domain import Description
+from virt2.description import domainxml, storage
 from virt2.errors import Disconnected, DomainGone, Unsupported
+from virt2.model.domain import Description
 
 NOBODY = "11111111-2222-3333-4444-555555555555"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fakes import TYPES
-from virt2.selectors import LIBVIRT_NAMES, SELECTORS
-from virt2.settings import INSTANCE_OPTIONS, OPTIONS
+from virt2.config.settings import INSTANCE_OPTIONS, OPTIONS
+from virt2.metrics.selectors import LIBVIRT_NAMES, SELECTORS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,8 +38,9 @@ def test_every_type_in_the_metric_table_is_one_of_collectds():
 
 
 def test_every_module_is_on_the_map():
-    named = set(re.findall(r"`virt2/(\w+\.py)`", DEVELOPMENT))
-    assert named == {path.name for path in (ROOT / "virt2").glob("*.py")} - {"__init__.py", "version.py"}
+    named = set(re.findall(r"`(virt2/[\w/]+\.py)`", DEVELOPMENT))
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "virt2").rglob("*.py") if path.name != "__init__.py"}
+    assert named == modules - {"virt2/version.py"}
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)

@@ -11,11 +11,33 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "virt2"
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "__init__.py" or path.parent == PACKAGE
+}
+"""The file of each module, by its name within the package; the wings' own files are docstrings."""
 PURE = {
-    *("domain", "errors", "metrics", "partition", "sizing", "stuck", "domainxml", "storage", "matching", "filters"),
-    *("severity", "identifiers", "labels", "events", "lifecycle", "selectors", "extras", "rates"),
-    *("xpath", "picking"),
+    "description.domainxml",
+    "description.filters",
+    "description.labels",
+    "description.metadata",
+    "description.storage",
+    "domains.health",
+    "errors",
+    "metrics.defaults",
+    "metrics.extras",
+    "metrics.rates",
+    "metrics.selectors",
+    "model.domain",
+    "model.events",
+    "notifications.severity",
+    "notifications.wording",
+    "readers.partition",
+    "text.identifiers",
+    "text.patterns",
+    "text.xpath",
+    "workers.sizing",
 }
 """Modules that decide: they reach no thread, no clock of their own and no foreign system."""
 
@@ -27,7 +49,7 @@ STANDARD = sys.stdlib_module_names if sys.version_info >= (3, 10) else None
 def imports(module: str) -> frozenset[str]:
     """Whole names of what a module imports, at its top or anywhere in it."""
     found = set()
-    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())):
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -46,7 +68,8 @@ def importers(name: str) -> set[str]:
 
 def own(module: str) -> set[str]:
     """The modules of virt2 that a module imports."""
-    return {name.split(".")[1] for name in imports(module) if name.startswith("virt2.")} & set(MODULES)
+    names = {name.removeprefix("virt2.") for name in imports(module) if name.startswith("virt2.")}
+    return {part for name in names for part in (name, name.rpartition(".")[0])} & set(MODULES)
 
 
 def test_only_the_package_itself_imports_collectd():
@@ -54,18 +77,20 @@ def test_only_the_package_itself_imports_collectd():
 
 
 def test_only_hypervisor_imports_libvirt():
-    assert importers("libvirt") == {"hypervisor"}
+    assert importers("libvirt") == {"sources.hypervisor"}
 
 
 def test_only_admin_talks_to_libvirt_admin():
     program = "0x06900690"  # the number of its protocol
-    assert {module for module in MODULES if program in (PACKAGE / f"{module}.py").read_text()} == {"admin"}
+    assert {module for module in MODULES if program in MODULES[module].read_text()} == {"sources.admin"}
 
 
 @pytest.mark.parametrize("path", ["-sock", '"/run', '.pid"'])
 def test_one_module_says_which_files_of_the_host_belong_to_a_connection(path):
     # procfs is given the folder of the QEMUs' pid files.
-    assert {module for module in MODULES if path in (PACKAGE / f"{module}.py").read_text()} - {"procfs"} == {"daemon"}
+    assert {module for module in MODULES if path in MODULES[module].read_text()} - {"sources.procfs"} == {
+        "sources.daemon"
+    }
 
 
 def test_only_the_package_itself_imports_plugin():
@@ -73,7 +98,7 @@ def test_only_the_package_itself_imports_plugin():
 
 
 def test_only_plugin_imports_the_doors():
-    for door in ("hypervisor", "admin"):
+    for door in ("sources.hypervisor", "sources.admin"):
         assert {module for module in MODULES if door in own(module)} == {"plugin"}
 
 
@@ -113,7 +138,7 @@ print(virt2.__version__, "plugin" in dir(virt2), sum(thread.name != "MainThread"
 
 
 def test_without_collectd_and_libvirt_all_but_the_doors_can_be_imported_and_start_nothing():
-    modules = [module for module in MODULES if module not in ("__init__", "hypervisor", "plugin")]
+    modules = [module for module in MODULES if module not in ("__init__", "sources.hypervisor", "plugin")]
     program = WITHOUT.format(modules=modules, threads="__import__('threading').enumerate()")
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=PACKAGE.parent, capture_output=True, text=True, timeout=20, check=True

@@ -16,13 +16,15 @@ from typing import Any
 import pytest
 
 from tests.unit.fakes import BOUND, LOOK, FakeCollectd, FakeHypervisor, Node
-from virt2 import admin, outbox, procfs, threads
-from virt2 import daemon as daemon_module
-from virt2.admin import AdminUnavailable, Limits
-from virt2.daemon import Daemon as Libvirtd
-from virt2.domain import Status
+from virt2 import threads
 from virt2.errors import BadSetting, Missing, Unsupported
-from virt2.log import Handler
+from virt2.model.domain import Status
+from virt2.output.log import Handler
+from virt2.readers import results
+from virt2.sources import admin, procfs
+from virt2.sources import daemon as daemon_module
+from virt2.sources.admin import AdminUnavailable, Limits
+from virt2.sources.daemon import Daemon as Libvirtd
 
 INTERVAL = 4.0
 
@@ -32,7 +34,7 @@ def limits(max_workers: int) -> Limits:
 
 
 class Session:
-    """What asks for the limits, as `virt2.admin` has it."""
+    """What asks for the limits, as `virt2.sources.admin` has it."""
 
     def __init__(self, host: Host, uri: str) -> None:
         self._host = host
@@ -86,9 +88,9 @@ def host(monkeypatch) -> Host:
 @pytest.fixture
 def module(host, monkeypatch) -> Iterator[types.ModuleType]:
     """`virt2.plugin`, imported where there is no libvirt but the fake one."""
-    door = types.ModuleType("virt2.hypervisor")
+    door = types.ModuleType("virt2.sources.hypervisor")
     door.Hypervisor = host.connect  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "virt2.hypervisor", door)
+    monkeypatch.setitem(sys.modules, "virt2.sources.hypervisor", door)
     monkeypatch.delitem(sys.modules, "virt2.plugin", raising=False)
     logger = logging.getLogger("virt2")
     before = logger.handlers, logger.level, logger.propagate
@@ -1124,7 +1126,7 @@ class TestAlikeTroubles:
     def test_a_hundred_domains_that_cannot_be_asked_for_the_same_give_one_line(
         self, daemon, collectd, host, monkeypatch
     ):
-        monkeypatch.setattr(outbox, "ENDING", 0.0)
+        monkeypatch.setattr(results, "ENDING", 0.0)
         for number in range(100):
             domain = host.hypervisor.add(f"vm{number:03}")
             domain.failures["blockStats vda"] = Unsupported("no counters for this disk")

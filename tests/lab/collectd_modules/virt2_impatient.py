@@ -3,6 +3,6 @@
 To be loaded after virt2, which takes these values when it is initialised.
 """
 
-from virt2 import hypervisor
+from virt2.sources import hypervisor
 
 hypervisor.KEEPALIVE_INTERVAL = 1

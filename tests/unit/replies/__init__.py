@@ -4,7 +4,7 @@ Each file says where it comes from. Those named after a version are recordings o
 by hand where no real one could be had, after a recording and libvirt's documentation, and says for each domain what
 was changed.
 
-A recording is replayed below the real `virt2.hypervisor`, which is loaded once more for it, with a stand-in for
+A recording is replayed below the real `virt2.sources.hypervisor`, which is loaded once more for it, with a stand-in for
 libvirt-python that knows the names its version knew: libvirt itself need not be there.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 from unittest import mock
 
 FOLDER = Path(__file__).parent
-HYPERVISOR = FOLDER.parents[2] / "virt2/hypervisor.py"
+HYPERVISOR = FOLDER.parents[2] / "virt2/sources/hypervisor.py"
 NO_DOMAIN = 42
 """VIR_ERR_NO_DOMAIN."""
 NO_DOMAIN_METADATA = 80
@@ -70,7 +70,7 @@ class Recording:
         return dict(_replay(self._said["domains"][domain]["bulk"][group]))
 
     def connection(self, domain: str) -> Any:
-        """A `virt2.hypervisor.Connection` to a libvirt with this domain only."""
+        """A `virt2.sources.hypervisor.Connection` to a libvirt with this domain only."""
         raw = ReplayedConnection(self._said, ReplayedDomain(domain, self._said["domains"][domain]))
         return self.hypervisor.Connection(raw, events=False)
 
@@ -162,7 +162,7 @@ def _replay(reply: dict[str, Any]) -> Any:
 
 
 def _load_hypervisor(name: str, constants: dict[str, int]) -> Any:
-    """Load `virt2.hypervisor` once more, for a libvirt-python that knows these names."""
+    """Load `virt2.sources.hypervisor` once more, for a libvirt-python that knows these names."""
     stand_in = ModuleType("libvirt")
     vars(stand_in).update(constants, libvirtError=LibvirtError, virDomain=ReplayedDomain)
     spec = importlib.util.spec_from_file_location(f"hypervisor_of_{name}", HYPERVISOR)

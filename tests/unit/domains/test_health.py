@@ -1,0 +1,97 @@
+"""What is remembered of a domain's health."""
+
+from __future__ import annotations
+
+import pytest
+
+from virt2.domains.health import ANEW, Health, Ward
+
+
+@pytest.fixture
+def health() -> Health:
+    return Health(100.0)
+
+
+def test_a_domain_just_seen_is_well_and_as_old_as_that(health):
+    assert not health.blocked
+    assert health.blocked_for(200.0) == 0.0
+    assert health.age(103.0) == 3.0
+
+
+def test_a_complete_sample_sets_its_age(health):
+    health.complete = 110.0
+    assert health.age(112.5) == 2.5
+
+
+def test_age_and_block_are_never_negative(health):
+    health.block("blockStats", 100.0)
+    assert (health.age(99.0), health.blocked_for(99.0)) == (0.0, 0.0)
+
+
+def test_of_several_beginnings_the_earliest_counts_and_of_causes_the_latest(health):
+    health.block("by another client", 105.0)
+    health.block("process stopped", 108.0)
+    assert (health.blocked_for(110.0), health.cause) == (5.0, "process stopped")
+    health.block("blockStats", 102.0)
+    assert (health.blocked_for(110.0), health.cause) == (8.0, "blockStats")
+
+
+def test_a_monitor_that_somebody_else_entered_since_has_answered_in_between(health):
+    health.block("by another client", 105.0, entered=True)
+    # The same one, looked at by a slow machine.
+    health.block("by another client", 105.0 + ANEW, entered=True)
+    assert health.blocked_for(110.0) == 5.0
+    health.block("by another client", 109.0, entered=True)
+    assert health.blocked_for(110.0) == 1.0
+
+
+def test_an_answer_clears_it(health):
+    health.block("blockStats", 0.0)
+    assert health.blocked
+    health.clear()
+    assert (health.blocked, health.cause, health.blocked_for(200.0)) == (False, "", 0.0)
+    health.block("blockStats", 150.0)
+    assert health.blocked_for(151.0) == 1.0
+
+
+def test_the_health_of_a_domain_stays_whoever_asks_until_it_is_gone():
+    ward = Ward()
+    first = ward.of("a", 1.0)
+    ward.of("b", 1.0)
+    assert ward.of("a", 2.0) is first
+    ward.retain(["a"])
+    assert ward.of("a", 3.0) is first
+    assert ward.of("b", 3.0).first_seen == 3.0
+
+
+class TestRuns:
+    """What is known of one run of a domain, and forgotten with it."""
+
+    def test_the_first_run_is_nothing_new(self):
+        ward = Ward()
+        ward.of("a", 1.0).unsupported.add(("vcpus", ""))
+        assert ward.of("a", 2.0, 7).unsupported == {("vcpus", "")}
+
+    def test_another_run_forgets_what_was_refused_and_what_was_counted(self):
+        ward = Ward()
+        health = ward.of("a", 1.0, 7)
+        health.unsupported.add(("vcpus", ""))
+        health.refused.add(("getCPUStats", ""))
+        health.baselines["cpu_util", ""] = object()
+        assert ward.of("a", 2.0, 7).baselines
+        assert ward.of("a", 3.0, 8) is health
+        assert (health.unsupported, health.refused, health.baselines) == (set(), set(), {})
+
+    def test_who_is_not_its_reader_changes_nothing(self):
+        ward = Ward()
+        ward.of("a", 1.0, 7).unsupported.add(("vcpus", ""))
+        assert ward.of("a", 2.0).unsupported
+
+    def test_a_reconnect_forgets_what_was_refused_and_keeps_what_was_counted(self):
+        ward = Ward()
+        health = ward.of("a", 1.0, 7)
+        health.unsupported.add(("vcpus", ""))
+        health.baselines["cpu_util", ""] = object()
+        ward.reconnected()
+        assert health.unsupported == set()
+        assert health.baselines

@@ -1,0 +1,1 @@
+"""Capability: what the guests' agents tell, over a connection and workers of its own."""

@@ -1,0 +1,367 @@
+"""What only a guest's agent can tell (selectors `guest_info` and `fs_info`), apart from everything else.
+
+An agent hangs as easily as a QEMU, and the guest decides when. A call to one holds a worker of libvirtd's for as long
+as it waits, though neither the monitor nor the domain's lock: so these calls have workers of their own, few of them,
+and a hanging agent costs the other guests' agents a little time, and nothing else anything.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from queue import SimpleQueue
+from typing import NamedTuple
+
+from virt2.agents.connection import AgentCalls, Hold
+from virt2.agents.guestinfo import (
+    FILE_SYSTEM,
+    FS_INFO,
+    GUEST_INFO,
+    LONGEST_PATH,
+    MOST_FILE_SYSTEMS,
+    FileSystem,
+    Guest,
+    News,
+    Series,
+    from_fs_info,
+    from_guest_info,
+)
+from virt2.domains.health import Ward
+from virt2.domains.inventory import Inventory
+from virt2.errors import AgentSilent, CallFailed, DomainBusy, DomainGone, Unsupported
+from virt2.metrics.defaults import Metric
+from virt2.model.domain import Domain
+from virt2.notifications.notifier import Notify
+from virt2.notifications.severity import OKAY
+from virt2.once import Conditions
+from virt2.output.log import printable
+from virt2.output.naming import Identity, Names
+from virt2.readers.results import Sink
+from virt2.readers.sampling import Processes
+from virt2.readers.turns import Turns
+from virt2.workers.budget import AGENT, Budget, Job
+from virt2.workers.pool import Pool
+
+log = logging.getLogger(__name__)
+
+SLOW = 1.0
+"""Seconds after which "not connected" means that an agent did not answer; one that is not there costs 5 ms."""
+SAID_APART = 3600.0
+"""Seconds at least between two complaints on one domain: whoever is in the guest could cause one at any time."""
+LONGEST_REASON = 200
+"""Bytes of libvirt's words that are said: it quotes the agent in them."""
+LONGEST_PAUSE = 3600.0
+"""Seconds at the most between two calls for an agent that hangs again and again; the interval, where that is longer."""
+MOST_DOUBLINGS = 32
+"""After which the pause has long been the longest one, whatever the interval."""
+GIVEN_UP = 3600.0
+"""Seconds after which the agent of a call that was cut off is asked again. Nothing tells whether libvirtd is still in
+that call. If it is, it refuses the new one after 30 s: one more worker for so long, once an hour."""
+SILENT_WAIT = 2.0
+"""Intervals by which one that did not answer counts as having waited less than others: it may keep a worker for as long
+as it likes. Then it has its turn, however many others there are."""
+
+
+class _Answer(NamedTuple):
+    """How a call ended."""
+
+    uuid: str
+    taken: float
+    """The time before it, monotonic seconds."""
+    time: float
+    """The same, as wall time."""
+    took: float
+    result: Guest | Exception
+
+
+class _Guest:
+    """What is remembered of one run of a domain."""
+
+    def __init__(self, id: int) -> None:
+        self.id = id
+        self.asked: float | None = None
+        self.series = Series()
+        self.news = News(self.series)
+        self.hung = 0
+        """Calls in a row that were not answered in time."""
+        self.complained: float | None = None
+        self.complaining = False
+        """Something was said of it that is not over."""
+        self.full_said = False
+
+
+class AgentReader:
+    """Asks the agents of all domains, whatever their reader, each once per ``GuestAgentInterval``.
+
+    It is read more often than that, so that the work is spread and what comes late goes out soon.
+
+    A call is never cut short: libvirt's limit is a setting of the domain's, for everybody. So one that hangs keeps its
+    worker, and no second call is made for it. Those that hung before are asked more and more rarely, and only while
+    they leave a worker to the others.
+
+    Arguments:
+        selectors: those of `virt2.agents.guestinfo.AGENT_SELECTORS` that are on.
+        inventory: the active domains.
+        budget: knows which calls are in flight, over all readers.
+        pool: workers of its own; their connections are `Hold`s.
+        ward: the health of all domains: one whose monitor is blocked is not asked, for the call needs it in the end.
+        names: the identity of all domains.
+        sink: where metrics go.
+        notify: where notifications go.
+        interval: seconds between two calls for one domain.
+        tick: seconds between two reads.
+        patience: seconds after which an agent that has not answered is said to hang; infinity for never.
+        timeout: seconds a read may take.
+        refused: why the workers have no connection; empty when they have one.
+        processes: looked at before an agent is asked; None to do without.
+        clock, wall: monotonic seconds, and the time of day.
+    """
+
+    def __init__(
+        self,
+        *,
+        selectors: Collection[str],
+        inventory: Inventory,
+        budget: Budget,
+        pool: Pool,
+        ward: Ward,
+        names: Names,
+        sink: Sink,
+        notify: Notify,
+        interval: float,
+        tick: float,
+        patience: float,
+        timeout: float,
+        refused: Callable[[], str] = lambda: "",
+        processes: Processes | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._selectors = frozenset(selectors)
+        self._inventory = inventory
+        self._budget = budget
+        self._pool = pool
+        self._ward = ward
+        self._names = names
+        self._sink = sink
+        self._notify = notify
+        self._interval = interval
+        self._tick = tick
+        self._patience = patience
+        self._timeout = timeout
+        self._refused = refused
+        self._refusals = 0
+        """Reads in a row without a connection."""
+        self._processes = processes
+        self._clock = clock
+        self._wall = wall
+        self._turns = Turns()
+        self._guests: dict[str, _Guest] = {}
+        self._answers: SimpleQueue[_Answer] = SimpleQueue()
+        self._conditions = Conditions(1.5 * tick, clock)
+        self._lacking: dict[str, tuple[AgentCalls, str]] = {}
+        """Calls that a connection's libvirt does not know, with its words: not made there again."""
+
+    def __repr__(self) -> str:
+        return f"<AgentReader {self._pool!r}>"
+
+    def read(self) -> None:
+        """Ask those whose time has come until the deadline; dispatch what came in."""
+        began = self._clock()
+        domains = {domain.uuid: domain for domain in self._inventory.domains()[1]}
+        self._know(domains)
+        self._take(domains)
+        self._find_overdue(domains, began)
+        self._budget.expire(AGENT, began - GIVEN_UP)
+        link = self._inventory.link
+        self._conditions.update(
+            not self._pool.share,
+            "libvirtd has too few workers for us to wait for guest agents: they are not asked",
+            "guest agents are asked: libvirtd has workers enough",
+        )
+        self._watch_workers(domains, began)
+        if link is not None and link.up and self._pool.share:
+            jobs = self._turns.order(self._jobs(domains, began), began, self._handicap)
+            self._pool.run(jobs, began + self._timeout)
+            self._turns.note(jobs, began)
+            for job in jobs:
+                if job.begun:
+                    self._guests[job.uuid].asked = began
+            if jobs:
+                self._watch_connection()
+        self._take(domains)
+        for call, (_, words) in tuple(self._lacking.items()):
+            self._conditions.update(True, f"{call} is not known to this libvirt: {words}", f"{call} can be had")
+
+    def _watch_workers(self, domains: Mapping[str, Domain], now: float) -> None:
+        """Say that hanging agents hold all workers, and whose they are."""
+        out = [job for (_, kind), job in tuple(self._budget.in_flight.items()) if kind == AGENT]
+        hanging = [job.uuid for job in out if now - job.since >= self._patience]
+        names = ", ".join(sorted(domains[uuid].name for uuid in hanging if uuid in domains))
+        full = 0 < self._pool.share <= self._out()
+        self._conditions.update(
+            full and bool(hanging),
+            f"all {self._out()} workers for guest agents wait for agents that do not answer: no other agent is asked"
+            f" until one of these does, or its guest ends: {names}",
+            "guest agents are asked again: not all workers wait for agents that do not answer",
+        )
+
+    def _out(self) -> int:
+        """Calls to agents that hold a worker of libvirtd's, as far as is known."""
+        return [kind for _, kind in (*tuple(self._budget.in_flight), *tuple(self._budget.charges))].count(AGENT)
+
+    def _watch_connection(self) -> None:
+        """Say that there is none, but not where libvirtd is just being restarted, which others say."""
+        self._refusals = self._refusals + 1 if self._refused() else 0
+        self._conditions.update(
+            self._refusals > 1,
+            f"guest agents cannot be asked, for libvirt refuses a read-write connection: {self._refused()}",
+            "guest agents can be asked again",
+        )
+
+    def _know(self, domains: Mapping[str, Domain]) -> None:
+        """Forget what is gone; one that was started anew is another guest."""
+        before = self._guests
+        self._guests = {}
+        for uuid, domain in domains.items():
+            guest = before.get(uuid)
+            self._guests[uuid] = guest if guest is not None and guest.id == domain.id else _Guest(domain.id)
+
+    def _jobs(self, domains: Mapping[str, Domain], now: float) -> list[Job]:
+        """Of those whose time has come, who was asked longest ago first; none for whom a call is out.
+
+        Those that hung the last time only where a worker is left for the others.
+        """
+        due = []
+        for uuid, domain in domains.items():
+            guest = self._guests[uuid]
+            if (
+                domain.description.agent
+                and (guest.asked is None or now - guest.asked >= self._pause(guest) - self._tick / 2)
+                and not self._ward.of(uuid, now).blocked
+                and self._budget.running(uuid, AGENT) is None
+                and (uuid, AGENT) not in self._budget.charges
+            ):
+                due.append((guest.asked or 0.0, uuid))
+        due.sort()
+        hung = [uuid for _, uuid in due if self._guests[uuid].hung]
+        room = max(self._pool.share - 1, 1) - self._out()
+        waiting = frozenset(hung[max(room, 0) :])
+        return [Job(uuid, AGENT, self._work(domains[uuid])) for _, uuid in due if uuid not in waiting]
+
+    def _handicap(self, job: Job) -> float:
+        """Those that answer go first, but not for ever."""
+        return SILENT_WAIT * self._interval if self._guests[job.uuid].hung else 0.0
+
+    def _pause(self, guest: _Guest) -> float:
+        """Seconds between two calls for an agent: twice as many after each call in a row that it did not answer."""
+        return max(self._interval, min(self._interval * 2.0 ** min(guest.hung, MOST_DOUBLINGS), LONGEST_PAUSE))
+
+    def _work(self, domain: Domain) -> Callable[[Hold, Job], None]:
+        def work(hold: Hold, job: Job) -> None:
+            if self._processes is not None and self._processes.stopped(domain.uuid, domain.name):
+                return
+            result: Guest | Exception
+            wall, taken = self._wall(), self._clock()
+            try:
+                result = self._ask(hold, job, domain.uuid)
+                job.hear()
+            except (AgentSilent, CallFailed, DomainBusy, DomainGone) as error:
+                result = error
+            self._answers.put(_Answer(domain.uuid, taken, wall, self._clock() - taken, result))
+
+        return work
+
+    def _ask(self, hold: Hold, job: Job, uuid: str) -> Guest:
+        """Ask for all at once where libvirt can; it knows the older call, which has no sizes, for longer."""
+        if GUEST_INFO in self._selectors and self._is_known("guestInfo", hold):
+            job.doing("guestInfo")
+            try:
+                return from_guest_info(hold.calls.guest_info(uuid))
+            except Unsupported as error:
+                self._lacking[job.what] = hold.calls, str(error)
+        if FS_INFO in self._selectors and self._is_known("fsInfo", hold):
+            job.doing("fsInfo")
+            try:
+                return from_fs_info(hold.calls.fs_info(uuid))
+            except Unsupported as error:
+                self._lacking[job.what] = hold.calls, str(error)
+        raise DomainGone("there is nothing left to ask")
+
+    def _is_known(self, call: str, hold: Hold) -> bool:
+        return call not in self._lacking or self._lacking[call][0] is not hold.calls
+
+    def _take(self, domains: Mapping[str, Domain]) -> None:
+        # Not until it is empty: workers that report as fast as this thread takes must not keep it here.
+        for _ in range(self._answers.qsize()):
+            answer = self._answers.get_nowait()
+            guest = self._guests.get(answer.uuid)
+            if guest is None:
+                continue
+            domain = domains[answer.uuid]
+            if isinstance(answer.result, Guest):
+                guest.hung = 0
+                self._dispatch(domain, guest, answer, answer.result)
+                if answer.took >= self._patience:
+                    self._complain(domain, guest, f"its guest agent took {answer.took:.0f} s to answer")
+                elif guest.complaining:
+                    guest.complaining = False
+                    log.info("domain %s: its guest agent answers again", domain.name)
+            else:
+                self._judge(domain, guest, answer, answer.result)
+
+    def _dispatch(self, domain: Domain, guest: _Guest, answer: _Answer, told: Guest) -> None:
+        identity = self._names.of(domain)
+        if GUEST_INFO in self._selectors:
+            duration = Metric("duration", "guest_agent", (answer.took,))
+            self._sink.dispatch(identity, [duration], answer.time, told.texts)
+            self._sink.dispatch(identity, guest.series.metrics(told), answer.time)
+        if FS_INFO in self._selectors:
+            for file_system in guest.news.of(told, answer.taken):
+                self._tell(identity, file_system)
+        if guest.series.full and not guest.full_said:
+            guest.full_said = True
+            log.warning(
+                "domain %s: its guest agent told of more than %d mount points: only the first ones are reported",
+                domain.name,
+                MOST_FILE_SYSTEMS,
+            )
+
+    def _tell(self, identity: Identity, file_system: FileSystem) -> None:
+        """Notify as the C plugin does; it repeats `devAlias` for each disk, which a dictionary cannot."""
+        meta: dict[str, str | int] = {
+            "mountpoint": printable(file_system.mount_point, LONGEST_PATH),
+            "name": file_system.name,
+            "fstype": file_system.kind,
+            "ndevAlias": len(file_system.disks),
+            "devAlias": ",".join(file_system.disks),
+        }
+        self._notify(OKAY, "File system information", identity, type=FILE_SYSTEM, type_instance="", meta=meta)
+
+    def _judge(self, domain: Domain, guest: _Guest, answer: _Answer, error: Exception) -> None:
+        """One that is not there is no news; one that says nothing, or nonsense, is said once."""
+        if isinstance(error, DomainGone):
+            return
+        slow = answer.took >= SLOW
+        guest.hung = guest.hung + 1 if slow else 0
+        if isinstance(error, AgentSilent) and not slow:
+            return
+        if isinstance(error, CallFailed):
+            self._complain(domain, guest, f"its guest agent makes no sense: {error}")
+        else:
+            self._complain(domain, guest, f"its guest agent did not answer in {answer.took:.0f} s: {error}")
+
+    def _find_overdue(self, domains: Mapping[str, Domain], now: float) -> None:
+        """One that does not come back at all must not go unsaid."""
+        for uuid, guest in self._guests.items():
+            job = self._budget.running(uuid, AGENT)
+            if job is not None and now - job.since >= self._patience:
+                self._complain(domains[uuid], guest, f"its guest agent has not answered for {now - job.since:.0f} s")
+
+    def _complain(self, domain: Domain, guest: _Guest, text: str) -> None:
+        now = self._clock()
+        if guest.complaining or (guest.complained is not None and now - guest.complained < SAID_APART):
+            return
+        guest.complaining, guest.complained = True, now
+        log.warning("domain %s: %s", domain.name, printable(text, LONGEST_REASON))

@@ -1,0 +1,1 @@
+"""The settings: how collectd's configuration is read, and what each option accepts. Pure."""

@@ -1,0 +1,278 @@
+"""Reading the Settings from collectd's configuration.
+
+What cannot be accepted never stops the reading. It becomes a Problem, and whoever called decides what that means.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from virt2.config import parsers
+from virt2.config.settings import INSTANCE_OPTIONS, MOST_TIMEOUT, OPTIONS, Instance, Option, Settings
+from virt2.errors import BadSetting
+from virt2.readers.partition import MOST_AUTOMATIC
+from virt2.text.patterns import Match
+
+__all__ = ["INSTANCE_OPTIONS", "OPTIONS", "Instance", "Match", "Option", "Problem", "Settings", "parse", "stopping"]
+
+_OWN_READER = "libvirtd"
+"""The plugin instance under which libvirtd's own limits are reported."""
+_READER_NAME = re.compile(r"[A-Za-z0-9_.:@+-]{1,63}")
+_SIMILAR = 0.72
+"""How alike a known key must be to be named where an unknown one is told (difflib's ratio), as after a slip."""
+_MEANT = {
+    "Connection": ("uri", "url", "connectionuri", "connecturi", "libvirturi", "hypervisor", "socket"),
+    "Interval": ("period", "every", "readinterval", "pollinterval", "scrapeinterval", "interval_s"),
+    "RefreshInterval": ("refresh", "updateinterval", "discoveryinterval"),
+    "PluginName": ("plugin", "name", "prefix"),
+    "Domain": ("domains", "vm", "vms", "guest", "guests", "host_name", "machine", "include"),
+    "BlockDevice": ("disk", "disks", "block", "blockdevices", "drive", "volume"),
+    "InterfaceDevice": ("interface", "interfaces", "nic", "nics", "network", "netdev"),
+    "IgnoreSelected": ("ignore", "exclude", "invert"),
+    "HostnameFormat": ("host", "hostname", "hostformat"),
+    "PluginInstanceFormat": ("instanceformat", "plugininstance"),
+    "HostnameMetadataNS": ("metadatans", "metadatanamespace"),
+    "HostnameMetadataXPath": ("metadataxpath", "xpath"),
+    "Instances": ("readers", "threads", "readthreads", "numinstances"),
+    "Workers": ("maxworkers", "connections", "maxconnections", "concurrency", "parallel"),
+    "Timeout": ("maxreadtime", "readtimeout", "deadline"),
+    "ExtraStats": ("stats", "selectors", "metrics", "collect", "reportstats"),
+    "PersistentNotification": ("notification", "notifications", "notify"),
+    "StrictConfig": ("strict",),
+    "TagNamespace": ("namespace", "tagns"),
+    "TagElement": ("element",),
+    "GuestAgentInterval": ("agentinterval",),
+    "GuestAgentTimeout": ("agenttimeout",),
+    "AdminConnection": ("adminuri",),
+}
+"""What the same is called elsewhere, in other plugins and exporters and by guess, in lower case."""
+_KEY_SHOWN = 64
+"""Characters of an unknown key that are looked at and shown: nobody means a longer one."""
+
+
+class Problem(NamedTuple):
+    """Something in the configuration that its writer should hear of, once."""
+
+    severity: str
+    """``error`` for a value that was not used, ``warning`` otherwise."""
+    text: str
+    stops_strict: bool = False
+    """Whether ``StrictConfig true`` makes it stop the daemon: bad values and unknown keys do."""
+
+
+def parse(blocks: Iterable[object]) -> tuple[Settings, tuple[Problem, ...]]:
+    """Read all ``<Module virt2>`` blocks as one configuration; never raises.
+
+    Args:
+        blocks: in the order seen, each with ``children``; those with ``key``, ``values`` and ``children`` of their own.
+
+    Returns:
+        The settings to run with, and what should be said of the configuration, each problem once.
+    """
+    reading = _Reading()
+    for block in blocks:
+        reading.begin()
+        for node in _children(block):
+            reading.take(node)
+    settings = reading.settings()
+    return settings, (*reading.problems(), *_advice(settings))
+
+
+def stopping(settings: Settings, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Give the problems for which the daemon must not start: none, unless ``StrictConfig`` is on."""
+    return tuple(problem for problem in problems if settings.strict and problem.stops_strict)
+
+
+def own_instances(settings: Settings) -> tuple[str, ...]:
+    """Give the plugin instances that virt2 has for itself, under the host's own name: its readers', and libvirtd's."""
+    automatic = settings.instances or MOST_AUTOMATIC
+    return (_OWN_READER, *map(str, range(automatic)), *(instance.name for instance in settings.explicit_instances))
+
+
+_TOP = {option.key.lower(): option for option in OPTIONS}
+_IN_INSTANCE = {option.key.lower(): option for option in INSTANCE_OPTIONS}
+
+
+class _Reading:
+    """What has been read so far."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, list[tuple[Any, parsers.Written]]] = {}  # by field
+        self._added: dict[str, list[tuple[Any, ...]]] = {}  # by field; one of each block
+        self._in_block: dict[str, tuple[Any, ...]] = {}  # the same of the block that is being read
+        self._listed: dict[str, dict[Any, None]] = {}  # by field; in the order seen
+        self._tags: dict[str, dict[Match, None]] = {}  # by the name of the instance; both in the order seen
+        self._extra: dict[str, dict[str, None]] = {}  # by the name of the instance, where it has its own
+        self._problems: dict[str, Problem] = {}  # by text: the same line in two files is one mistake
+        self._unknown: set[str] = set()
+
+    def begin(self) -> None:
+        """Begin a module block."""
+        self._end()
+
+    def _end(self) -> None:
+        for field, value in self._in_block.items():
+            self._added.setdefault(field, []).append(value)
+        self._in_block = {}
+
+    def take(self, node: object) -> None:
+        """Read one option of a module block."""
+        option = self._find(node, _TOP, "")
+        if option is None:
+            return
+        with self._reporting():
+            if option.parser is None:
+                self._take_instance(node)
+            elif option.adds:
+                self._in_block[option.field] = self._read(option, node)
+            elif option.lists:
+                self._listed.setdefault(option.field, {}).update(dict.fromkeys(self._read(option, node)))
+            else:
+                value = self._read(option, node)
+                self._taken.setdefault(option.field, []).append((value, _written(node)))
+
+    def _take_instance(self, node: object) -> None:
+        name = _instance_name("Instance", _written(node))
+        self._report_guesses("Instance", _written(node), name)
+        tags = self._tags.setdefault(name, {})
+        extra: tuple[str, ...] | None = None
+        for child in _children(node):
+            option = self._find(child, _IN_INSTANCE, " in <Instance>")
+            if option is not None:
+                where = f'<Instance "{name}">: '
+                with self._reporting(where):
+                    values = self._read(option, child, where)
+                    if option.adds:
+                        extra = values
+                    else:
+                        tags.update(dict.fromkeys(values))
+        if extra is not None:
+            self._extra.setdefault(name, {}).update(dict.fromkeys(extra))
+
+    def settings(self) -> Settings:
+        """Give what is in force, now that all has been read."""
+        for option in OPTIONS:
+            self._report_conflict(option.key, self._taken.get(option.field, ()))
+        self._end()
+        chosen = {field: taken[-1][0] for field, taken in self._taken.items()}
+        for field, values in self._added.items():
+            chosen[field] = tuple(dict.fromkeys(word for value in values for word in value))
+        chosen.update((field, tuple(values)) for field, values in self._listed.items())
+        automatic = chosen.get("instances", 1) or MOST_AUTOMATIC
+        explicit = []
+        for name, tags in self._tags.items():
+            with self._reporting():
+                extra = tuple(self._extra[name]) if name in self._extra else None
+                explicit.append(Instance(_free_name("Instance", name, automatic), tuple(tags), extra))
+        if explicit:
+            chosen.setdefault("instances", 1)
+        return Settings(**chosen, explicit_instances=tuple(explicit))
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Give what was wrong, in the order seen."""
+        return tuple(self._problems.values())
+
+    @contextlib.contextmanager
+    def _reporting(self, where: str = "") -> Iterator[None]:
+        """Turn a bad value into a problem."""
+        try:
+            yield
+        except BadSetting as error:
+            self._report(Problem("error", f"{where}{error}", stops_strict=True))
+
+    def _read(self, option: Option, node: object, where: str = "") -> Any:
+        if _children(node):
+            raise BadSetting(option.key, _written(node), "a plain option, not a block")
+        assert option.parser is not None, option
+        read = option.parser(option.key, _written(node))
+        self._report_guesses(where + option.key, _written(node), read)
+        return read
+
+    def _report_guesses(self, key: str, values: parsers.Written, read: object) -> None:
+        for text in parsers.guessed(values, read):
+            self._report(
+                Problem(
+                    "warning",
+                    f"{key} {text} is a number to collectd, which drops how it was written (00{text} and {text}.0 are"
+                    f' the same to it): it is read as the text "{text}". Put it in quotes',
+                )
+            )
+
+    def _report(self, problem: Problem) -> None:
+        self._problems.setdefault(problem.text, problem)
+
+    def _report_conflict(self, key: str, taken: Sequence[tuple[Any, parsers.Written]]) -> None:
+        if len({value for value, _ in taken}) > 1:
+            history = " and then to ".join(dict.fromkeys(repr(values) for _, values in taken))
+            self._report(Problem("warning", f"{key} is set to {history}: the last one, {taken[-1][1]!r}, counts"))
+
+    def _find(self, node: object, known: dict[str, Option], where: str) -> Option | None:
+        """Give the option a node means; warn of an unknown one the first time it is seen in this kind of block."""
+        key = getattr(node, "key", None)
+        key = key[:_KEY_SHOWN] if isinstance(key, str) else f"<{type(key).__name__}>"
+        option = known.get(key.lower())
+        if option is None and key.lower() + where not in self._unknown:
+            self._unknown.add(key.lower() + where)
+            hint = _hint(key.lower(), known)
+            self._report(Problem("warning", f"unknown option {key!r}{where}: {hint}", stops_strict=True))
+        return option
+
+
+def _hint(key: str, known: dict[str, Option]) -> str:
+    """What an operator may have meant by an unknown key, in lower case; nothing where nothing known is like it."""
+    if key in _IN_INSTANCE:
+        return f'{_IN_INSTANCE[key].key} belongs inside <Instance "name">'
+    if key in _TOP:
+        return f"{_TOP[key].key} belongs outside of it"
+    meant = next((option for option, words in _MEANT.items() if key in words and option.lower() in known), None)
+    if meant is not None:
+        return f"the option for that is {meant}"
+    closest = difflib.get_close_matches(key, known, n=1, cutoff=_SIMILAR)
+    return f"the closest known one is {known[closest[0]].key}" if closest else "README.md has all that are known"
+
+
+def _children(node: object) -> Sequence[object]:
+    children = getattr(node, "children", ())
+    return children if isinstance(children, (tuple, list)) else ()
+
+
+def _written(node: object) -> parsers.Written:
+    return parsers.written(getattr(node, "values", ()))
+
+
+_instance_name = parsers.text(
+    f"one name of 1 to 63 letters, digits and _ . : @ + -, and not {_OWN_READER}",
+    lambda value: bool(_READER_NAME.fullmatch(value)) and value != _OWN_READER,
+)
+
+
+def _free_name(key: str, name: str, automatic: int) -> str:
+    if name in map(str, range(automatic)):
+        accepted = f"a name other than those of the automatic readers, 0 to {automatic - 1}"
+        raise BadSetting(key, parsers.Written([name]), accepted)
+    return name
+
+
+def _advice(settings: Settings) -> Iterator[Problem]:
+    """Warn of settings that are accepted and do less, or harm more, than their writer may expect."""
+    if settings.timeout is not None:
+        if settings.timeout > MOST_TIMEOUT:
+            yield Problem(
+                "warning",
+                f"Timeout {settings.timeout:g} is over {MOST_TIMEOUT:g} s: while something is stuck the daemon may "
+                "need more than 2 s to exit",
+            )
+        if settings.interval is not None and settings.timeout > settings.interval:
+            yield Problem(
+                "warning",
+                f"Timeout {settings.timeout:g} is over the Interval, {settings.interval:g} s, which is used instead",
+            )
+    for instance in settings.explicit_instances:
+        if not instance.tags:
+            yield Problem(
+                "warning", f'<Instance "{instance.name}"> has no usable Tag: no domain will ever be read by it'
+            )

@@ -1,0 +1,386 @@
+"""Settings: every option with its name, its default, what it accepts and why you would change it.
+
+Each option is declared once, as a field of Settings. OPTIONS is that declaration as a table, for reading it from the
+configuration and for the documentation, which a test compares with it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from virt2.config import parsers
+from virt2.metrics.selectors import LIBVIRT_NAMES, NAMES
+from virt2.readers.partition import MOST_AUTOMATIC
+from virt2.text.patterns import Match
+
+NOVA = ("http://openstack.org/xmlns/libvirt/nova/1.1", "http://openstack.org/xmlns/libvirt/nova/1.0")
+"""OpenStack's namespaces: newer Nova, older Nova."""
+MOST_INSTANCES = 128
+MOST_WORKERS = 1000
+MOST_TIMEOUT = 1.5
+"""Seconds a read may wait so that the daemon, which waits for its reads, still exits in under 2 s."""
+
+_XML_NAME = re.compile(r"[^\W\d][\w.-]*")
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A reader that the configuration asks for by name, with the tags it takes."""
+
+    name: str
+    tags: tuple[Match, ...] = ()
+    extra_stats: tuple[str, ...] | None = None
+    """What its domains report besides; None for what all others do."""
+
+
+class Option(NamedTuple):
+    """One line of the option table."""
+
+    key: str
+    """As collectd's configuration spells it; case does not matter there."""
+    default_text: str
+    """The default as the documentation writes it; may be empty."""
+    meaning: str
+    """In one line, with units, what it does and why you would change it."""
+    parser: parsers.Parser[Any] | None
+    """Reads its values; None for what is not a plain option but a block."""
+    adds: bool = False
+    """Whether the values of several blocks add up; within one the last one counts."""
+    lists: bool = False
+    """Whether all values add up, in the order given, each once."""
+    field: str = ""
+    """Where Settings keep it."""
+
+
+def _option(
+    key: str,
+    default: Any,
+    default_text: str,
+    parser: parsers.Parser[Any] | None,
+    meaning: str,
+    adds: bool = False,
+    lists: bool = False,
+) -> Any:
+    option = Option(key, default_text, meaning, parser, adds, lists)
+    return dataclasses.field(default=default, metadata={"option": option})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is configured; times are in seconds, and None means that virt2 decides."""
+
+    connection: str = _option(
+        "Connection",
+        "qemu:///system",
+        "qemu:///system",
+        parsers.text("one libvirt URI without control characters", lambda value: True, if_empty="qemu:///system"),
+        "URI of the libvirt to watch. Change it for another driver or a remote host. Empty means the default: "
+        "libvirt's own choice would depend on the user and the environment of the daemon.",
+    )
+    interval: float | None = _option(
+        "Interval",
+        None,
+        "collectd's interval",
+        parsers.seconds,
+        "Seconds between two reads. Change it to read domains more or less often than everything else collectd reads.",
+    )
+    refresh_interval: float = _option(
+        "RefreshInterval",
+        60.0,
+        "60",
+        parsers.seconds_or_never,
+        "Seconds after which what is known of a domain (tag, disks, interfaces) is read again, 0 for never because of "
+        "age. Lower it where libvirt has no metadata events (before 3.0) and tags change.",
+    )
+    plugin_name: str = _option(
+        "PluginName",
+        "virt2",
+        "virt2",
+        parsers.text(
+            f"1 to {parsers.NAME_BYTES} bytes without / and control characters",
+            lambda value: 0 < len(value.encode()) <= parsers.NAME_BYTES and "/" not in value,
+        ),
+        "The plugin part of every identifier. `virt` continues the series of the C plugin.",
+    )
+    domains: tuple[Match, ...] = _option(
+        "Domain",
+        (),
+        "none",
+        parsers.entries,
+        "Domains to report, all where there is no entry: a name, a UUID, or a `/regex/` of names. May be repeated.",
+        lists=True,
+    )
+    block_devices: tuple[Match, ...] = _option(
+        "BlockDevice",
+        (),
+        "none",
+        parsers.entries,
+        "Disks to report, all where there is no entry: `DOMAIN:DISK`, the disk as `BlockDeviceFormat` has it, or a "
+        "`/regex/` of that. May be repeated.",
+        lists=True,
+    )
+    interface_devices: tuple[Match, ...] = _option(
+        "InterfaceDevice",
+        (),
+        "none",
+        parsers.entries,
+        "Interfaces to report, all where there is no entry: `DOMAIN:INTERFACE`, the interface as `InterfaceFormat` has "
+        "it, or a `/regex/` of that. May be repeated.",
+        lists=True,
+    )
+    ignore_selected: bool = _option(
+        "IgnoreSelected",
+        False,
+        "false",
+        parsers.boolean,
+        "Whether what the entries of `Domain`, `BlockDevice` and `InterfaceDevice` match is left out, instead of "
+        "everything else. Turn it on to leave out a few.",
+    )
+    block_device_format: str = _option(
+        "BlockDeviceFormat",
+        "target",
+        "target",
+        parsers.choice(("target", "source")),
+        "What disks are called: `target`, such as `vda`, or `source`: the path of the image, else what its storage "
+        "calls it, such as `pool/image`.",
+    )
+    block_device_format_basename: bool = _option(
+        "BlockDeviceFormatBasename",
+        False,
+        "false",
+        parsers.boolean,
+        "Whether of a `source` only the last part is taken. `BlockDevice` still sees all of it.",
+    )
+    interface_format: str = _option(
+        "InterfaceFormat",
+        "name",
+        "name",
+        parsers.choice(("name", "address", "number")),
+        "What interfaces are called: `name`, such as `vnet3`, `address` for the MAC address, or `number`: "
+        "`interface-1` and so on, which `InterfaceDevice` sees as `1`. Change it for series that outlive a restart of "
+        "the domain.",
+    )
+    report_block_devices: bool = _option(
+        "ReportBlockDevices",
+        True,
+        "true",
+        parsers.boolean,
+        "Whether disks are reported; `disk_err` is in any case.",
+    )
+    report_network_interfaces: bool = _option(
+        "ReportNetworkInterfaces",
+        True,
+        "true",
+        parsers.boolean,
+        "Whether interfaces are reported.",
+    )
+    instances: int | None = _option(
+        "Instances",
+        None,
+        "auto",
+        parsers.count_or_auto(MOST_INSTANCES),
+        f"Number of automatic readers, 1 to {MOST_INSTANCES}, or `auto`: one per group of domains at start, at most "
+        f"{MOST_AUTOMATIC}; 1 where it is left out and there are `<Instance>` blocks. Raise it together with "
+        "collectd's ReadThreads.",
+    )
+    explicit_instances: tuple[Instance, ...] = _option(
+        "Instance",
+        (),
+        "none",
+        None,
+        'A block, `<Instance "name">`: a reader of its own for the domains whose tag one of its `Tag` entries matches. '
+        "Use it to keep the domains of one storage apart from the rest.",
+    )
+    tag_namespace: str = _option(
+        "TagNamespace",
+        "http://ovirt.org/ovirtmap/tag/1.0",
+        "http://ovirt.org/ovirtmap/tag/1.0",
+        parsers.text("one XML namespace URI, not empty", str.strip),
+        "XML namespace of the element in a domain's metadata that holds its tag. Change it to use one you already set.",
+    )
+    tag_element: str = _option(
+        "TagElement",
+        "tag",
+        "tag",
+        parsers.text("the name of one XML element, without a prefix", _XML_NAME.fullmatch),
+        "Name of that element, without its prefix.",
+    )
+    partition_by: tuple[str, ...] = _option(
+        "PartitionBy",
+        ("tag", "storage"),
+        "tag storage",
+        parsers.selection(("tag", "storage")),
+        "What places a domain: its `tag`, its `storage` domain, or both, the tag first. `tag` alone leaves all "
+        "untagged domains to reader 0.",
+    )
+    workers: int | None = _option(
+        "Workers",
+        None,
+        "auto",
+        parsers.count_or_auto(MOST_WORKERS),
+        "Most calls to libvirtd in flight at once, or `auto`: half of its `max_workers`, 4 where that cannot be "
+        "learnt. Lower it where others need libvirtd more.",
+    )
+    timeout: float | None = _option(
+        "Timeout",
+        None,
+        f"half the interval, at most {MOST_TIMEOUT:g}",
+        parsers.seconds,
+        f"Seconds a read may take, never more than its interval. Over {MOST_TIMEOUT:g} the daemon may need more than "
+        "2 s to exit.",
+    )
+    strict: bool = _option(
+        "StrictConfig",
+        False,
+        "false",
+        parsers.boolean,
+        "Whether a bad value or an unknown key stops the daemon. Turn it on where configurations are tested first.",
+    )
+    hostname_format: tuple[str, ...] = _option(
+        "HostnameFormat",
+        ("name",),
+        "name",
+        parsers.words(("name", "uuid", "hostname", "metadata"), 1, 4),
+        "The host part of a domain's identifiers: `name`, `uuid`, `hostname` (the host's) and `metadata` in the order "
+        "given, joined by `:`. Change it where names are not unique.",
+    )
+    plugin_instance_format: tuple[str, ...] = _option(
+        "PluginInstanceFormat",
+        (),
+        "",
+        parsers.words(("name", "uuid", "metadata"), 0, 3, last="none"),
+        "The plugin instance of a domain's identifiers: `name`, `uuid` and `metadata`, joined by `:`; `none` ends the "
+        "list.",
+    )
+    hostname_metadata_ns: tuple[str, ...] = _option(
+        "HostnameMetadataNS",
+        NOVA,
+        " ".join(NOVA),
+        parsers.namespaces,
+        "XML namespaces of the element in a domain's metadata that `metadata` is taken from, tried in this order. "
+        "Change it for another manager than OpenStack.",
+    )
+    hostname_metadata_xpath: str = _option(
+        "HostnameMetadataXPath",
+        "/instance/name/text()",
+        "/instance/name/text()",
+        parsers.path,
+        "The one text in that element that is taken: names, `*`, `/`, `//`, `[2]`, `[@name='text']`, "
+        "`[child='text']`, and at its end `text()` or `@name`.",
+    )
+    persistent_notification: bool = _option(
+        "PersistentNotification",
+        False,
+        "false",
+        parsers.boolean,
+        "Whether the state of every persistent domain is notified in every read, instead of what happens to domains "
+        "when it happens. Turn it on for a receiver that keeps no states.",
+    )
+    pre_scan: bool = _option(
+        "PreScan",
+        True,
+        "true",
+        parsers.boolean,
+        "Whether libvirt is asked, before a domain's monitor is used, if somebody else is in it. Turn it off only to "
+        "save a cheap call per domain.",
+    )
+    host_pre_scan: bool = _option(
+        "HostPreScan",
+        True,
+        "true",
+        parsers.boolean,
+        "Whether a domain's QEMU process is looked at in `/proc` first. Turn it off where virt2 shall not look there.",
+    )
+    stuck_after: float = _option(
+        "StuckAfter",
+        2.0,
+        "2",
+        parsers.seconds,
+        "Seconds after which a monitor that does not answer is reported as blocked. Raise it where guests pause for "
+        "longer and are well.",
+    )
+    extra_stats: tuple[str, ...] = _option(
+        "ExtraStats",
+        (),
+        "",
+        parsers.selection(NAMES, fewest=0),
+        "What is reported besides, any of the selectors in docs/metrics.md. Those of class C touch the storage: where "
+        "it hangs, each storage domain may freeze one guest. `guest_info` and `fs_info` ask the guests' "
+        "agents. Adds up over blocks; within one the last line counts.",
+        adds=True,
+    )
+    disk_stats: str = _option(
+        "DiskStats",
+        "each",
+        "each",
+        parsers.choice(("each", "bulk")),
+        "How disks are asked for their counters: `each` by itself, which touches no storage, or in `bulk`: one call "
+        "per domain, cheaper from two disks on, but of class C. Choose it only where a guest may freeze with its "
+        "storage.",
+    )
+    storage_interval: float = _option(
+        "StorageInterval",
+        60.0,
+        "60",
+        parsers.seconds,
+        "Seconds between two reads of what touches the storage. Raise it where the storage is slow.",
+    )
+    guest_agent_interval: float = _option(
+        "GuestAgentInterval",
+        60.0,
+        "60",
+        parsers.seconds,
+        "Seconds between two questions to the same guest's agent (`guest_info`, `fs_info`). Raise it where agents are "
+        "slow.",
+    )
+    guest_agent_timeout: float = _option(
+        "GuestAgentTimeout",
+        10.0,
+        "10",
+        parsers.patience,
+        "Seconds after which an agent that has not answered is said to hang, 0 for never. The call goes on: libvirt's "
+        "own limit would be everybody's, so it is never set. Raise it where agents are slow and well.",
+    )
+    admin_connection: str = _option(
+        "AdminConnection",
+        "",
+        "derived from Connection",
+        parsers.text("one libvirt-admin URI without control characters", lambda value: True),
+        "URI of libvirt's admin interface, which tells how many workers libvirtd has. Set it where that finds no admin "
+        "socket, such as to `virtqemud:///system?socket=/path`.",
+    )
+
+    def timeout_for(self, interval: float) -> float:
+        """Give the seconds a read may take that is repeated every ``interval`` seconds."""
+        if self.timeout is None:
+            return min(interval / 2, MOST_TIMEOUT)
+        return min(self.timeout, interval)
+
+
+OPTIONS: tuple[Option, ...] = tuple(
+    field.metadata["option"]._replace(field=field.name) for field in dataclasses.fields(Settings)
+)
+"""Every option of a ``<Module virt2>`` block."""
+
+INSTANCE_OPTIONS: tuple[Option, ...] = (
+    Option(
+        "Tag",
+        "none",
+        "The tag, or `/regex/` of tags, whose domains this reader takes; several are allowed.",
+        parsers.trimmed_entries,
+        field="tags",
+    ),
+    Option(
+        "ExtraStats",
+        "the one of all",
+        "What the domains of this reader report besides, instead of what `ExtraStats` outside says; empty for nothing. "
+        "What agents tell is for all domains.",
+        parsers.selection(LIBVIRT_NAMES, fewest=0),
+        adds=True,
+        field="extra_stats",
+    ),
+)
+"""Every option of an ``<Instance>`` block."""

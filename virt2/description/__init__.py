@@ -1,0 +1,1 @@
+"""A domain's XML read: devices, storage, tag, labels, what is left out. Pure."""

@@ -1,0 +1,164 @@
+"""What is known of each domain's health: whether its monitor is blocked, since when, by what.
+
+And what of it must not outlive this run of the domain: calls it cannot answer, and counters to compare with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from virt2.model.domain import Description
+
+ANEW = 0.5
+"""Seconds by which two readings of when somebody entered a monitor differ where it was not the same call; of one call
+they differ by what a look took, milliseconds as a rule."""
+
+
+class Health:
+    """One domain's health. Written by the read thread of the reader that has the domain, but for those marked."""
+
+    __slots__ = (
+        "answered",
+        "asked_outside",
+        "baselines",
+        "blocked_since",
+        "cause",
+        "complete",
+        "description",
+        "first_seen",
+        "incoming",
+        "monitored",
+        "newest",
+        "refused",
+        "run",
+        "skipped",
+        "slow",
+        "unsupported",
+    )
+
+    def __init__(self, now: float) -> None:
+        self.first_seen = now
+        self.answered: float | None = None
+        """When it last answered all class B calls of a read (the time before the first of them)."""
+        self.complete: float | None = None
+        """When the last read began in which all class A and B calls answered."""
+        self.blocked_since: float | None = None
+        self.cause = ""
+        """Why its monitor is blocked, in words; empty when it is well."""
+        self.newest: dict[tuple[str, str], float] = {}
+        """When the newest sample of each call and device that went out was taken."""
+        self.incoming: bool | None = None
+        """Whether it is still being received or built; None before it was first asked. Written by a worker."""
+        self.monitored = True
+        """Whether there is anything to ask its monitor."""
+        self.skipped = False
+        """Whether no slot was left for its monitor in the last read."""
+        self.slow: set[str] = set()
+        """Interfaces whose counters took long: asked last of a read, and maybe rarely. Written by a worker."""
+        self.asked_outside = 0.0
+        """When it was last asked for what libvirt asks another program for."""
+        self.description: Description | None = None
+        """What the domain was described as in the last read."""
+        self.run: int | None = None
+        """libvirt's number for the run of the domain that all this is of."""
+        self.baselines: dict[tuple[str, str], Any] = {}
+        """The last sample of each call and device of which two make a value."""
+        self.unsupported: set[tuple[str, str]] = set()
+        """Calls and the devices this driver cannot make them for: not made again. Written by a worker."""
+        self.refused: set[tuple[str, str]] = set()
+        """Those that were called invalid when they were last made: a second time they count as unsupported. Written by
+        a worker."""
+
+    def __repr__(self) -> str:
+        return f"<Health blocked_since={self.blocked_since} cause={self.cause!r}>"
+
+    @property
+    def blocked(self) -> bool:
+        """Whether its monitor could not be used when last it was to be."""
+        return self.blocked_since is not None
+
+    def block(self, cause: str, since: float, entered: bool = False) -> None:
+        """The monitor could not be used, for this reason; the earliest time known counts.
+
+        With `entered`, somebody else is in it since then: if that is another call than before, that one was answered.
+        """
+        if self.blocked_since is None or since < self.blocked_since or (entered and self.is_another(since)):
+            self.blocked_since = since
+        self.cause = cause
+
+    def is_another(self, entered: float | None) -> bool:
+        """Whether who entered the monitor then did so after what it is known to be blocked by."""
+        return entered is not None and (self.blocked_since is None or entered > self.blocked_since + ANEW)
+
+    def clear(self) -> None:
+        """The monitor answered."""
+        self.blocked_since = None
+        self.cause = ""
+
+    def blocked_for(self, now: float) -> float:
+        """Seconds; 0 when well."""
+        return 0.0 if self.blocked_since is None else max(0.0, now - self.blocked_since)
+
+    def forget_refusals(self) -> None:
+        """What was unsupported may not be any more: libvirtd is another one, or the domain was started anew."""
+        # New sets: a worker may be writing to the old ones.
+        self.unsupported, self.refused = set(), set()
+
+    def begin(self, run: int) -> None:
+        """The domain is in another run than what is known of it was of."""
+        if self.run is not None:
+            self.forget_refusals()
+            self.baselines.clear()
+            self.slow = set()
+        self.run = run
+
+    def describe(self, description: Description) -> None:
+        """Take what the domain looks like now.
+
+        A device of the same name may be another one than before: what was unsupported for that need not be for this.
+        """
+        before, self.description = self.description, description
+        if before is None:
+            return
+        changed = {disk.target for disk in {*before.disks} ^ {*description.disks}}
+        changed |= {nic.target for nic in {*before.nics} ^ {*description.nics}}
+        if changed:
+            self.forget_refusals()
+            self.slow = set(self.slow) - changed
+            for key in [key for key in tuple(self.baselines) if key[1] in changed]:
+                self.baselines.pop(key, None)
+
+    def age(self, now: float) -> float:
+        """Seconds since the last complete sample, or since the domain was first seen."""
+        return max(0.0, now - (self.first_seen if self.complete is None else self.complete))
+
+
+class Ward:
+    """The health of every domain, whichever reader has it."""
+
+    def __init__(self) -> None:
+        self._healths: dict[str, Health] = {}
+
+    def of(self, uuid: str, now: float, run: int | None = None) -> Health:
+        """The domain's health; a new one for a domain seen for the first time.
+
+        `run` is libvirt's number for this run of it, where the caller is its reader.
+        """
+        health = self._healths.get(uuid)
+        if health is None:
+            # Two readers may ask at the same time.
+            health = self._healths.setdefault(uuid, Health(now))
+        if run is not None and run != health.run:
+            health.begin(run)
+        return health
+
+    def reconnected(self) -> None:
+        """Take it that libvirtd is another one."""
+        for health in tuple(self._healths.values()):
+            health.forget_refusals()
+
+    def retain(self, uuids: Iterable[str]) -> None:
+        """Forget every other domain."""
+        for uuid in self._healths.keys() - set(uuids):
+            self._healths.pop(uuid, None)

@@ -1,0 +1,286 @@
+"""From the replies of what ExtraStats adds to what collectd is given: tables and pure functions, like `defaults`.
+
+Bulk statistics are dictionaries under libvirt's own names; what is not in them is no metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from virt2.metrics.defaults import KIB, Metric, known, state
+from virt2.text.identifiers import presentable
+
+LARGEST = 2**63
+"""From here on a number does not fit into a counter of collectd's; libvirt uses such for "no limit"."""
+NANOSECONDS_PER_MS = 10**6
+MIB = 1024 * 1024
+_MEASURED = 2
+"""libvirt's VIR_DOMAIN_DIRTYRATE_MEASURED."""
+_HYPERVISOR_KINDS = frozenset({"sum", "cur", "max"})
+"""How the names of what the hypervisor counts end."""
+
+_MEMORY_SIZES = {
+    "actual_balloon": "balloon.current",
+    "available": "balloon.available",
+    "disk_caches": "balloon.disk_caches",
+    "rss": "balloon.rss",
+    "unused": "balloon.unused",
+    "usable": "balloon.usable",
+}
+_MEMORY_COUNTS = {"hugetlb_pgalloc": "balloon.hugetlb_pgalloc", "hugetlb_pgfail": "balloon.hugetlb_pgfail"}
+
+
+def from_disk_times(stats: Any, device: str) -> Iterable[Metric]:
+    """Time that reads and writes took in ns, and flushes: how many, and their time in ms."""
+    flush = presentable(f"flush-{device}")
+    milliseconds = -1 if stats.flush_time == -1 else stats.flush_time // NANOSECONDS_PER_MS
+    return known(
+        Metric("disk_time", device, (stats.read_time, stats.write_time)),
+        Metric("total_requests", flush, (stats.flush_ops,)),
+        Metric("total_time_in_ms", flush, (milliseconds,)),
+    )
+
+
+def from_state(reply: tuple[int, int], device: str) -> Iterable[Metric]:
+    """State and reason, libvirt's numbers."""
+    return (state(*reply),)
+
+
+def from_job(stats: Mapping[str, Any], prefix: str) -> Iterable[Metric]:
+    """All numbers that libvirt has of a job, under its own names; the type of the job is none of them."""
+    return [
+        Metric("job_stats", prefix + name, (int(value),))
+        for name, value in stats.items()
+        if name != "type" and isinstance(value, (int, float)) and 0 <= value < LARGEST
+    ]
+
+
+def notes_of_job(stats: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
+    """All texts that libvirt has of a job, by type instance."""
+    return [(prefix + name, value) for name, value in stats.items() if isinstance(value, str)]
+
+
+def from_memory(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+    """Sizes in bytes; pages swapped in bytes, and faults, both counters; allocations of huge pages, as they are."""
+    made = [Metric("memory", tag, (stats[key] * KIB,)) for tag, key in _MEMORY_SIZES.items() if key in stats]
+    made += [Metric("memory", tag, (stats[key],)) for tag, key in _MEMORY_COUNTS.items() if key in stats]
+    for way in ("in", "out"):
+        if f"balloon.swap_{way}" in stats:
+            made.append(Metric("swap_io", way, (stats[f"balloon.swap_{way}"] * KIB,)))
+    faults = tuple(stats.get(f"balloon.{kind}_fault", -1) for kind in ("minor", "major"))
+    return [*made, *known(Metric("ps_pagefaults", "", faults))]
+
+
+def from_cpu_times(times: Any, device: str) -> Iterable[Metric]:
+    """CPU time in user and in kernel mode, ns."""
+    return known(Metric("ps_cputime", "", (times.user, times.system)))
+
+
+def from_perf(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+    """The events that are enabled; as in the C plugin, only the first dot of a name becomes an underscore."""
+    return [
+        Metric("perf", name.replace(".", "_", 1), (value,))
+        for name, value in stats.items()
+        if name.startswith("perf.") and isinstance(value, int) and value < LARGEST
+    ]
+
+
+def from_vcpus(vcpus: Sequence[Any], device: str) -> Iterable[Metric]:
+    """CPU time of each virtual CPU, ns."""
+    return [Metric("virt_vcpu", str(vcpu.number), (vcpu.cpu_time,)) for vcpu in vcpus]
+
+
+def from_affinity(vcpus: Sequence[Any], device: str) -> Iterable[Metric]:
+    """1 for each CPU of the host that a virtual CPU may run on, else 0."""
+    return [
+        Metric("cpu_affinity", f"vcpu_{vcpu.number}-cpu_{cpu}", (int(allowed),))
+        for vcpu in vcpus
+        for cpu, allowed in enumerate(vcpu.affinity)
+    ]
+
+
+OF_DISKS = frozenset({"disk", "disk_latency", "disk_layers", "disk_threshold"})
+"""Selectors whose device is a disk that goes by its label."""
+
+
+def from_balloon(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+    """The most memory in bytes, and when the guest's driver last told of its use (seconds since 1970)."""
+    made = [Metric("memory", "balloon_maximum", (stats[key] * KIB,)) for key in ("balloon.maximum",) if key in stats]
+    # 0 is libvirt's word for never.
+    if stats.get("balloon.last-update"):
+        made.append(Metric("timestamp", "balloon_last_update", (stats["balloon.last-update"],)))
+    return made
+
+
+def from_vcpu_states(vcpus: Sequence[Any], device: str) -> Iterable[Metric]:
+    """State of each virtual CPU: 0 offline, 1 running, 2 blocked."""
+    return [Metric("gauge", f"vcpu_state-{vcpu.number}", (vcpu.state,)) for vcpu in vcpus]
+
+
+def from_vcpu_waits(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+    """Time each virtual CPU waited for I/O, ns."""
+    return [Metric("derive", f"vcpu_wait-{number}", (value,)) for number, value in _of_each(stats, "vcpu", "wait")]
+
+
+def from_vcpu_delays(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+    """Time each virtual CPU was ready and had no CPU of the host, ns."""
+    return [Metric("derive", f"vcpu_delay-{number}", (value,)) for number, value in _of_each(stats, "vcpu", "delay")]
+
+
+def from_vcpu_halts(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+    """1 for each virtual CPU that is halted, else 0."""
+    halts = _of_each(stats, "vcpu", "halted")
+    return [Metric("gauge", f"vcpu_halted-{number}", (int(value),)) for number, value in halts]
+
+
+def from_vm(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+    """What the hypervisor counts of the domain."""
+    return _of_hypervisor(stats, "vm.")
+
+
+def from_vcpu_stats(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+    """What the hypervisor counts of each virtual CPU."""
+    return _of_hypervisor(stats, "vcpu.")
+
+
+def _of_hypervisor(stats: Mapping[str, Any], start: str) -> Iterable[Metric]:
+    """Give what goes by the hypervisor's own names: ``vm.name.sum``, ``vcpu.0.name.max`` and so on.
+
+    A sum is a counter; all else is as it is now.
+    """
+    made = []
+    for key, value in stats.items():
+        name, _, kind = key.rpartition(".")
+        if key.startswith(start) and kind in _HYPERVISOR_KINDS and not isinstance(value, str) and value < LARGEST:
+            name = name if kind == "sum" else key
+            made.append(Metric("derive" if kind == "sum" else "gauge", presentable(name.replace(".", "_")), (value,)))
+    return made
+
+
+def from_halt_polling(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+    """Time in which polling found work, and in which it did not, ns."""
+    keys = [(f"haltpoll_{outcome}", f"cpu.haltpoll.{outcome}.time") for outcome in ("success", "fail")]
+    return [Metric("derive", name, (stats[key],)) for name, key in keys if key in stats]
+
+
+def from_iothreads(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+    """How many there are, and of each the longest it polls (ns) and the factors by which that grows and shrinks."""
+    made = [Metric("gauge", "iothreads", (stats[key],)) for key in ("iothread.count",) if key in stats]
+    for what in ("poll-max-ns", "poll-grow", "poll-shrink"):
+        name = what.replace("-ns", "").replace("-", "_")
+        for number, value in _of_each(stats, "iothread", what):
+            made.append(Metric("gauge", f"iothread_{name}-{number}", (value,)))
+    return made
+
+
+def from_dirty_rate(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+    """Bytes/s of memory dirtied, of the domain and of each virtual CPU, and when that was measured.
+
+    Somebody else has to have it measured: that takes a read-write connection. A measurement stands until the next one.
+    """
+    if stats.get("dirtyrate.calc_status") != _MEASURED:
+        return ()
+    made = []
+    if "dirtyrate.megabytes_per_second" in stats:
+        made.append(Metric("gauge", "dirty_rate", (stats["dirtyrate.megabytes_per_second"] * MIB,)))
+    for number, value in _of_each(stats, "dirtyrate.vcpu", "megabytes_per_second"):
+        made.append(Metric("gauge", f"dirty_rate-{number}", (value * MIB,)))
+    if "dirtyrate.calc_start_time" in stats:
+        made.append(Metric("gauge", "dirty_rate_start", (stats["dirtyrate.calc_start_time"],)))
+    return made
+
+
+def from_memory_bandwidth(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+    """Bytes to and from memory by each monitor and node: those of its own node, and all; counters."""
+    made = []
+    for monitor, name in _of_each(stats, "memory.bandwidth.monitor", "name"):
+        prefix = f"memory.bandwidth.monitor.{monitor}.node"
+        for node, number in _of_each(stats, prefix, "id"):
+            for what in ("local", "total"):
+                value = stats.get(f"{prefix}.{node}.bytes.{what}")
+                if value is not None:
+                    instance = presentable(f"{name}-node_{number}-{what}")
+                    made.append(Metric("memory_bandwidth", instance, (value,)))
+    return made
+
+
+def from_cache_monitor(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+    """Bytes of the last level cache used, by monitor and bank."""
+    made = []
+    for monitor, name in _of_each(stats, "cpu.cache.monitor", "name"):
+        prefix = f"cpu.cache.monitor.{monitor}.bank"
+        for bank, number in _of_each(stats, prefix, "id"):
+            value = stats.get(f"{prefix}.{bank}.bytes")
+            if value is not None:
+                made.append(Metric("bytes", presentable(f"cache-{name}-bank_{number}"), (value,)))
+    return made
+
+
+def layers(stats: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The images of each disk, by its target: the one that is written first, each with libvirt's own names."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for number, target in _of_each(stats, "block", "name"):
+        prefix = f"block.{number}."
+        image = {key[len(prefix) :]: value for key, value in stats.items() if key.startswith(prefix)}
+        found.setdefault(target, []).append(image)
+    return found
+
+
+def from_layers(images: Sequence[Mapping[str, Any]], device: str) -> Iterable[Metric]:
+    """Sizes of each image in bytes, by its place: 0 is the one that is written; and how many there are."""
+    made = [Metric("gauge", presentable(f"layers-{device}"), (len(images),))]
+    for place, image in enumerate(images):
+        for what in ("allocation", "capacity", "physical"):
+            if what in image:
+                instance = presentable(f"{device}-layer_{place}")
+                made.append(Metric(f"disk_{what}", instance, (image[what],)))
+    return made
+
+
+def from_threshold(images: Sequence[Mapping[str, Any]], device: str) -> Iterable[Metric]:
+    """The offset in bytes at which libvirt tells that an image is about to be full, where one is set."""
+    return [
+        Metric("bytes", presentable(f"write_threshold-{device}"), (image["threshold"],))
+        for image in images[:1]
+        if "threshold" in image
+    ]
+
+
+def _of_each(stats: Mapping[str, Any], prefix: str, what: str) -> list[tuple[int, Any]]:
+    """The values of ``prefix.0.what``, ``prefix.1.what`` and so on, with their numbers."""
+    start, end = prefix + ".", "." + what
+    numbered = [
+        (key[len(start) : -len(end)], value)
+        for key, value in stats.items()
+        if key.startswith(start) and key.endswith(end)
+    ]
+    return sorted((int(number), value) for number, value in numbered if number.isdecimal())
+
+
+MAPPING: dict[str, Callable[[Any, str], Iterable[Metric]]] = {
+    "balloon": from_balloon,
+    "cache_monitor": from_cache_monitor,
+    "dirty_rate": from_dirty_rate,
+    "disk": from_disk_times,
+    "disk_layers": from_layers,
+    "disk_threshold": from_threshold,
+    "domain_state": from_state,
+    "halt_polling": from_halt_polling,
+    "iothread": from_iothreads,
+    "job_stats_background": from_job,
+    "job_stats_completed": from_job,
+    "memory": from_memory,
+    "memory_bandwidth": from_memory_bandwidth,
+    "pcpu": from_cpu_times,
+    "perf": from_perf,
+    "vcpu": from_vcpus,
+    "vcpu_delay": from_vcpu_delays,
+    "vcpu_halted": from_vcpu_halts,
+    "vcpu_state": from_vcpu_states,
+    "vcpu_stats": from_vcpu_stats,
+    "vcpu_wait": from_vcpu_waits,
+    "vcpupin": from_affinity,
+    "vm": from_vm,
+}
+"""Which selector's reply becomes what."""

@@ -1,0 +1,1 @@
+"""What is told of domains and of libvirt, in which words, and to whom."""

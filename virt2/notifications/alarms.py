@@ -1,0 +1,84 @@
+"""Telling an operator that a domain is stuck, once when it begins and once when it is over."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+from virt2.domains.health import Health
+from virt2.model.domain import Domain
+from virt2.notifications.notifier import Notify
+from virt2.notifications.severity import OKAY, WARNING
+from virt2.output.naming import Identity
+
+log = logging.getLogger(__name__)
+
+APART = 60.0
+"""Seconds at least between the beginnings of two alarms for one domain: one that flaps is not reported each time."""
+
+
+class _Raised(NamedTuple):
+    domain: Domain
+    identity: Identity
+    since: float
+
+
+class Alarms:
+    """One alarm per stuck domain.
+
+    Arguments:
+        stuck_after: seconds for which a monitor may be blocked before it is said.
+        notify: gives a notification to collectd.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, stuck_after: float, notify: Notify, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stuck_after = stuck_after
+        self._notify = notify
+        self._clock = clock
+        self._raised: dict[str, _Raised] = {}
+        self._last: dict[str, float] = {}
+        self._active: Collection[str] | None = None
+
+    def review(self, domain: Domain, identity: Identity, health: Health) -> None:
+        """Raise or clear the alarm of a domain; called by its reader after each read."""
+        if self._active is not None and domain.uuid not in self._active:
+            # It went while its reader was at it: nobody would ever clear this alarm.
+            return
+        now = self._clock()
+        if health.blocked_since is None:
+            raised = self._raised.pop(domain.uuid, None)
+            if raised is not None:
+                self._clear(raised, f"monitor answers again after {now - raised.since:.0f} s")
+        elif domain.uuid not in self._raised and health.blocked_for(now) >= self._stuck_after:
+            last = self._last.get(domain.uuid)
+            if last is None or now - last >= APART:
+                self._last[domain.uuid] = now
+                self._raised[domain.uuid] = _Raised(domain, identity, health.blocked_since)
+                storage = ", ".join(domain.description.storage) or "unknown"
+                text = (
+                    f"domain {domain.name}: monitor blocked for {health.blocked_for(now):.0f} s ({health.cause}),"
+                    f" storage domain {storage}"
+                )
+                log.warning("%s", text)
+                self._notify(WARNING, text, identity)
+
+    def retain(self, uuids: Collection[str]) -> None:
+        """Clear the alarms of all other domains: they are gone."""
+        active = self._active = frozenset(uuids)
+        for uuid in self._raised.keys() - active:
+            raised = self._raised.pop(uuid, None)
+            if raised is not None:
+                self._clear(raised, "gone; its monitor was blocked to the last")
+        now = self._clock()
+        # Who comes and goes is not reported each time either.
+        for uuid, last in tuple(self._last.items()):
+            if uuid not in active and now - last >= APART:
+                self._last.pop(uuid, None)
+
+    def _clear(self, raised: _Raised, text: str) -> None:
+        text = f"domain {raised.domain.name}: {text}"
+        log.info("%s", text)
+        self._notify(OKAY, text, raised.identity)

@@ -1,0 +1,208 @@
+"""Says what became of domains: libvirt's events as notifications, the C plugin's and some it has not.
+
+Works on the notifier's thread, one entry after the other; libvirt's thread and the inventory's only hand over. Nothing
+is asked of libvirt here.
+
+libvirt tells nobody what happened while there was no connection. So the states of all domains are compared, when there
+is one again, with what was known before; what is different is told with the state and the reason that libvirt gives.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from virt2.domains.inventory import Statuses
+from virt2.model.domain import NO_ID, Description, Domain, Status
+from virt2.model.events import IO_ERROR, LIFECYCLE, WATCHDOG, Event
+from virt2.notifications import wording
+from virt2.notifications.notifier import Compose, Notification
+from virt2.output.log import printable
+from virt2.output.naming import Identity
+from virt2.text.identifiers import presentable
+
+APART = 60.0
+"""Seconds at least between two notifications of the same error of the same disk, and of the same watchdog: a disk that
+fails tells so with every request."""
+REMEMBERED = 1000
+"""Errors whose last time is known, the latest ones; with more of them the oldest are told again too early."""
+
+
+class _Known(NamedTuple):
+    """An active domain, as it was told last."""
+
+    name: str
+    id: int
+    state: int
+
+
+class Herald:
+    """Makes notifications of events and states.
+
+    Arguments:
+        put: has notifications made on the notifier's thread (`virt2.notifications.notifier.Notifier.put`).
+        identify: gives the identity of a domain, active or not.
+        find: gives what is known of an active domain by its UUID.
+        wants: tells by name and UUID whether a domain is reported.
+        persistent: whether nothing is told when it happens, but the state of every persistent domain again and again.
+        clock, wall: monotonic seconds, and the time of day.
+    """
+
+    def __init__(
+        self,
+        put: Callable[[Compose], None],
+        identify: Callable[[Domain], Identity],
+        find: Callable[[str], Domain | None],
+        *,
+        wants: Callable[[str, str], bool] = lambda name, uuid: True,
+        persistent: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._put = put
+        self._identify = identify
+        self._find = find
+        self._wants = wants
+        self._persistent = persistent
+        self._clock = clock
+        self._wall = wall
+        self._known: dict[str, _Known] | None = None
+        """The active domains by UUID; None before the first list of states."""
+        self._told: dict[tuple[str, ...], float] = {}
+
+    def __repr__(self) -> str:
+        return f"<Herald persistent={self._persistent} known={len(self._known or ())}>"
+
+    def tell(self, event: Event) -> None:
+        """Take an event; called on libvirt's thread."""
+        if not self._persistent and event.kind in (LIFECYCLE, IO_ERROR, WATCHDOG):
+            self._put(functools.partial(self._of_event, event, self._wall()))
+
+    def take(self, statuses: Statuses) -> None:
+        """Take the states of all domains that are reported; called on the inventory's thread."""
+        compose = self._of_all if self._persistent else self._of_missed
+        if self._persistent or statuses.first:
+            self._put(functools.partial(compose, statuses, self._wall()))
+
+    def _of_event(self, event: Event, when: float) -> Iterator[Notification]:
+        if event.kind == LIFECYCLE:
+            state, reason = wording.state_after(event.event, event.detail)
+            self._note(event, state)
+            if self._wants(event.name, event.uuid):
+                # An active domain has precedence where another would have the same identity.
+                id = NO_ID if state == wording.SHUTOFF else event.id
+                yield self._of_state(self._domain(event.uuid, event.name, id), state, reason, when)
+        elif self._wants(event.name, event.uuid):
+            yield from self._of_io_error(event, when) if event.kind == IO_ERROR else self._of_watchdog(event, when)
+
+    def _note(self, event: Event, state: int) -> None:
+        """Keep up with what is known."""
+        if self._known is None or event.event in (wording.DEFINED, wording.UNDEFINED):
+            return
+        if state == wording.SHUTOFF:
+            self._known.pop(event.uuid, None)
+        else:
+            self._known[event.uuid] = _Known(event.name, event.id, state)
+
+    def _of_io_error(self, event: Event, when: float) -> Iterator[Notification]:
+        action, reason = event.detail, event.reason
+        if self._note_error(event.uuid, event.kind, str(action), event.alias, event.path, reason):
+            domain = self._domain(event.uuid, event.name)
+            target = _target(domain, event)
+            names = [name for name in (event.alias, event.path) if name and name != target]
+            disk = f"{target or 'unknown'} ({', '.join(names)})" if names else target or "unknown"
+            severity, text = wording.io_error_message(action, reason, disk)
+            meta = {
+                "disk": target,
+                "alias": event.alias,
+                "path": event.path,
+                "action": wording.IO_ERROR_ACTIONS.get(action, str(action)),
+                "reason": reason,
+            }
+            message = f"domain {event.name}: {text}"
+            yield self._notification(domain, severity, message, when, "disk_error", presentable(target), meta)
+
+    def _of_watchdog(self, event: Event, when: float) -> Iterator[Notification]:
+        if self._note_error(event.uuid, event.kind, str(event.detail)):
+            severity, text = wording.watchdog_message(event.detail)
+            meta = {"action": wording.WATCHDOG_ACTIONS.get(event.detail, str(event.detail))}
+            message = f"domain {event.name}: {text}"
+            domain = self._domain(event.uuid, event.name)
+            yield self._notification(domain, severity, message, when, "domain_state", "watchdog", meta)
+
+    def _of_missed(self, statuses: Statuses, when: float) -> Iterator[Notification]:
+        """What changed while nobody told."""
+        before, self._known = (
+            self._known,
+            {status.uuid: _Known(status.name, status.id, status.state) for status in statuses.domains if status.active},
+        )
+        if before is None:
+            return
+        for status in statuses.domains:
+            if _changed(before.pop(status.uuid, None), status):
+                yield self._of_status(status, when)
+        for uuid, known in before.items():
+            if self._wants(known.name, uuid):
+                yield self._of_state(self._domain(uuid, known.name), wording.SHUTOFF, 0, when)
+
+    def _of_all(self, statuses: Statuses, when: float) -> Iterator[Notification]:
+        """The state of every persistent domain."""
+        for status in statuses.domains:
+            if status.persistent:
+                yield self._of_status(status, when)
+
+    def _of_status(self, status: Status, when: float) -> Notification:
+        domain = self._domain(status.uuid, status.name, status.id)
+        return self._of_state(domain, status.state, status.reason, when)
+
+    def _of_state(self, domain: Domain, state: int, reason: int, when: float) -> Notification:
+        severity, message = wording.state_message(state, reason)
+        return self._notification(domain, severity, message, when, "domain_state", "", {})
+
+    def _notification(
+        self,
+        domain: Domain,
+        severity: str,
+        message: str,
+        when: float,
+        type: str,
+        type_instance: str,
+        meta: Mapping[str, str],
+    ) -> Notification:
+        fit = {key: printable(value) for key, value in meta.items()}
+        return Notification(severity, printable(message), self._identify(domain), type, type_instance, fit, when)
+
+    def _domain(self, uuid: str, name: str, id: int = NO_ID) -> Domain:
+        """What is known of a domain, under the name it has now."""
+        found = self._find(uuid)
+        return Domain(uuid, name, id, Description()) if found is None or found.name != name else found
+
+    def _note_error(self, *what: str) -> bool:
+        """Remember when an error is told; returns False where it must not be, since it was told lately."""
+        now = self._clock()
+        last = self._told.get(what)
+        if last is not None and now - last < APART:
+            return False
+        # At the end, so that the first one is the oldest.
+        self._told.pop(what, None)
+        self._told[what] = now
+        if len(self._told) > REMEMBERED:
+            del self._told[next(iter(self._told))]
+        return True
+
+
+def _target(domain: Domain, event: Event) -> str:
+    """The disk as the guest sees it; else libvirt's own name for it."""
+    disks = domain.description.disks
+    by_alias = [disk.target for disk in disks if event.alias and disk.alias == event.alias]
+    by_path = [disk.target for disk in disks if event.path and disk.source == event.path]
+    return next(iter(by_alias or by_path), event.alias)
+
+
+def _changed(before: _Known | None, now: Status) -> bool:
+    """Whether something happened to a domain that is to be told: it runs anew, it has another state, it is gone."""
+    if before is None:
+        return now.active
+    return before.state != now.state or (now.active and before.id not in (now.id, NO_ID))

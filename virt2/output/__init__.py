@@ -1,0 +1,1 @@
+"""Towards collectd: identities, values and log lines as collectd takes them."""

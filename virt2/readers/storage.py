@@ -1,0 +1,172 @@
+"""What touches the storage itself (class C: sizes, disk errors), in quarantine: rarely, apart from everything else.
+
+A call of class C freezes its guest until the storage answers. So at most one is in flight per storage domain, and where
+one does not come back no other is made there: a dead storage domain costs one guest, and only where this was asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+from virt2.domains.health import Ward
+from virt2.domains.inventory import Inventory
+from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
+from virt2.model.domain import Domain
+from virt2.once import Conditions
+from virt2.readers.results import Outbox
+from virt2.readers.sampling import Record, Sampler
+from virt2.readers.turns import Turns
+from virt2.workers.budget import SERVER, Budget, Job
+from virt2.workers.pool import Pool
+
+LATE = 2.0
+"""Times ``StorageInterval`` after which a size is called late: as collectd itself calls a value missing."""
+
+
+class StorageReader:
+    """Asks all domains, whatever their reader, once per ``StorageInterval``.
+
+    It is read more often than that, since one read may have no time for all: what it leaves out is asked first by the
+    next one; one that was asked and did not answer has had its turn.
+
+    Arguments:
+        inventory: the active domains.
+        budget: knows which calls are in flight, over all readers.
+        pool: workers of its own.
+        ward: the health of all domains.
+        outbox: dispatches what comes in.
+        sampler: given where records go, makes what makes the jobs.
+        interval: seconds between two questions to one domain.
+        tick: seconds between two reads.
+        timeout: seconds a read may take.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        inventory: Inventory,
+        budget: Budget,
+        pool: Pool,
+        ward: Ward,
+        outbox: Outbox,
+        sampler: Callable[[Callable[[Record], None]], Sampler],
+        interval: float,
+        tick: float,
+        timeout: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._inventory = inventory
+        self._budget = budget
+        self._pool = pool
+        self._ward = ward
+        self._outbox = outbox
+        self._sampler = sampler(outbox.put)
+        self._interval = interval
+        self._tick = tick
+        self._timeout = timeout
+        self._clock = clock
+        self._turns = Turns()
+        self._asked: dict[str, float] = {}
+        """When the read began in which a domain was asked last, or was first there to be asked, by UUID."""
+        self._conditions = Conditions(1.5 * tick, clock)
+        self._late: frozenset[str] = frozenset()
+        """The storage domains whose sizes were said to come late."""
+
+    def read(self) -> None:
+        """Ask until the deadline; dispatch what came in."""
+        began = self._clock()
+        self._inventory.refresh(max_age=self._timeout, timeout=self._timeout / 2)
+        self._take()
+        link = self._inventory.link
+        if link is not None and link.up:
+            described = self._turns.order(self._descriptions(began), began)
+            if described:
+                self._pool.run(described, began + self._timeout / 2)
+            jobs = self._turns.order(self._jobs(began), began)
+            self._pool.run(jobs, began + self._timeout)
+            self._turns.note([*described, *jobs], began)
+            for job in jobs:
+                if job.begun:
+                    self._asked[job.uuid] = began
+                else:
+                    self._asked.setdefault(job.uuid, began - self._interval)
+            self._report_lag(began)
+        self._take()
+
+    def _report_lag(self, now: float) -> None:
+        """Say where sizes come less often than is promised, because one call at a time is made per storage domain."""
+        domains = {domain.uuid: domain for domain in self._inventory.domains()[1]}
+        self._asked = {uuid: when for uuid, when in self._asked.items() if uuid in domains}
+        late: dict[str, list[float]] = {}
+        suspended = self.suspended
+        for uuid, when in self._asked.items():
+            storage = domains[uuid].description.storage
+            # A domain that cannot be asked, and storage that does not answer, are said elsewhere.
+            if now - when > LATE * self._interval and self._may_be_asked(domains[uuid], now):
+                for name in storage if suspended.isdisjoint(storage) else ():
+                    late.setdefault(name, []).append(now - when)
+        for name in late.keys() | self._late:
+            ages = late.get(name, [0.0])
+            self._conditions.update(
+                name in late,
+                f"storage domain {name}: {len(ages)} domains on it have sizes that are up to {max(ages):.0f} s old,"
+                f" because one call at a time is made there; set StorageInterval to {max(ages):.0f} or more",
+                f"storage domain {name}: sizes come every StorageInterval again",
+            )
+        self._late = frozenset(late)
+        self._conditions.review()
+
+    def _descriptions(self, began: float) -> list[Job]:
+        """Describe anew what may not be what it was: a disk may lie on another storage than when it was described.
+
+        Block jobs and snapshots move disks while the domain runs, and libvirt does not tell of all of them.
+        """
+        return [
+            Job(domain.uuid, SERVER, functools.partial(self._describe, domain), run=domain.id)
+            for domain in self._inventory.domains()[1]
+            if self._is_due(domain, began) and not self._inventory.is_current(domain)
+        ]
+
+    def _describe(self, domain: Domain, connection: Any, job: Job) -> None:
+        job.doing("XMLDesc")
+        try:
+            self._inventory.adopt(connection, domain)
+            job.hear()
+        except (CallFailed, DomainBusy, DomainGone, Unsupported):
+            # It is not asked in this read then.
+            return
+
+    def _take(self) -> None:
+        now = self._clock()
+        domains = {domain.uuid: domain for domain in self._inventory.domains()[1]}
+        healths = {uuid: self._ward.of(uuid, now) for uuid in domains}
+        self._outbox.take(domains, healths, self._inventory.listed_at)
+
+    def _is_due(self, domain: Domain, now: float) -> bool:
+        """Whether it is time to ask a domain again, and it may be asked."""
+        if not self._may_be_asked(domain, now):
+            return False
+        asked = self._asked.get(domain.uuid)
+        return asked is None or now - asked >= self._interval - self._tick / 2
+
+    def _may_be_asked(self, domain: Domain, now: float) -> bool:
+        """Whether there is something to ask of a domain, and its monitor is neither blocked nor charged for a call."""
+        health = self._ward.of(domain.uuid, now)
+        return self._sampler.asks_storage(domain) and not health.blocked and self._budget.charged(domain.uuid) is None
+
+    def _jobs(self, began: float) -> list[Job]:
+        """None for a domain that is blocked, that a call is out for, or of which is not known on what it lies now."""
+        jobs = []
+        for domain in self._inventory.domains()[1]:
+            if self._is_due(domain, began) and self._inventory.is_fresh(domain, began):
+                jobs.append(self._sampler.storage_job(domain, self._ward.of(domain.uuid, began)))
+        return jobs
+
+    @property
+    def suspended(self) -> frozenset[str]:
+        """The storage domains a call is out for that should have come back."""
+        return self._budget.stuck_storage(self._clock() - self._timeout)

@@ -1,0 +1,1 @@
+"""Doors: libvirt, its admin interface, /proc and the host's network devices. One module for each."""

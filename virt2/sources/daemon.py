@@ -1,0 +1,258 @@
+"""Which daemon, which host and which folders belong to a connection URI: the one place that says so.
+
+What this host tells beside libvirt (its processes, its network devices, pid files, the admin socket) is true of a
+connection only where the daemon behind the connection is this host's own. For every other one (a remote host, the
+libvirtd of a container, another driver) these sources are not used.
+
+The order of the daemons is that of libvirt's own client: the daemon that has a driver to itself where its socket is
+there, else the one that listens on the common socket. That one may be virtproxyd, which answers the common admin socket
+then, and knows nothing of anybody's workers.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from virt2.sources.procfs import PROC, pid_in, read_stat
+
+RUN_DIR = "/run"
+"""Where the system's daemons keep their pid files, and below it, in ``libvirt``, their sockets."""
+
+DAEMONS = {"qemu": "virtqemud", "lxc": "virtlxcd", "xen": "virtxend", "vz": "virtvzd", "ch": "virtchd"}
+"""Drivers that live in a daemon, and the daemon that has the driver to itself where libvirt is split into several.
+Other drivers (``test``, ``esx``, ...) run inside the client: nobody's workers are used."""
+MONOLITHIC = "libvirtd"
+"""The daemon that has all drivers."""
+CONFIG = "/etc/libvirt/libvirt.conf"
+"""Where libvirt's client finds root's aliases of URIs; those of another user are below that user's home."""
+
+_ALIAS = re.compile(r"[\w.-]+")
+"""What an alias consists of; a URI has a colon."""
+_ALIASES = re.compile(r"""^[ \t]*uri_aliases\s*=\s*\[((?:[\s,]|\#[^\n]*|"[^"\n]*"|'[^'\n]*')*)\]""", re.MULTILINE)
+_ENTRY = re.compile(r"""\#[^\n]*|"([^"\n]*)"|'([^'\n]*)'""")
+
+
+class Daemon(NamedTuple):
+    """Identity of a running libvirt daemon: a restarted one compares unequal."""
+
+    name: str
+    pid: int
+    start: int
+    """When its process started, in clock ticks since boot."""
+
+
+class Server(NamedTuple):
+    """Whom to ask for limits: one server of one daemon."""
+
+    path: str
+    """The daemon's admin socket."""
+    name: str
+    """The server inside the daemon that serves ordinary clients; it is called as the daemon."""
+
+
+class Place(NamedTuple):
+    """Where the daemon behind a connection URI is."""
+
+    daemons: tuple[str, ...]
+    """What it may be called, the likeliest first; empty where there is none on this host."""
+    sockets: str
+    """The folder of its sockets; empty where there is none on this host."""
+    pid_files: str
+    """The folder of its own pid file; empty where it is not known to be a daemon of this host's."""
+    qemu_run_dir: str
+    """The folder in which its QEMU driver keeps the pid file and the status file of every running domain; empty where
+    it has no such driver, or is not known to be a daemon of this host's."""
+    reason: str
+    """Why what this host tells of QEMUs does not belong to its domains, in words; empty where it does."""
+    admin_socket: str = ""
+    """Its admin socket, where the URI names one."""
+
+
+def place(
+    uri: str,
+    run_dir: str = RUN_DIR,
+    environ: Mapping[str, str] = os.environ,
+    exists: Callable[[str], bool] = os.path.exists,
+) -> Place:
+    """Say where the daemon behind a connection URI is.
+
+    Which of the daemons it is depends on the sockets that are there now; what it is called may be another answer later.
+
+    Arguments:
+        uri: as given to libvirt; empty means libvirt's default for this user. An admin URI, such as
+            ``virtqemud:///system?socket=/some/where``, is accepted as well and means that daemon only.
+        run_dir: where the system's daemons are.
+        environ: tells where the user's own daemons are.
+        exists: whether a socket is there.
+    """
+    is_root = os.geteuid() == 0
+    uri = uri or ("qemu:///system" if is_root else "qemu:///session")
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        return _elsewhere(f"{uri} is not a URI: {error}")
+    driver, _, transport = parts.scheme.partition("+")
+    if parts.netloc or transport not in ("", "unix"):
+        return _elsewhere(f"{uri} is served over the network")
+    is_admin = driver == MONOLITHIC or driver in DAEMONS.values()
+    if not is_admin and (driver not in DAEMONS or parts.path not in ("", "/", "/system", "/session")):
+        return _elsewhere(f"{uri} is not served by a libvirt daemon of this host")
+    parameters = _parameters(parts.query)
+    socket = parameters.get("socket", "")
+    # Root has no session: libvirt's client connects it to the system's daemon. The admin interface knows one.
+    if parts.path == "/session" and (is_admin or not is_root):
+        user = os.path.join(_user_runtime_dir(environ), "libvirt")
+        sockets, pid_files, qemu_run_dir = user, user, os.path.join(user, "qemu", "run")
+    else:
+        sockets = os.path.join(run_dir, "libvirt")
+        pid_files, qemu_run_dir = run_dir, os.path.join(sockets, "qemu")
+    if is_admin:
+        return Place((driver,), sockets, "", "", f"{uri} is not where domains are", admin_socket=socket)
+    if socket and not _is_made_by(driver, socket, sockets):
+        # It may be that of another network, file system or host, which a forwarded socket does not tell.
+        reason = f"{uri} names a socket that is not the one of this host's own libvirt"
+        if _is_folder(os.path.dirname(socket), sockets):
+            # Nor is the admin socket beside it of the daemon behind it, then.
+            return _elsewhere(reason)
+        return Place(_by_name(driver, socket), os.path.dirname(socket), "", "", reason)
+    reason = ""
+    if driver != "qemu":
+        reason = f"{uri} has no QEMUs"
+    elif "name" in parameters:
+        reason = f"{uri} has the daemon open another URI"
+    mode = parameters.get("mode", "auto")
+    daemons = _by_name(driver, socket) if socket else _in_order(driver, sockets, mode, exists)
+    return Place(daemons, sockets, pid_files, "" if reason else qemu_run_dir, reason)
+
+
+def resolve(uri: str, config: str = "", environ: Mapping[str, str] = os.environ) -> str:
+    """Give the URI that an alias stands for in the configuration of libvirt's client; anything else as it is.
+
+    Arguments:
+        uri: as given to libvirt.
+        config: the file with the aliases; empty means where libvirt looks for it.
+        environ: tells where the user's own configuration is.
+    """
+    if not _ALIAS.fullmatch(uri):
+        return uri
+    try:
+        with open(config or _config_of_user(environ), encoding="utf-8", errors="replace") as file:
+            aliases = _ALIASES.search(file.read())
+    except OSError:
+        return uri
+    for double, single in _ENTRY.findall(aliases.group(1)) if aliases else ():
+        alias, _, meant = (double or single).partition("=")
+        if alias == uri:
+            return str(meant)
+    return uri
+
+
+def identify(there: Place, proc: str = PROC) -> Daemon | None:
+    """Identify the daemon that runs there through its pid file; its process must bear the daemon's name.
+
+    None where it cannot be known: it does not run, or is not known to be this host's.
+    """
+    for name in there.daemons if there.pid_files else ():
+        pid = pid_in(os.path.join(there.pid_files, f"{name}.pid").encode())
+        stat = read_stat(pid, proc) if pid else None
+        if pid and stat and stat.comm == name.encode():
+            return Daemon(name, pid, stat.start)
+    return None
+
+
+def admin_servers(
+    uri: str,
+    run_dir: str = RUN_DIR,
+    environ: Mapping[str, str] = os.environ,
+    exists: Callable[[str], bool] = os.path.exists,
+) -> tuple[tuple[Server, ...], str]:
+    """Say where the limits of the daemon behind a connection URI can be had, the likeliest first, or why nowhere.
+
+    Arguments are those of `place`.
+    """
+    there = place(uri, run_dir, environ, exists)
+    if not there.daemons:
+        return (), there.reason
+    if there.admin_socket:
+        return (Server(there.admin_socket, there.daemons[0]),), ""
+    candidates = tuple(Server(_admin_socket(there.sockets, name), name) for name in there.daemons)
+    if there.daemons and uri.partition(":")[0].partition("+")[0] in (MONOLITHIC, *DAEMONS.values()):
+        return candidates, ""
+    found = tuple(server for server in candidates if exists(server.path))
+    if not found:
+        return (), f"no admin socket of {' or '.join(there.daemons)} in {there.sockets}"
+    return found, ""
+
+
+def _elsewhere(reason: str) -> Place:
+    return Place((), "", "", "", reason)
+
+
+def _in_order(driver: str, folder: str, mode: str, exists: Callable[[str], bool]) -> tuple[str, ...]:
+    """Which daemon libvirt's client connects to, by the sockets that are there; where none is, either may come."""
+    direct = DAEMONS[driver]
+    if mode == "direct":
+        return (direct,)
+    if mode == "legacy":
+        return (MONOLITHIC,)
+    if _listens(folder, direct, exists):
+        return (direct,)
+    if _listens(folder, MONOLITHIC, exists):
+        return (MONOLITHIC,)
+    return (direct, MONOLITHIC)
+
+
+def _parameters(query: str) -> dict[str, str]:
+    """The parameters of a URI as libvirt reads them: names in any case, apart by either sign, the last one counts."""
+    pairs = (part.partition("=") for part in re.split("[&;]", query))
+    return {unquote(name).lower(): unquote(value) for name, _, value in pairs if name}
+
+
+def _is_made_by(driver: str, socket: str, folder: str) -> bool:
+    """Whether a socket is one that the driver's daemons make in that folder; another one there may be forwarded."""
+    names = {f"{prefix}-sock{suffix}" for prefix in ("libvirt", DAEMONS[driver]) for suffix in ("", "-ro")}
+    return os.path.basename(socket) in names and _is_folder(os.path.dirname(socket), folder)
+
+
+def _is_folder(one: str, other: str) -> bool:
+    """Whether two paths are of the same folder; the same words, below ``/proc/PID/root`` say, may not be."""
+    if os.path.normpath(one) == os.path.normpath(other):
+        return True
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def _listens(folder: str, daemon: str, exists: Callable[[str], bool]) -> bool:
+    """Whether a socket of the daemon's is there, on which read-only or other clients connect."""
+    prefix = "libvirt" if daemon == MONOLITHIC else daemon
+    return any(exists(os.path.join(folder, f"{prefix}-sock{suffix}")) for suffix in ("-ro", ""))
+
+
+def _by_name(driver: str, socket: str) -> tuple[str, ...]:
+    """Which daemon has a socket, by its name; where that says nothing, either may."""
+    name, direct = os.path.basename(socket), DAEMONS[driver]
+    if name.startswith(f"{direct}-"):
+        return (direct,)
+    return (MONOLITHIC,) if name.startswith("libvirt-") else (direct, MONOLITHIC)
+
+
+def _admin_socket(folder: str, daemon: str) -> str:
+    return os.path.join(folder, "libvirt-admin-sock" if daemon == MONOLITHIC else f"{daemon}-admin-sock")
+
+
+def _user_runtime_dir(environ: Mapping[str, str]) -> str:
+    """The folder GLib, and so libvirt, takes for the user's sockets."""
+    return environ.get("XDG_RUNTIME_DIR") or environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+
+
+def _config_of_user(environ: Mapping[str, str]) -> str:
+    if os.geteuid() == 0:
+        return CONFIG
+    folder = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return os.path.join(folder, "libvirt", "libvirt.conf")

@@ -1,0 +1,81 @@
+"""Counters of the domains' tap devices, read off the host.
+
+libvirt itself reads them there, ``/proc/net/dev`` once for every device asked for, and turns directions round: what the
+host receives from a tap is what the guest has sent. One look at that file serves all domains, takes no worker of
+libvirtd's and goes on whatever is stuck. Where libvirtd lives in another network namespace, or on another host, names
+may be the same and devices not: then libvirt is asked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from virt2.model.domain import NicStats
+
+PROC = "/proc"
+
+
+class Daemon(Protocol):
+    """A running libvirtd (see `virt2.sources.daemon.identify`)."""
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+
+
+class HostInterfaces:
+    """The host's network devices, if they are the ones libvirtd sees.
+
+    Arguments:
+        daemon: which libvirtd runs now; None when it is unknown, or is not this host's, or is not the QEMU driver's:
+            only that one is known to count as described.
+        proc: where procfs is mounted.
+    """
+
+    def __init__(self, daemon: Callable[[], Daemon | None], proc: str = PROC) -> None:
+        self._daemon = daemon
+        self._proc = proc
+        self._checked: tuple[object, str] = (None, "")
+        """Which libvirtd was looked at, and why its devices are not ours: one value, since several threads read."""
+        self.problem = ""
+        """Why the host's devices were not used when they were last to be read, in words; empty where they were."""
+
+    def read(self) -> Mapping[str, NicStats]:
+        """The counters of every device by name, as a guest behind it sees them; empty where they are not to be used."""
+        self.problem = self._look_for_difference()
+        if self.problem:
+            return {}
+        try:
+            with open(f"{self._proc}/net/dev", encoding="utf-8", errors="replace") as file:
+                return dict(_counters(line) for line in file.readlines()[2:])
+        except (OSError, ValueError):
+            return {}
+
+    def _look_for_difference(self) -> str:
+        """Why libvirtd's devices are not ours, in words; looked up once per libvirtd."""
+        daemon = self._daemon()
+        if daemon is None:
+            return "the process of libvirt's daemon is not to be seen here"
+        checked, difference = self._checked
+        if daemon != checked:
+            try:
+                own, its = (os.readlink(f"{self._proc}/{who}/ns/net") for who in ("self", daemon.pid))
+            except OSError as error:
+                difference = f"the network namespace of libvirt's daemon cannot be seen: {error.strerror}"
+            else:
+                difference = "" if own == its else "libvirt's daemon lives in another network namespace"
+            self._checked = (daemon, difference)
+        return difference
+
+
+def _counters(line: str) -> tuple[str, NicStats]:
+    """One line of ``/proc/net/dev``: the name, 8 fields of what was received, 8 of what was sent.
+
+    Of each eight the first four are bytes, packets, errors and drops (proc(5)).
+    """
+    name, _, rest = line.rpartition(":")
+    fields = rest.split()
+    received, sent = fields[:4], fields[8:12]
+    return name.strip(), NicStats._make(map(int, (*sent, *received)))

@@ -1,0 +1,1 @@
+"""Who calls libvirt: jobs, pools of workers, and the budget that all pools share."""

@@ -1,0 +1,356 @@
+"""The budget of libvirtd's workers: which calls of ours hold one, over all readers.
+
+Guarantees:
+
+* A job holds a *slot* from before its first call until its last call came back. A call that never returns holds its
+  slot for ever: libvirtd's worker is just as stuck, and another thread of ours would only take one more.
+* A call cut off by a lost connection leaves its slot *charged*, for libvirtd's worker may still be in it.
+* At most one job of each kind runs for one domain.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from virt2.model.domain import NO_ID
+from virt2.workers.connects import Connects
+
+SERVER = "server"
+"""Kind of a job whose calls need libvirtd alone (class A)."""
+MONITOR = "monitor"
+"""Kind of a job whose calls need the QEMU monitor (class B)."""
+AGENT = "agent"
+"""Kind of a job whose calls wait for the guest's agent: libvirtd has the monitor free meanwhile, but not the worker."""
+STALLED_AFTER = 0.1
+"""Seconds in one call after which a worker is counted out and another stands in for it. Calls take 1 to 3 ms; a
+false alarm costs one idle thread, waiting longer costs that much of every read that meets stuck domains."""
+
+
+class Job:
+    """Calls made one after another for one domain.
+
+    Arguments:
+        uuid: the domain.
+        kind: `SERVER`, `MONITOR` or `AGENT`.
+        work: called with the worker's connection and this job; says `doing` before each call.
+        answered: when the domain last answered a job of this kind (the pool's clock), None if it never did.
+        storage: the storage domains a class C call touches: no other such call is made for any of them meanwhile.
+        probe: it is made to find out whether a charged call is over; it may exceed the budget, one at a time.
+        detours: it can do without touching the storage, and shall where another call is stuck there: its `storage` is
+            empty then.
+        run: libvirt's number for the run of the domain.
+    """
+
+    __slots__ = (
+        "answered",
+        "begun",
+        "clock",
+        "detours",
+        "failed",
+        "heard",
+        "kind",
+        "not_before",
+        "probe",
+        "round",
+        "run",
+        "since",
+        "storage",
+        "touched",
+        "uuid",
+        "what",
+        "work",
+    )
+
+    def __init__(
+        self,
+        uuid: str,
+        kind: str,
+        work: Callable[[Any, Job], None],
+        answered: float | None = None,
+        probe: bool = False,
+        storage: frozenset[str] = frozenset(),
+        detours: bool = False,
+        run: int = NO_ID,
+    ) -> None:
+        self.uuid = uuid
+        self.kind = kind
+        self.work = work
+        self.answered = answered
+        self.probe = probe
+        self.storage = storage
+        self.detours = detours
+        self.run = run
+        self.begun = False
+        """Whether a worker took it, however that ended."""
+        self.what = ""
+        self.since = 0.0
+        self.not_before = 0.0
+        self.heard = 0.0
+        """When a call of this job was answered that is no priority call: libvirtd has workers then."""
+        self.touched = False
+        """Whether a call of this job was answered that touches its storage."""
+        self.failed = False
+        """Whether a call of this job was answered with an error, so that a value is missing."""
+        self.round: Any = None
+        """The read it belongs to; the pool's."""
+        self.clock: Callable[[], float] = time.monotonic
+
+    def __repr__(self) -> str:
+        return f"<Job {self.kind} {self.uuid} {self.what or 'queued'}>"
+
+    @property
+    def stalled(self) -> bool:
+        """Whether its call has been in flight for longer than calls take."""
+        return self.clock() - self.since > STALLED_AFTER
+
+    def hear(self) -> None:
+        """Note that a call was answered that is no priority call."""
+        self.heard = self.clock()
+
+    def doing(self, what: str) -> float:
+        """Note the call that is about to be made; returns the time on the pool's clock."""
+        self.what = what
+        self.since = self.clock()
+        return self.since
+
+
+class Holder(Protocol):
+    """A pool, as far as the budget keeps its accounts."""
+
+    monitor_held: int
+    """Slots of calls that are not class A, charged ones included. Under the budget's lock."""
+    wanted: threading.Condition
+    """Notified when a slot may be free again; over the budget's lock."""
+
+
+class Charge:
+    """A call that was cut off while libvirtd may still be working on it."""
+
+    __slots__ = ("began", "daemon", "pool", "since", "storage", "what")
+
+    def __init__(self, pool: Holder, job: Job, daemon: object, began: float) -> None:
+        self.pool = pool
+        self.what = job.what
+        self.since = job.since
+        self.storage = job.storage
+        self.daemon = daemon
+        self.began = began
+        """When the read began in which the call was made."""
+
+
+class Budget:
+    """How many of libvirtd's workers may be held at a time, and which calls hold them.
+
+    Arguments:
+        size: the number of slots.
+        daemon: identity of the libvirtd that runs now, None when unknown; it changes when libvirtd is restarted.
+    """
+
+    def __init__(self, size: int, daemon: Callable[[], object] = lambda: None) -> None:
+        self.lock = threading.Lock()
+        self.in_flight: dict[tuple[str, str], Job] = {}
+        """Read without the lock by anybody; written under it."""
+        self.charges: dict[tuple[str, str], Charge] = {}
+        self.connects = Connects()
+        """Connections that are being made, none of which holds a slot."""
+        self._others = 0
+        self._awaited = 0
+        """Who waits for a slot that belongs to no pool."""
+        self._answered_at = 0.0
+        self._daemon = daemon
+        self._pools: list[Holder] = []
+        self._wanted = threading.Condition(self.lock)
+        self._refused: set[Holder] = set()
+        """Pools that found no slot, and want to hear when there may be one."""
+        self._set_size(size)
+
+    def __repr__(self) -> str:
+        return f"<Budget size={self._size} used={self.used} charged={len(self.charges)}>"
+
+    @property
+    def size(self) -> int:
+        """The number of slots."""
+        return self._size
+
+    @property
+    def used(self) -> int:
+        """Slots held by calls in flight or charged for calls that were cut off."""
+        return len(self.in_flight) + len(self.charges) + self._others
+
+    @property
+    def answered_at(self) -> float:
+        """When libvirtd last answered a call that is no priority call, the pools' clock."""
+        return max([self._answered_at, *(job.heard for job in tuple(self.in_flight.values()))])
+
+    @property
+    def room(self) -> int:
+        """Slots that are free for pools; none or less where there are none.
+
+        The list of domains takes its turn: a slot that it waits for is not free, or pools with many jobs would hand it
+        to themselves for as long as a read takes.
+        """
+        return self._size - self.used - self._awaited
+
+    def has_room_for_server(self, probe: bool = False) -> bool:
+        """Whether a class A call may be made now. Caller holds the lock.
+
+        Two calls go beyond the budget. A probe, one at a time: else a budget whose slots are all charged would never
+        find out that it has them back. And should class B have got stuck in the slot that is set aside as well, one
+        other: what libvirtd knows itself is never withheld for monitors that do not answer.
+        """
+        if self._size - self.used - self._awaited > 0:
+            return True
+        if probe and not any(job.probe for job in self.in_flight.values()):
+            return True
+        calls = self.in_flight.values()
+        stuck = all(job.kind != SERVER and job.stalled for job in calls)
+        return self._size > 2 and self.used == self._size and not self._others and stuck
+
+    def resize(self, size: int) -> None:
+        """Set the number of slots; below what is held now it waits until calls come back."""
+        with self.lock:
+            self._set_size(size)
+            self._wake()
+
+    def _set_size(self, size: int) -> None:
+        self._size = size
+        self.set_aside = 1 if size > 2 else 0
+        """Slots that are not for class B calls. With a budget over 2, one is for class A, and for the monitors of
+        domains that go on answering while others are stuck."""
+
+    def acquire(self, timeout: float) -> bool:
+        """Take a slot for the list of domains, which belongs to no pool; False when there was none in that time."""
+        with self.lock:
+            self._awaited += 1
+            try:
+                free = self._wanted.wait_for(self._is_free, timeout)
+            finally:
+                self._awaited -= 1
+            if free:
+                self._others += 1
+            else:
+                self._wake()
+            return free
+
+    def release(self) -> None:
+        """Give back a slot taken with `acquire`."""
+        with self.lock:
+            self._others -= 1
+            self._wake()
+
+    def running(self, uuid: str, kind: str) -> Job | None:
+        """The job of that kind that is in a call for the domain now."""
+        return self.in_flight.get((uuid, kind))
+
+    def touched(self, storage: frozenset[str]) -> bool:
+        """Whether a class C call is out for any of these storage domains, or was cut off there."""
+        return any(not storage.isdisjoint(call.storage) for call in self._calls())
+
+    def stuck_storage(self, since: float) -> frozenset[str]:
+        """The storage domains that a class C call has been out for since then or longer."""
+        return frozenset().union(*(call.storage for call in self._calls() if call.since <= since))
+
+    def _calls(self) -> tuple[Job | Charge, ...]:
+        return (*tuple(self.in_flight.values()), *tuple(self.charges.values()))
+
+    def stalled_since(self) -> float | None:
+        """When the oldest class A call was made that should have come back; None where there is none."""
+        calls = [job.since for job in tuple(self.in_flight.values()) if job.kind == SERVER and job.stalled]
+        return min(calls, default=None)
+
+    def charged(self, uuid: str) -> Charge | None:
+        """The oldest call of that domain that was cut off and may still occupy libvirtd and the monitor."""
+        if not self.charges:
+            return None
+        with self.lock:
+            found = [self.charges[key] for key in _of_domain(self.charges, uuid)]
+        return min(found, key=lambda charge: charge.since, default=None)
+
+    def discharge(self, uuid: str) -> None:
+        """Drop the charges of a domain in whose monitor nobody is: libvirtd is through with the calls."""
+        with self.lock:
+            for key in _of_domain(self.charges, uuid):
+                self._drop(key)
+            self._wake()
+
+    def expire(self, kind: str, since: float) -> None:
+        """Drop the charges of one kind that were made before then: libvirtd has given those calls up by itself."""
+        with self.lock:
+            for key in [key for key, charge in self.charges.items() if key[1] == kind and charge.since < since]:
+                self._drop(key)
+            self._wake()
+
+    def review(self, active: Iterable[str]) -> None:
+        """Drop the charges of domains that are gone, and of a libvirtd that is gone."""
+        alive = set(active)
+        daemon = self._daemon()
+        with self.lock:
+            for key, charge in list(self.charges.items()):
+                if key[0] not in alive or charge.daemon != daemon:
+                    self._drop(key)
+            self._wake()
+
+    def identity(self) -> object:
+        """Which libvirtd runs now; what a charge is tied to."""
+        return self._daemon()
+
+    def register(self, pool: Holder) -> None:
+        """Have a pool told when a slot may be free again."""
+        with self.lock:
+            self._pools.append(pool)
+
+    def take(self, pool: Holder, job: Job) -> None:
+        """Caller holds the lock and has found the job admissible."""
+        self.in_flight[job.uuid, job.kind] = job
+        if job.kind != SERVER:
+            pool.monitor_held += 1
+
+    def give_back(self, pool: Holder, job: Job, charge: Charge | None) -> bool:
+        """Take back a job's slot, unless it stays charged; returns whether somebody else was refused one meanwhile.
+
+        Caller holds the lock.
+        """
+        key = (job.uuid, job.kind)
+        del self.in_flight[key]
+        self._answered_at = max(self._answered_at, job.heard)
+        if charge is not None and key not in self.charges:
+            self.charges[key] = charge
+        elif job.kind != SERVER:
+            pool.monitor_held -= 1
+        others_wait = bool(self._refused - {pool})
+        self._wake()
+        return others_wait
+
+    def refuse(self, pool: Holder) -> None:
+        """Caller holds the lock; a pool found no slot and wants to hear when there may be one."""
+        self._refused.add(pool)
+
+    def _is_free(self) -> bool:
+        """Whether the list of domains may have a slot now. Caller holds the lock.
+
+        Beyond the budget goes one such call where all that holds slots is stuck: the list of domains is a priority
+        call, answered when no worker is left, and what tells a lack of workers from domains whose lock is held.
+        """
+        if self.used < self._size:
+            return True
+        return self.used > 0 and not self._others and all(job.stalled for job in self.in_flight.values())
+
+    def _drop(self, key: tuple[str, str]) -> None:
+        charge = self.charges.pop(key)
+        if key[1] != SERVER:
+            charge.pool.monitor_held -= 1
+
+    def _wake(self) -> None:
+        self._wanted.notify_all()
+        if self._refused:
+            self._refused.clear()
+            for pool in self._pools:
+                pool.wanted.notify_all()
+
+
+def _of_domain(charges: Iterable[tuple[str, str]], uuid: str) -> list[tuple[str, str]]:
+    """The keys of a domain's charges without its agent's: control info tells nothing of these."""
+    return [key for key in charges if key[0] == uuid and key[1] != AGENT]

@@ -1,0 +1,451 @@
+"""Bounded workers: the threads of one reader, each with a connection of its own.
+
+They share one budget of libvirtd's workers with all other pools (see `virt2.workers.budget`). No lock is held while a
+job runs, a thread starts or a line is logged. Nothing here knows libvirt: a job is a callable that is given a
+connection.
+
+A worker lives as long as its connection. It connects before it takes a job: a connection that does not come holds no
+job, no domain and no slot, while the workers that have one serve all jobs. A worker whose connection is lost leaves,
+and another one connects in its place.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from virt2 import threads
+from virt2.errors import Disconnected, Error
+from virt2.workers.budget import SERVER, STALLED_AFTER, Budget, Charge, Job
+from virt2.workers.connects import Connects
+
+log = logging.getLogger(__name__)
+
+BUSY_WORKERS = 4
+"""Workers of one pool that are working, not stalled: more do not make a read shorter (measured on 2 cores)."""
+OCCUPIED_PAUSE = 0.02
+"""Seconds until a job is looked at again whose domain or storage domain is in another call of ours; calls take 1 to
+3 ms."""
+TICK = 0.03
+"""Seconds between two looks for stalled workers while a read waits; small against STALLED_AFTER."""
+YIELD = 0.02
+"""Seconds for which a worker that gave a slot back leaves it to another pool that waits for one, and that takes it as
+soon as its thread runs: an upper bound, since it ends when that one gives it back in turn."""
+MOST_SAID = 20
+"""Unexpected failures that are said at the most, each once."""
+IDLE = 60.0
+"""Seconds without work after which a worker leaves and gives its connection back; longer than common intervals, so
+that steady work keeps its connections."""
+
+
+class Connection(Protocol):
+    """What a pool needs of a connection: the rest is between it and the jobs."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still stands."""
+
+    def close(self) -> None:
+        """Give it back; never raises."""
+
+
+class Again(Exception):
+    """Raised by a job that wants to be run once more, last of its read, after `delay` seconds at the earliest."""
+
+    def __init__(self, delay: float) -> None:
+        super().__init__(delay)
+        self.delay = delay
+
+
+class Round:
+    """The jobs of one read, and an event for when all of them are done."""
+
+    def __init__(self, pending: int, began: float) -> None:
+        self.pending = pending
+        self.began = began
+        self.done = threading.Event()
+        self.closed = False
+        """Its read has gone on: what is not in a call by now will not be."""
+        self.proven: frozenset[str] = frozenset()
+        """The storage domains that were touched in this read, and answered."""
+        if not pending:
+            self.done.set()
+
+
+class Worker:
+    """One thread of a pool, with a connection of its own."""
+
+    __slots__ = ("connection", "daemon", "job", "leaving", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.daemon: object = None
+        """The libvirtd at the other end of the connection."""
+        self.job: Job | None = None
+        self.connection: Connection | None = None
+        """None while it is being made."""
+        self.leaving = False
+        """Whether there is nothing more for it to do."""
+
+
+class Pool:
+    """The workers of one reader.
+
+    Arguments:
+        name: the reader's.
+        budget: shared by all pools.
+        connect: makes a connection; may block, may raise `Disconnected`.
+        share: how many class B calls of this pool may be in flight at a time.
+        connects: the attempts to connect of all pools whose connections come or fail together; the budget's where
+            none are given.
+        clock: monotonic seconds.
+        wait: waits on an event for so many seconds and says whether it is set.
+        silent: whether libvirtd seems to answer nobody: then no worker stands in for a stalled one.
+        spawn: starts a named daemon thread; False where there can be none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        budget: Budget,
+        connect: Callable[[], Connection],
+        *,
+        share: int = 1,
+        connects: Connects | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
+        silent: Callable[[], bool] = lambda: False,
+        spawn: Callable[[str, Callable[[], None]], bool] = threads.try_start,
+    ) -> None:
+        self.name = name
+        self.share = share
+        self.monitor_held = 0
+        """Slots of class B calls, charged ones included. Under the budget's lock."""
+        self.wanted = threading.Condition(budget.lock)
+        self._budget = budget
+        self._connect = connect
+        self._connects = budget.connects if connects is None else connects
+        self._clock = clock
+        self._wait = wait
+        self._silent = silent
+        self._spawn = spawn
+        self._server: deque[Job] = deque()
+        self._monitor: deque[Job] = deque()
+        self._workers: set[Worker] = set()
+        self._count = 0
+        self._refused = False
+        """Whether no worker is added any more in this read, for one got no connection, or no thread."""
+        self._failures: set[str] = set()
+        self._stopping = False
+        budget.register(self)
+
+    def __repr__(self) -> str:
+        queued = len(self._server) + len(self._monitor)
+        return f"<Pool {self.name} share={self.share} busy={self.busy} stalled={self.stalled} queued={queued}>"
+
+    @property
+    def workers(self) -> int:
+        """Threads: those that are idle or connect, too."""
+        return len(self._workers)
+
+    @property
+    def connecting(self) -> int:
+        """Workers that have no connection yet."""
+        return sum(worker.connection is None for worker in tuple(self._workers))
+
+    @property
+    def busy(self) -> int:
+        """Workers that are inside a job."""
+        return sum(worker.job is not None for worker in tuple(self._workers))
+
+    @property
+    def stalled(self) -> int:
+        """Workers whose call has been in flight for longer than calls take."""
+        return len(self._stalled_since(self._clock()))
+
+    def stuck(self, age: float) -> int:
+        """Workers whose call has been in flight for more than `age` seconds."""
+        now = self._clock()
+        return sum(1 for since in self._stalled_since(now) if now - since > age)
+
+    def run(self, jobs: Iterable[Job], deadline: float) -> tuple[Round, list[Job]]:
+        """Work through the jobs until all are done or the deadline has passed.
+
+        Class A jobs go first. Jobs still in a call at the deadline stay with their workers, to end when they end. It
+        is over at once where there is no worker and none can be had: each read tries that once, so that neither a
+        read nor a domain waits in vain.
+
+        Returns the round, and the jobs that were never begun or were waiting to be tried again.
+        """
+        jobs = list(jobs)
+        this = Round(len(jobs), self._clock())
+        with self._budget.lock:
+            self._refused = False
+            for job in jobs:
+                job.round = this
+                job.clock = self._clock
+                (self._server if job.kind == SERVER else self._monitor).append(job)
+        while not this.done.is_set():
+            self.reinforce()
+            remaining = deadline - self._clock()
+            if remaining <= 0 or (self._refused and not self._workers):
+                break
+            self._wait(this.done, min(TICK, remaining))
+        return this, self._withdraw(this)
+
+    def reinforce(self) -> None:
+        """Wake the workers that the queue can use, and add one where they are too few and the budget admits it."""
+        silent = self._silent()
+        with self._budget.lock:
+            recruit = self._recruit(silent)
+        self._enlist(recruit)
+
+    def stop(self) -> None:
+        """Let idle workers leave; those inside a call leave when it returns. Does not wait."""
+        with self._budget.lock:
+            self._stopping = True
+            self._server.clear()
+            self._monitor.clear()
+            self.wanted.notify_all()
+
+    def _recruit(self, silent: bool) -> Worker | None:
+        """Wake workers; returns one more, to be started, where it is needed. Caller holds the lock.
+
+        One at a time over all pools: a connection takes 5 ms when all is well, and whoever has got one sees to the
+        next. So where they do not come, no more than one thread waits besides the first of each pool; and only one
+        altogether where libvirtd answers nobody. The first of a pool needs no slot to be free: it waits for one, as
+        nobody else of this pool would.
+        """
+        queued = len(self._server) + len(self._monitor)
+        missing = min(BUSY_WORKERS, queued) - self.busy + (0 if silent else self.stalled)
+        if missing <= 0 or self._stopping:
+            return None
+        self.wanted.notify(missing)
+        # Those that are on their way to a job will hold a slot each.
+        coming = sum(worker.job is None for worker in self._workers)
+        if coming >= missing or self._refused or (self._connects.pending and (self._workers or silent)):
+            return None
+        room = self._budget.room
+        if room <= 0 and any(self._budget.has_room_for_server(job.probe) for job in self._server):
+            room = 1
+        if self._workers and coming >= room:
+            return None
+        self._count += 1
+        worker = Worker(f"virt2/{self.name[:5]}/{self._count}"[:15])
+        self._workers.add(worker)
+        self._connects.begin(worker, self._clock())
+        return worker
+
+    def _enlist(self, worker: Worker | None) -> None:
+        """Start a worker's thread. Where there can be none, the worker is none either: the next read tries again."""
+        if worker is not None and not self._spawn(worker.name, lambda: self._work(worker)):
+            with self._budget.lock:
+                self._workers.discard(worker)
+                self._connects.give_up(worker)
+                self._refused = True
+
+    def _withdraw(self, this: Round) -> list[Job]:
+        with self._budget.lock:
+            this.closed = True
+            left = [*self._server, *self._monitor]
+            self._server.clear()
+            self._monitor.clear()
+        return left
+
+    def _work(self, worker: Worker) -> None:
+        """The body of a worker's thread."""
+        connection = self._open(worker)
+        if connection is None:
+            return
+        # Others may be needed as well; they could not be added while this one connected.
+        self.reinforce()
+        while connection.alive and not worker.leaving:
+            job = self._next(worker)
+            if job is not None:
+                self._perform(worker, connection, job)
+        silent = self._silent()
+        with self._budget.lock:
+            self._workers.discard(worker)
+            # In place of one whose connection was lost.
+            recruit = self._recruit(silent)
+        self._enlist(recruit)
+        connection.close()
+
+    def _open(self, worker: Worker) -> Connection | None:
+        """Connect; without a connection there is no worker, and no other one is tried in this read."""
+        connection, refusal = None, ""
+        worker.daemon = self._budget.identity()
+        try:
+            connection = self._connect()
+        except Error as error:
+            refusal = str(error) or repr(error)
+        except Exception as error:
+            refusal = repr(error)
+            self._say_once(error, "unexpected failure of %s to connect, said once", worker.name)
+        with self._budget.lock:
+            self._connects.end(worker, self._clock(), refusal)
+            worker.connection = connection
+            if connection is None:
+                self._workers.discard(worker)
+                self._refused = True
+        return connection
+
+    def _perform(self, worker: Worker, connection: Connection, job: Job) -> None:
+        failure: Exception | None = None
+        again: Again | None = None
+        try:
+            job.work(connection, job)
+        except Again as wish:
+            again = wish
+        except Error as error:
+            failure = error
+        except Exception as error:
+            failure = error
+            self._say_once(error, "unexpected failure in %s for domain %s, said once", job.what, job.uuid)
+        self._settle(worker, job, failure, again)
+
+    def _say_once(self, error: Exception, text: str, *arguments: object) -> None:
+        if repr(error) not in self._failures and len(self._failures) < MOST_SAID:
+            self._failures.add(repr(error))
+            log.exception(text, *arguments)
+
+    def _next(self, worker: Worker) -> Job | None:
+        """Take a job this pool may run; None after a wait for one, when the connection is to be looked at again."""
+        with self._budget.lock:
+            if not self._stopping:
+                job, pause = self._admissible()
+                if job is not None:
+                    self._budget.take(self, job)
+                    job.begun = True
+                    job.doing("")
+                    worker.job = job
+                    return job
+                told = self.wanted.wait(pause)
+                worker.leaving = not told and pause == IDLE and not self._server and not self._monitor
+            worker.leaving = worker.leaving or self._stopping
+        return None
+
+    def _admissible(self) -> tuple[Job | None, float]:
+        """The next job that may run now, else how long to wait for one. Caller holds the lock.
+
+        Class A goes before all else, and each class in the order of its queue. But no job keeps back another one
+        behind it: whatever may not run now is passed over. Of one job this is decided, by the first case that holds:
+
+        * It wished to be run again, and it is too early: not now.
+        * There is no slot for it: not now. Class A takes any slot (see `Budget.has_room_for_server`, which also says
+          what goes beyond the budget); all else keeps to the pool's share (see `_next_monitor`).
+        * It has to wait for another call of ours, for its domain or on its storage (see `_is_occupied`): not now.
+        * Else it runs; without touching its storage where that is dead and it can do without.
+        """
+        job = self._next_server() if self._server else None
+        return (job, 0.0) if job is not None else self._next_monitor()
+
+    def _next_server(self) -> Job | None:
+        """Class A takes any free slot."""
+        room = self._budget.has_room_for_server()
+        if not room:
+            self._budget.refuse(self)
+            if not self._budget.has_room_for_server(probe=True):
+                return None
+        for job in tuple(self._server):
+            if (room or job.probe) and not self._is_occupied(job):
+                self._server.remove(job)
+                return job
+        return None
+
+    def _next_monitor(self) -> tuple[Job | None, float]:
+        """All but class A keeps to the pool's share, and leaves the slot that is set aside.
+
+        With stuck calls in the pool, domains that answered in the read in which the first of those calls was made, or
+        since, may have one more, beyond the share and, where nothing else is left, the one that is set aside.
+        """
+        budget = self._budget
+        soonest = OCCUPIED_PAUSE if self._server else IDLE
+        if not self._monitor:
+            return None, soonest
+        now = self._clock()
+        first_stuck = min(self._stuck_reads(now), default=None)
+        of_share = self.share - self.monitor_held
+        room = budget.room
+        for_all = min(of_share, room - budget.set_aside)
+        for_known = for_all if first_stuck is None else min(of_share + 1, room)
+        if for_known <= 0:
+            budget.refuse(self)
+            return None, soonest
+        for job in tuple(self._monitor):
+            if job.not_before > now:
+                soonest = min(soonest, job.not_before - now)
+            elif for_all <= 0 and (job.answered is None or first_stuck is None or job.answered < first_stuck):
+                budget.refuse(self)
+            elif self._is_occupied(job):
+                soonest = min(soonest, OCCUPIED_PAUSE)
+            else:
+                self._monitor.remove(job)
+                if job.detours and self._is_dead(job):
+                    job.storage = frozenset()
+                return job, 0.0
+        return None, soonest
+
+    def _is_occupied(self, job: Job) -> bool:
+        """Whether the job has to wait for another one of ours.
+
+        A domain that changed readers may still be in a call of its former pool, and calls that touch the storage are
+        made by another pool than all others.
+        """
+        if (job.uuid, job.kind) in self._budget.in_flight:
+            return True
+        if not job.storage or not self._budget.touched(job.storage):
+            return False
+        if not job.detours:
+            return True
+        # The first call of a read finds out alone whether the storage answers; others need not wait for each other.
+        return not self._is_dead(job) and (job.round is None or not job.storage <= job.round.proven)
+
+    def _is_dead(self, job: Job) -> bool:
+        """Whether another call is stuck on the job's storage."""
+        return not job.storage.isdisjoint(self._budget.stuck_storage(self._clock() - STALLED_AFTER))
+
+    def _settle(self, worker: Worker, job: Job, failure: Exception | None, again: Again | None) -> None:
+        charge = None
+        if isinstance(failure, Disconnected) and job.what:
+            charge = Charge(self, job, worker.daemon, self._began(job))
+        with self._budget.lock:
+            worker.job = None
+            others_wait = self._budget.give_back(self, job, charge)
+            if job.touched and job.round is not None and not job.storage <= job.round.proven:
+                job.round.proven |= job.storage
+                self.wanted.notify_all()
+            if again is not None and job.round is not None and not job.round.closed:
+                job.not_before = self._clock() + again.delay
+                self._monitor.append(job)
+            else:
+                self._count_down(job)
+            if others_wait and (self._server or self._monitor):
+                # Else this worker would have the slot again before the one that was told runs. Its own turn is next.
+                self._budget.refuse(self)
+                self.wanted.wait(YIELD)
+
+    def _count_down(self, job: Job) -> None:
+        if job.round is not None:
+            job.round.pending -= 1
+            if not job.round.pending:
+                job.round.done.set()
+
+    def _stuck_reads(self, now: float) -> list[float]:
+        """When the reads began in which calls were made that are stalled, or were cut off and may still be."""
+        jobs = [worker.job for worker in self._workers]
+        stalled = [self._began(job) for job in jobs if job is not None and now - job.since > STALLED_AFTER]
+        return stalled + [charge.began for charge in self._budget.charges.values() if charge.pool is self]
+
+    def _began(self, job: Job) -> float:
+        """When the read began that a job belongs to."""
+        return job.since if job.round is None else job.round.began
+
+    def _stalled_since(self, now: float) -> list[float]:
+        """When the call in flight of each stalled worker was made."""
+        jobs = [worker.job for worker in tuple(self._workers)]
+        return [job.since for job in jobs if job is not None and now - job.since > STALLED_AFTER]
