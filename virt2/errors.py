@@ -63,3 +63,15 @@ class BadSetting(Error):
         self.key = key
         self.value = value
         self.accepted = accepted
+
+
+class AdminUnavailable(Error):
+    """The limits cannot be had.
+
+    Attributes:
+        reason: why, in words for the operator.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -24,36 +24,40 @@ from virt2.agents.connection import AgentLine
 from virt2.agents.guestinfo import AGENT_SELECTORS, FILE_SYSTEM, FS_INFO
 from virt2.agents.reader import AgentReader
 from virt2.config import reading
-from virt2.config.settings import Settings
+from virt2.config.settings import MOST_AUTOMATIC, Settings
 from virt2.description import domainxml
 from virt2.description.filters import Filters
 from virt2.description.labels import Labels
 from virt2.description.metadata import Pick
+from virt2.description.storage import Mounts
 from virt2.domains.discovery import Scout
 from virt2.domains.health import Ward
 from virt2.domains.inventory import Describe, Inventory, Link
 from virt2.errors import BadSetting
-from virt2.metrics.defaults import gauge
+from virt2.metrics.metric import gauge
 from virt2.metrics.selectors import Selection
 from virt2.model.domain import Description
+from virt2.model.limits import Limits
 from virt2.notifications.alarms import Alarms
 from virt2.notifications.domain_events import Herald
-from virt2.notifications.notifier import Notifier
-from virt2.notifications.severity import FAILURE, OKAY
+from virt2.notifications.notification import FAILURE, OKAY
+from virt2.notifications.notifier import Mail, Notifier
 from virt2.once import Conditions, Gatherer
 from virt2.output.log import Handler
 from virt2.output.naming import Identity, Names
-from virt2.output.sink import Mail, Sink
+from virt2.output.sink import Sink
 from virt2.readers.groups import Roster
 from virt2.readers.inactive import InactiveStates
 from virt2.readers.outside import Outside
 from virt2.readers.partition import Explicit
 from virt2.readers.reader import Reader
 from virt2.readers.results import Outbox
-from virt2.readers.sampling import MissingCalls, Sampler
+from virt2.readers.sampling import Sampler
 from virt2.readers.storage import StorageReader
 from virt2.readers.turns import Shortage
+from virt2.readers.unsupported import MissingCalls
 from virt2.sources import admin, daemon, procfs
+from virt2.sources.admin_poller import AdminPoller
 from virt2.sources.hypervisor import Hypervisor
 from virt2.sources.netdev import HostInterfaces
 from virt2.text import xpath
@@ -220,7 +224,7 @@ class Plugin:
         self._agent_connects = Connects()
         self._held = 0
         self._session = admin.Session(settings.admin_connection or self._uri)
-        self._limits = admin.AdminPoller(
+        self._limits = AdminPoller(
             self._read_limits,
             max(LIMITS_AGE * self._interval, 10.0),
             leave=self._session.close,
@@ -291,7 +295,7 @@ class Plugin:
             self._inventory,
             explicit=explicit,
             automatic=settings.instances,
-            limit=lambda: self._make_plan({}).budget,
+            limit=lambda: min(MOST_AUTOMATIC, self._make_plan({}).budget),
             partition_by=settings.partition_by,
             interval=self._interval,
             on_change=self._guarded(self._retain),
@@ -660,7 +664,7 @@ class Plugin:
             f" budget {plan.budget} of libvirtd's workers: {plan.reason}{weak}"
         )
 
-    def _read_limits(self) -> admin.Limits:
+    def _read_limits(self) -> Limits:
         limits = self._company.reading(self._session.limits)
         self._held = self._budget.used
         return limits
@@ -680,7 +684,7 @@ class Plugin:
 
     def _describer(self) -> Describe:
         """What turns XML into descriptions, with the mounts as they are now."""
-        mounts = procfs.read_mounts()
+        mounts = Mounts.load(procfs.read_mounts)
         settings = self._settings
 
         def describe(name: str, xml: str, fetch: Any, backup: str) -> Description:

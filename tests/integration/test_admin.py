@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests.lab import Guest, Lab, wait_for
+from virt2.errors import AdminUnavailable
+from virt2.model.limits import Limits
 from virt2.sources import admin, daemon, procfs
-from virt2.sources.admin import AdminPoller, AdminUnavailable, Limits
+from virt2.sources.admin_poller import AdminPoller
 
 SOON = 10.0
 """Seconds for what takes milliseconds."""

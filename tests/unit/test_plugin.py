@@ -17,13 +17,13 @@ import pytest
 
 from tests.unit.fakes import BOUND, LOOK, FakeCollectd, FakeHypervisor, Node
 from virt2 import threads
-from virt2.errors import BadSetting, Missing, Unsupported
+from virt2.errors import AdminUnavailable, BadSetting, Missing, Unsupported
 from virt2.model.domain import Status
+from virt2.model.limits import Limits
 from virt2.output.log import Handler
 from virt2.readers import results
 from virt2.sources import admin, procfs
 from virt2.sources import daemon as daemon_module
-from virt2.sources.admin import AdminUnavailable, Limits
 from virt2.sources.daemon import Daemon as Libvirtd
 
 INTERVAL = 4.0

@@ -11,9 +11,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from virt2.metrics.defaults import Metric
-from virt2.output.log import printable
+from virt2.metrics.metric import Metric
 from virt2.text.identifiers import MARK, digest, presentable
+from virt2.text.printable import printable
 
 GUEST_INFO = "guest_info"
 """Selector of what the agent tells, as metrics."""

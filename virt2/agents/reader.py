@@ -30,17 +30,17 @@ from virt2.agents.guestinfo import (
 from virt2.domains.health import Ward
 from virt2.domains.inventory import Inventory
 from virt2.errors import AgentSilent, CallFailed, DomainBusy, DomainGone, Unsupported
-from virt2.metrics.defaults import Metric
+from virt2.metrics.metric import Metric
 from virt2.model.domain import Domain
-from virt2.notifications.notifier import Notify
-from virt2.notifications.severity import OKAY
+from virt2.notifications.notification import OKAY, Notify
 from virt2.once import Conditions
-from virt2.output.log import printable
+from virt2.output.batch import Sink
 from virt2.output.naming import Identity, Names
-from virt2.readers.results import Sink
-from virt2.readers.sampling import Processes
+from virt2.readers.gate import Processes
 from virt2.readers.turns import Turns
-from virt2.workers.budget import AGENT, Budget, Job
+from virt2.text.printable import printable
+from virt2.workers.budget import Budget
+from virt2.workers.job import AGENT, Job
 from virt2.workers.pool import Pool
 
 log = logging.getLogger(__name__)

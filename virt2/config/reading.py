@@ -12,9 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from virt2.config import parsers
-from virt2.config.settings import INSTANCE_OPTIONS, MOST_TIMEOUT, OPTIONS, Instance, Option, Settings
+from virt2.config.settings import INSTANCE_OPTIONS, MOST_AUTOMATIC, MOST_TIMEOUT, OPTIONS, Instance, Option, Settings
 from virt2.errors import BadSetting
-from virt2.readers.partition import MOST_AUTOMATIC
 from virt2.text.patterns import Match
 
 __all__ = ["INSTANCE_OPTIONS", "OPTIONS", "Instance", "Match", "Option", "Problem", "Settings", "parse", "stopping"]

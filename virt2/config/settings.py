@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from virt2.config import parsers
 from virt2.metrics.selectors import LIBVIRT_NAMES, NAMES
-from virt2.readers.partition import MOST_AUTOMATIC
 from virt2.text.patterns import Match
 
 NOVA = ("http://openstack.org/xmlns/libvirt/nova/1.1", "http://openstack.org/xmlns/libvirt/nova/1.0")
@@ -24,6 +23,9 @@ MOST_TIMEOUT = 1.5
 """Seconds a read may wait so that the daemon, which waits for its reads, still exits in under 2 s."""
 
 _XML_NAME = re.compile(r"[^\W\d][\w.-]*")
+
+MOST_AUTOMATIC = 4
+"""Automatic readers that are made unasked: collectd has 5 read threads by default, and others need one too."""
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from xml.parsers import expat
 
 from virt2 import errors
 from virt2.description import storage
-from virt2.description.metadata import Name, Pick, Tree, choose, declared, expand, quoted
+from virt2.description.metadata import Name, Pick, Tree, choose, declared, expand
 from virt2.model.domain import Description, Disk, Nic
 from virt2.text import xpath
+from virt2.text.printable import quoted
 
 LONGEST_TAG = 255
 """Characters in a tag, at most: it travels in log lines."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from virt2.text import xpath
+from virt2.text.printable import quoted
 
 LONGEST_PICK = 255
 """Characters of what is picked out of the metadata, at most; collectd takes 127 bytes of a name."""
@@ -123,8 +124,3 @@ def expand(name: str, scopes: list[dict[str, str]]) -> Name:
         if prefix in scope:
             return scope[prefix], local
     return "", name
-
-
-def quoted(text: str, longest: int = 60) -> str:
-    """Quote the start of a text of unknown origin on one line."""
-    return repr(text[:longest]) + ("..." if len(text) > longest else "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from xml.etree.ElementTree import Element, SubElement
 
 LONGEST = 255
@@ -72,6 +72,20 @@ class Mounts:
             point, kind, source = _unescape(fields[4]), tail[0], _unescape(tail[1])
             names[point] = source if _is_remote(kind, source) else point
         return cls(names)
+
+    @classmethod
+    def load(cls, read: Callable[[], str]) -> Mounts:
+        """Take what `read` gives as text.
+
+        Where that raises OSError every path counts as lying on ``/``: one storage domain for all is the careful answer,
+        because work on one storage domain is done one at a time.
+        """
+        try:
+            return cls.parse(read())
+        except OSError as error:
+            return cls(
+                problem=f"mount table not readable ({error.strerror}): all image files count as on one storage domain"
+            )
 
     def of(self, path: str) -> str:
         """Name the storage domain of an absolute path: the mount with the longest prefix.

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 from virt2 import threads
 from virt2.domains.inventory import Inventory
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
-from virt2.workers.budget import SERVER, Budget, Job
+from virt2.workers.budget import Budget
+from virt2.workers.job import SERVER, Job
 from virt2.workers.pool import Pool
 
 LOOK_UP = "look-up"

@@ -6,24 +6,13 @@ Types and type instances are those of collectd's C plugin; a value libvirt does 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-KIB = 1024
-
-
-class Metric(NamedTuple):
-    """One value list of collectd's, without its identity and time."""
-
-    type: str
-    """A name in types.db, such as ``disk_octets``."""
-    type_instance: str
-    """Which disk, interface, ...; empty where there is but one."""
-    values: tuple[int | float, ...]
-    """In the order of the type's data sources."""
+from virt2.metrics.metric import KIB, Metric, known
 
 
 def from_info(info: Any, device: str) -> Iterable[Metric]:
-    """CPU time in ns, and the memory the guest has now in bytes (`virt2.sources.hypervisor.Info`)."""
+    """CPU time in ns, and the memory the guest has now in bytes (`virt2.model.replies.Info`)."""
     return (
         Metric("virt_cpu_total", "", (info.cpu_time,)),
         Metric("memory", "total", (info.memory * KIB,)),
@@ -31,7 +20,7 @@ def from_info(info: Any, device: str) -> Iterable[Metric]:
 
 
 def from_disk(stats: Any, device: str) -> Iterable[Metric]:
-    """Bytes and requests, read and written (`virt2.sources.hypervisor.DiskStats`)."""
+    """Bytes and requests, read and written (`virt2.model.replies.DiskStats`)."""
     return known(
         Metric("disk_octets", device, (stats.read_octets, stats.write_octets)),
         Metric("disk_ops", device, (stats.read_ops, stats.write_ops)),
@@ -82,31 +71,6 @@ OF_DISKS = frozenset({DISK, SIZES})
 """Calls whose device is a disk that goes by its label; disk errors go by the target, as libvirt names them."""
 OF_NICS = frozenset({NIC})
 """Calls whose device is an interface that goes by its label."""
-
-
-def monitor_blocked(seconds: float) -> Metric:
-    """How long the domain's monitor has not been usable; 0 when well."""
-    return Metric("duration", "monitor_blocked", (seconds,))
-
-
-def sample_age(seconds: float) -> Metric:
-    """How long ago everything that is asked of the domain was last answered in one read."""
-    return Metric("duration", "sample_age", (seconds,))
-
-
-def state(number: int, reason: int) -> Metric:
-    """State of a domain and its reason, libvirt's numbers."""
-    return Metric("domain_state", "", (number, reason))
-
-
-def gauge(name: str, value: float) -> Metric:
-    """A number that virt2 says of itself or of libvirtd."""
-    return Metric("gauge", name, (value,))
-
-
-def known(*metrics: Metric) -> list[Metric]:
-    """Leave out what libvirt does not know: it says -1."""
-    return [metric for metric in metrics if -1 not in metric.values]
 
 
 def _halves(pair: Metric) -> list[Metric]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from virt2.metrics.defaults import KIB, Metric, known, state
+from virt2.metrics.metric import KIB, Metric, known, state
 from virt2.text.identifiers import presentable
 
 LARGEST = 2**63

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from virt2.metrics.defaults import Metric
+from virt2.metrics.metric import Metric
 from virt2.text.identifiers import presentable
 
 NANOSECONDS = 1e9
@@ -45,7 +45,7 @@ def cpu_util(before: CpuUse, now: CpuUse, elapsed: float, device: str) -> Iterab
 def disk_latency(before: Any, now: Any, elapsed: float, device: str) -> Iterable[Metric]:
     """Average time in ms of the reads, writes and flushes that ended in between; NaN beside a number for none.
 
-    The replies are `virt2.sources.hypervisor.DiskTimes`.
+    The replies are `virt2.model.replies.DiskTimes`.
     """
     read, write, flush = (
         _per_request(*(getattr(reply, f"{kind}_{what}") for what in ("time", "ops") for reply in (before, now)))

@@ -45,19 +45,6 @@ class Nic(NamedTuple):
     """libvirt asks another program of the host for its counters, and holds the domain's lock until that answers."""
 
 
-class NicStats(NamedTuple):
-    """What virDomainInterfaceStats says: counters as the guest sees them; -1 where unknown."""
-
-    rx_octets: int
-    rx_packets: int
-    rx_errors: int
-    rx_dropped: int
-    tx_octets: int
-    tx_packets: int
-    tx_errors: int
-    tx_dropped: int
-
-
 class Description(NamedTuple):
     """What a domain's XML says of it; costs a call, so it is kept until something changes."""
 

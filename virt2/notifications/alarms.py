@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 from virt2.domains.health import Health
 from virt2.model.domain import Domain
-from virt2.notifications.notifier import Notify
-from virt2.notifications.severity import OKAY, WARNING
+from virt2.notifications.notification import OKAY, WARNING, Notify
 from virt2.output.naming import Identity
 
 log = logging.getLogger(__name__)

@@ -18,10 +18,10 @@ from virt2.domains.inventory import Statuses
 from virt2.model.domain import NO_ID, Description, Domain, Status
 from virt2.model.events import IO_ERROR, LIFECYCLE, WATCHDOG, Event
 from virt2.notifications import wording
-from virt2.notifications.notifier import Compose, Notification
-from virt2.output.log import printable
+from virt2.notifications.notification import Compose, Notification
 from virt2.output.naming import Identity
 from virt2.text.identifiers import presentable
+from virt2.text.printable import printable
 
 APART = 60.0
 """Seconds at least between two notifications of the same error of the same disk, and of the same watchdog: a disk that

@@ -7,15 +7,19 @@ thread that has nothing else to do. What it cannot get rid of waits in a bounded
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from virt2 import threads
+from virt2.notifications.notification import FAILURE, OKAY, WARNING, Compose, Notification
 from virt2.output.naming import Identity
+from virt2.text.printable import printable
 
 log = logging.getLogger(__name__)
 
@@ -24,41 +28,6 @@ CAPACITY = 10000
 systems comes all at once."""
 STOP_PATIENCE = 0.5
 """Seconds for which `Notifier.stop` waits for a taker. Below the 2 s in which the daemon is to exit."""
-
-
-class Notification(NamedTuple):
-    """One notification of collectd's, but for the plugin's name."""
-
-    severity: str
-    """One of `virt2.notifications.severity`."""
-    message: str
-    identity: Identity
-    type: str
-    """A name in types.db; collectd refuses others."""
-    type_instance: str
-    meta: Mapping[str, str | int]
-    time: float
-    """Wall time of what it tells of."""
-
-
-Compose = Callable[[], Iterable[Notification]]
-"""Makes notifications on the notifier's thread: for what takes longer than whoever knows of it can wait."""
-
-
-class Notify(Protocol):
-    """`Notifier.notify`, for whoever has nothing else to do with a notifier."""
-
-    def __call__(
-        self,
-        severity: str,
-        message: str,
-        identity: Identity,
-        *,
-        type: str = ...,
-        type_instance: str = ...,
-        meta: Mapping[str, str | int] | None = ...,
-    ) -> None:
-        """`severity` is one of `virt2.notifications.severity`."""
 
 
 class Notifier:
@@ -163,3 +132,51 @@ class Notifier:
                 with self._changed:
                     self._sending = False
                     self._changed.notify_all()
+
+
+LONGEST_NOTIFICATION = 250
+"""Bytes; collectd cuts at 255, in the middle of a character where it happens to be one."""
+
+
+class Mail:
+    """Gives notifications to collectd.
+
+    Arguments:
+        collectd: its module.
+        plugin: the plugin part of every identifier.
+    """
+
+    def __init__(self, collectd: Any, plugin: str) -> None:
+        self._new = functools.partial(collectd.Notification, plugin=plugin)
+        self._severities = {
+            OKAY: collectd.NOTIF_OKAY,
+            WARNING: collectd.NOTIF_WARNING,
+            FAILURE: collectd.NOTIF_FAILURE,
+        }
+        self._refused: set[str] = set()
+
+    def send(self, notification: Notification) -> None:
+        """Hand one over; returns when all of collectd's plugins have taken it."""
+        # An old collectd's notifications take no meta data: those without go out there.
+        meta = {"meta": dict(notification.meta)} if notification.meta else {}
+        try:
+            # collectd raises where nobody takes notifications: nothing is lost by that.
+            with contextlib.suppress(RuntimeError):
+                self._new(
+                    type=notification.type,
+                    type_instance=notification.type_instance,
+                    host=notification.identity.host,
+                    plugin_instance=notification.identity.plugin_instance,
+                    severity=self._severities[notification.severity],
+                    message=printable(notification.message, LONGEST_NOTIFICATION),
+                    time=notification.time,
+                    **meta,
+                ).dispatch()
+        except (TypeError, UnicodeError) as error:
+            if notification.type not in self._refused:
+                self._refused.add(notification.type)
+                log.error(
+                    "collectd does not take notifications of type %s: %s; is its types.db loaded?",
+                    notification.type,
+                    error,
+                )

@@ -7,7 +7,7 @@ all the same, as far as it is understood.
 
 from __future__ import annotations
 
-from virt2.notifications.severity import FAILURE, OKAY, WARNING
+from virt2.notifications.notification import FAILURE, OKAY, WARNING
 
 NO_STATE, RUNNING, BLOCKED, PAUSED, SHUTDOWN, SHUTOFF, CRASHED, PM_SUSPENDED = range(8)
 """virDomainState."""

@@ -6,8 +6,7 @@ import logging
 import traceback
 from collections.abc import Callable, Mapping
 
-LONGEST = 1000
-"""Bytes of a message: collectd cuts at 1023, in the middle of a character where it happens to be one."""
+from virt2.text.printable import printable
 
 
 class Handler(logging.Handler):
@@ -44,21 +43,7 @@ class Handler(logging.Handler):
                 output(printable(f"virt2: {line}"))
 
 
-def printable(text: str, longest: int = LONGEST) -> str:
-    """A text as one line that a log takes: escaped, and cut to `longest` bytes."""
-    return _fit("".join(char if char.isprintable() else _escaped(char) for char in text), longest)
-
-
 def _traceback(record: logging.LogRecord) -> list[str]:
     if record.exc_info is None or record.exc_info[0] is None:
         return []
     return "".join(traceback.format_exception(*record.exc_info)).splitlines()
-
-
-def _fit(line: str, longest: int) -> str:
-    encoded = line.encode(errors="backslashreplace")
-    return line if len(encoded) <= longest else encoded[:longest].decode(errors="ignore") + "…"
-
-
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode()

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from virt2.metrics.defaults import Metric
-from virt2.notifications.notifier import Notification
-from virt2.notifications.severity import FAILURE, OKAY, WARNING
-from virt2.output.log import printable
+from virt2.metrics.metric import Metric
 from virt2.output.naming import Identity
 
 log = logging.getLogger(__name__)
-
-LONGEST_NOTIFICATION = 250
-"""Bytes; collectd cuts at 255, in the middle of a character where it happens to be one."""
 
 
 class Sink:
@@ -55,47 +47,3 @@ class Sink:
         if metric.type not in self._refused:
             self._refused.add(metric.type)
             log.error("collectd does not take values of type %s: %s; is its types.db loaded?", metric.type, error)
-
-
-class Mail:
-    """Gives notifications to collectd.
-
-    Arguments:
-        collectd: its module.
-        plugin: the plugin part of every identifier.
-    """
-
-    def __init__(self, collectd: Any, plugin: str) -> None:
-        self._new = functools.partial(collectd.Notification, plugin=plugin)
-        self._severities = {
-            OKAY: collectd.NOTIF_OKAY,
-            WARNING: collectd.NOTIF_WARNING,
-            FAILURE: collectd.NOTIF_FAILURE,
-        }
-        self._refused: set[str] = set()
-
-    def send(self, notification: Notification) -> None:
-        """Hand one over; returns when all of collectd's plugins have taken it."""
-        # An old collectd's notifications take no meta data: those without go out there.
-        meta = {"meta": dict(notification.meta)} if notification.meta else {}
-        try:
-            # collectd raises where nobody takes notifications: nothing is lost by that.
-            with contextlib.suppress(RuntimeError):
-                self._new(
-                    type=notification.type,
-                    type_instance=notification.type_instance,
-                    host=notification.identity.host,
-                    plugin_instance=notification.identity.plugin_instance,
-                    severity=self._severities[notification.severity],
-                    message=printable(notification.message, LONGEST_NOTIFICATION),
-                    time=notification.time,
-                    **meta,
-                ).dispatch()
-        except (TypeError, UnicodeError) as error:
-            if notification.type not in self._refused:
-                self._refused.add(notification.type)
-                log.error(
-                    "collectd does not take notifications of type %s: %s; is its types.db loaded?",
-                    notification.type,
-                    error,
-                )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from virt2.domains.inventory import Inventory
 from virt2.model.domain import Domain
-from virt2.readers.partition import MOST_AUTOMATIC, Explicit, Partition, automatic_count, partition
+from virt2.readers.partition import Explicit, Partition, automatic_count, partition
 
 APART = 0.25
 """Part of an interval that lies at least between the reads of one domain by two readers."""
@@ -56,7 +56,7 @@ class Roster:
         *,
         explicit: Sequence[Explicit] = (),
         automatic: int | None = None,
-        limit: Callable[[], int] = lambda: MOST_AUTOMATIC,
+        limit: Callable[[], int] = lambda: 1,
         partition_by: Collection[str] = ("tag", "storage"),
         interval: float = 10.0,
         on_change: Callable[[Collection[str]], None] = lambda uuids: None,

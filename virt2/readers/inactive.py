@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 
 from virt2.domains.inventory import Inventory
-from virt2.metrics.defaults import state
+from virt2.metrics.metric import state
 from virt2.model.domain import Domain
+from virt2.output.batch import Sink
 from virt2.output.naming import Names
-from virt2.readers.results import Sink
 
 
 class InactiveStates:

@@ -18,9 +18,6 @@ from typing import NamedTuple
 
 from virt2.model.domain import Domain
 
-MOST_AUTOMATIC = 4
-"""Automatic readers that are made unasked: collectd has 5 read threads by default, and others need one too."""
-
 _CONVENTION = "virt-"
 """A label of this and a reader's number names its reader (the C plugin's convention)."""
 
@@ -89,13 +86,13 @@ def partition(
 def automatic_count(
     domains: Iterable[Domain], explicit: Sequence[Explicit], partition_by: Collection[str], limit: int
 ) -> int:
-    """Tell how many automatic readers ``Instances auto`` makes: at least 1, at most `MOST_AUTOMATIC` and the limit.
+    """Tell how many automatic readers ``Instances auto`` makes: at least 1, at most the limit.
 
     One for each label that is left to automatic readers, and as many more as it takes for a reader K to exist for every
     label ``virt-K`` within these bounds; a reader without domains costs nothing. Domains without a label ask for no
     reader of their own: they belong to reader 0, which the first label is given too.
     """
-    most = max(1, min(MOST_AUTOMATIC, limit))
+    most = max(1, limit)
     labels = {label_of(domain, partition_by) for domain in domains} - {""}
     labels = {label for label in labels if _explicit_reader(label, explicit) is None}
     possible = _automatic_names(most)

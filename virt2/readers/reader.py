@@ -14,18 +14,23 @@ from virt2.domains.discovery import Scout
 from virt2.domains.health import Health, Ward
 from virt2.domains.inventory import HUNG_AFTER, Inventory
 from virt2.metrics import defaults
-from virt2.metrics.defaults import Metric
-from virt2.model.domain import Domain, NicStats
+from virt2.metrics.metric import Metric, gauge, monitor_blocked, sample_age
+from virt2.model.domain import Domain
+from virt2.model.replies import NicStats
 from virt2.notifications.alarms import Alarms
-from virt2.notifications.notifier import Notify
+from virt2.notifications.notification import Notify
 from virt2.once import Gatherer
+from virt2.output.batch import Batch, Sink
 from virt2.output.naming import Identity, Names
+from virt2.readers.gate import CONTROL_INFO
 from virt2.readers.groups import Roster
-from virt2.readers.results import Batch, Outbox, Sink
-from virt2.readers.sampling import ASK_OUTSIDE, CONTROL_INFO, OUTSIDE, Outcome, Sample, Sampler
+from virt2.readers.records import Outcome, Sample
+from virt2.readers.results import Outbox
+from virt2.readers.sampling import ASK_OUTSIDE, OUTSIDE, Sampler
 from virt2.readers.taps import Taps
 from virt2.readers.turns import Turns
-from virt2.workers.budget import MONITOR, SERVER, STALLED_AFTER, Budget, Job
+from virt2.workers.budget import Budget
+from virt2.workers.job import MONITOR, SERVER, STALLED_AFTER, Job
 from virt2.workers.pool import Pool
 
 log = logging.getLogger(__name__)
@@ -334,9 +339,9 @@ class Reader:
         can_look = self._sampler.can_look
         for domain in domains:
             health = healths[domain.uuid]
-            values = [defaults.sample_age(health.age(now))]
+            values = [sample_age(health.age(now))]
             if up and (can_look or health.monitored or health.blocked):
-                values.append(defaults.monitor_blocked(health.blocked_for(now)))
+                values.append(monitor_blocked(health.blocked_for(now)))
             meta = {"virt2_reader": self.name, "virt2_tag": domain.description.tag}
             self._sink.dispatch(self._names.of(domain), values, wall, meta)
 
@@ -351,12 +356,12 @@ class Reader:
     ) -> None:
         blocked = sum(1 for domain in domains if healths[domain.uuid].blocked)
         values = [
-            defaults.gauge("domains", len(domains)),
-            defaults.gauge("domains_stuck", blocked),
-            defaults.gauge("domains_skipped", skipped),
-            defaults.gauge("workers", self._pool.workers),
-            defaults.gauge("workers_busy", self._pool.busy),
-            defaults.gauge("workers_stuck", self._pool.stalled),
+            gauge("domains", len(domains)),
+            gauge("domains_stuck", blocked),
+            gauge("domains_skipped", skipped),
+            gauge("workers", self._pool.workers),
+            gauge("workers_busy", self._pool.busy),
+            gauge("workers_stuck", self._pool.stalled),
             Metric("duration", "read", (self._clock() - began,)),
         ]
         self._sink.dispatch(Identity("", self.name), values, self._wall())

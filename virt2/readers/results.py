@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import queue
 from collections.abc import Iterable, Mapping
-from typing import Protocol
 
 from virt2.domains.health import Health
 from virt2.metrics import defaults, extras
-from virt2.metrics.defaults import OF_NICS, Metric
+from virt2.metrics.defaults import OF_NICS
+from virt2.metrics.metric import Metric
 from virt2.metrics.rates import RATES
 from virt2.model.domain import Description, Disk, Domain, Nic
-from virt2.notifications.notifier import Notify
-from virt2.notifications.severity import OKAY
+from virt2.notifications.notification import OKAY, Notify
 from virt2.once import Gatherer
+from virt2.output.batch import Sink
 from virt2.output.naming import Identity, Names
-from virt2.readers.sampling import Note, Outcome, Record, Sample, Trouble
+from virt2.readers.records import Note, Outcome, Record, Sample, Trouble
 from virt2.text.identifiers import presentable
 
 log = logging.getLogger(__name__)
@@ -29,48 +29,6 @@ OF_DISKS = defaults.OF_DISKS | extras.OF_DISKS
 ENDING = 5.0
 """Seconds for which libvirt may still list a domain whose QEMU has ended. It takes the domain's devices apart then, in
 a tenth of a second as a rule and longer on a busy host or with hooks, and calls fail for any reason."""
-
-
-class Sink(Protocol):
-    """Where metrics go: collectd."""
-
-    def dispatch(
-        self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Mapping[str, str] | None = None
-    ) -> None:
-        """Give metrics taken at `when` (wall time) to collectd."""
-
-
-class Batch:
-    """A sink that keeps all it is given, to be dispatched in one go.
-
-    Each value that is dispatched wakes one of collectd's writers. Where nothing else is done in between, they find more
-    than one before they sleep again.
-
-    Arguments:
-        sink: where it goes.
-    """
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self._kept: list[tuple[Identity, list[Metric], float, Mapping[str, str] | None]] = []
-
-    def dispatch(
-        self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Mapping[str, str] | None = None
-    ) -> None:
-        """Keep metrics taken at `when` (wall time)."""
-        self._kept.append((identity, list(metrics), when, meta))
-
-    def flush(self) -> None:
-        """Dispatch what was kept, in the order in which it came. What one of them raises is raised at the end."""
-        kept, self._kept = self._kept, []
-        failure: Exception | None = None
-        for each in kept:
-            try:
-                self._sink.dispatch(*each)
-            except Exception as error:
-                failure = failure or error
-        if failure is not None:
-            raise failure
 
 
 class Outbox:

@@ -9,17 +9,29 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol, Union
+from typing import Any
 
 from virt2.domains.health import Health
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Error, Missing, Refused, Unsupported
 from virt2.metrics import defaults, extras, selectors
 from virt2.metrics.rates import CpuUse
 from virt2.metrics.selectors import NOTHING, Ask, Selection
-from virt2.model.domain import NO_ID, Disk, Domain, Nic
+from virt2.model.domain import Disk, Domain, Nic
+from virt2.readers.gate import (
+    CONTROL_BROKEN,
+    CONTROL_INFO,
+    CONTROL_INTERNAL,
+    CONTROL_JOB,
+    CONTROL_OCCUPIED,
+    CONTROL_OK,
+    LOOKS,
+    WAIT_FOR_STATE,
+    Processes,
+)
 from virt2.readers.outside import SLOW, Outside
-from virt2.workers.budget import MONITOR, SERVER, Job
-from virt2.workers.pool import Again
+from virt2.readers.records import Note, Outcome, Record, Sample, Trouble
+from virt2.readers.unsupported import MissingCalls
+from virt2.workers.job import MONITOR, SERVER, Again, Job
 
 log = logging.getLogger(__name__)
 
@@ -28,16 +40,6 @@ PAUSED = 3
 INCOMING_REASONS = frozenset({2, 11})
 """Why a paused domain is still being received or built, whose monitor is left alone: libvirt's
 VIR_DOMAIN_PAUSED_MIGRATION and VIR_DOMAIN_PAUSED_STARTING_UP."""
-CONTROL_INFO = "controlInfo"
-"""The call that asks who is inside a monitor: libvirtd answers it at once, but for a domain whose lock is held."""
-CONTROL_BROKEN = 2
-"""libvirt's VIR_DOMAIN_CONTROL_ERROR_REASON_MONITOR: the detail of state ERROR where it cannot talk to the monitor."""
-CONTROL_INTERNAL = 3
-"""VIR_DOMAIN_CONTROL_ERROR_REASON_INTERNAL: the detail while somebody has the domain's job and is not in the monitor,
-as libvirt 9.0 says while a device removal waits for the guest."""
-CONTROL_OK, CONTROL_JOB, CONTROL_OCCUPIED, CONTROL_ERROR = range(4)
-"""libvirt's virDomainControlState."""
-
 ASK_OUTSIDE = "interfaceStats, waiting for another program"
 """What a job does that asks for counters for which libvirt asks another program."""
 OUTSIDE = "outside"
@@ -49,110 +51,8 @@ MEMORY_SELECTORS = frozenset(
 )
 """The selectors that it serves."""
 
-LOOKS = (0.02, 0.08, 0.3)
-"""Seconds until the next look at a monitor that somebody else is in. Their calls take 1 to 100 ms: a domain that a
-management system happens to talk to keeps its point; together well under the deadline of a read."""
-WAIT_FOR_STATE = 0.02
-"""Seconds until a domain's class B job is tried again when its class A job has not come back yet."""
-
-
-class Sample(NamedTuple):
-    """What one call said of one domain."""
-
-    uuid: str
-    call: str
-    """What it is for: a key of `virt2.metrics.defaults.MAPPING`, or a selector."""
-    device: str
-    """The disk or interface asked for; empty for the domain itself."""
-    taken: float
-    """The time before the call, monotonic seconds."""
-    time: float
-    """The same, as wall time."""
-    reply: Any
-
-
-class Outcome(NamedTuple):
-    """How a job ended."""
-
-    uuid: str
-    kind: str
-    taken: float
-    """When it began, monotonic seconds."""
-    answered: bool
-    """Every call was answered, if only with an error."""
-    cause: str = ""
-    """Why the monitor could not be used, in words; empty when it could, or was not tried."""
-    since: float | None = None
-    """Since when, where that is known."""
-    entered: float | None = None
-    """When the one who is in the monitor entered it, by libvirt's word."""
-    complete: bool = True
-    """No value is missing because a call was answered with an error. What a driver does not have is not missing."""
-
-
-class Note(NamedTuple):
-    """A text that libvirt has among numbers: it goes out as a notification, once."""
-
-    uuid: str
-    type: str
-    type_instance: str
-    text: str
-
-
-class Trouble(NamedTuple):
-    """Something an operator should hear once, where the domain and the device are still there afterwards."""
-
-    uuid: str
-    text: str
-    run: int = NO_ID
-    """libvirt's number for the run of the domain that it happened to."""
-    when: float = 0.0
-    """Monotonic seconds."""
-    device: str = ""
-    """The disk or interface that it is about; empty for the domain as a whole."""
-
-
-Record = Union[Sample, Outcome, Note, Trouble]
-
-
-class Processes(Protocol):
-    """What is seen of a domain's QEMU without asking anybody (see `virt2.sources.procfs`)."""
-
-    def stopped(self, uuid: str, name: str) -> str:
-        """T or D where its main thread is stopped or in uninterruptible sleep, else empty."""
-
-
 OF_DEVICES = frozenset({defaults.DISK, defaults.NIC, defaults.SIZES, selectors.DISK_TIMES})
 """Calls that are made for a disk or an interface."""
-CONSEQUENCES = {
-    CONTROL_INFO: "whether somebody is inside a domain's monitor is found out only by a call that does not come back",
-}
-"""What it costs that a call is missing, where that is more than the values it serves."""
-
-
-class MissingCalls:
-    """Calls that this libvirt, or its driver, does not have: made for no other domain until there is a new connection.
-
-    Xen and LXC have no control info and no bulk statistics, for example. What such a call serves is left out, and
-    everything else goes on.
-    """
-
-    def __init__(self) -> None:
-        self._calls: dict[str, str] = {}
-
-    def __contains__(self, call: str) -> bool:
-        return call in self._calls
-
-    def add(self, call: str, words: str) -> None:
-        """Remember a call, and say so; two that find out at the same time may both say it."""
-        if self._calls.get(call) is None:
-            self._calls[call] = words
-            cost = CONSEQUENCES.get(call, "what it serves is not reported")
-            log.warning("this libvirt does not have the call %s, so %s: %s", call, cost, words)
-
-    def forget(self) -> None:
-        """There is a new connection, maybe to another libvirt."""
-        self._calls = {}
 
 
 class Sampler:

@@ -16,10 +16,12 @@ from virt2.domains.inventory import Inventory
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.model.domain import Domain
 from virt2.once import Conditions
+from virt2.readers.records import Record
 from virt2.readers.results import Outbox
-from virt2.readers.sampling import Record, Sampler
+from virt2.readers.sampling import Sampler
 from virt2.readers.turns import Turns
-from virt2.workers.budget import SERVER, Budget, Job
+from virt2.workers.budget import Budget
+from virt2.workers.job import SERVER, Job
 from virt2.workers.pool import Pool
 
 LATE = 2.0

@@ -11,7 +11,8 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from virt2.model.domain import Domain, NicStats
+from virt2.model.domain import Domain
+from virt2.model.replies import NicStats
 
 
 class Domains(Protocol):

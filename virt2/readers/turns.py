@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
-from virt2.workers.budget import Job
+from virt2.workers.job import Job
 
 log = logging.getLogger(__name__)
 

@@ -16,68 +16,14 @@ import logging
 import socket
 import struct
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
 
-from virt2 import errors, threads
+from virt2.errors import AdminUnavailable
+from virt2.model.limits import Limits
+from virt2.sources.admin_poller import LEAVE
 from virt2.sources.daemon import admin_servers
 
 log = logging.getLogger(__name__)
-
-SLOW = 1.0
-"""Seconds after which an attempt itself is the reason for not knowing: it takes under 1 ms when all is well."""
-
-
-FIRST_RETRY = 1.0
-"""Seconds from an attempt that was refused to the next one; doubled each time. A right that is missing does not come by
-asking, and a daemon that is being restarted is asked anew as soon as libvirt is back."""
-LONGEST_RETRY = 30.0
-"""Seconds from an attempt that was refused to the next one at the most."""
-
-LEAVE = 0.1
-"""Seconds for the daemon to take leave of us."""
-
-
-class AdminUnavailable(errors.Error):
-    """The limits cannot be had.
-
-    Attributes:
-        reason: why, in words for the operator.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class Limits(NamedTuple):
-    """What libvirtd says of its own workers and clients; counts all of them."""
-
-    min_workers: int
-    max_workers: int
-    workers: int
-    """Normal workers started so far; more are started on demand, up to ``max_workers``."""
-    free_workers: int
-    """How many of the *started* workers are idle: not how many calls libvirtd has room for."""
-    priority_workers: int
-    """Workers that serve priority calls only, on top of ``max_workers``."""
-    job_queue_depth: int
-    """Calls that wait for a worker."""
-    max_clients: int
-    clients: int
-    """Connections now open, of all clients."""
-
-    @property
-    def busy(self) -> int:
-        """Normal workers that are in a call now, of all clients."""
-        return self.workers - self.free_workers
-
-    @property
-    def available(self) -> int:
-        """How many more normal calls libvirtd could take on at once."""
-        return self.max_workers - self.busy
 
 
 def read_limits(uri: str, timeout: float | None = None) -> Limits:
@@ -295,142 +241,6 @@ def _parameters(reply: _Reply) -> dict[str, int]:
         else:
             reply.string()
     return found
-
-
-class AdminPoller:
-    """Ask for the limits on a thread of its own, one attempt at a time; a hung attempt costs that thread only.
-
-    The thread starts with the first ``poke`` and ends at ``stop``, or, where an attempt hangs, when that returns.
-
-    Arguments:
-        read: one attempt: gives Limits or raises AdminUnavailable, and may hang.
-        max_age: seconds after which an answer is no longer given out.
-        clock: monotonic seconds.
-        leave: called by the thread when it ends.
-        longest_retry: seconds at the most from an attempt that was refused to the next one.
-    """
-
-    def __init__(
-        self,
-        read: Callable[[], Limits],
-        max_age: float,
-        clock: Callable[[], float] = time.monotonic,
-        leave: Callable[[], None] = lambda: None,
-        longest_retry: float = LONGEST_RETRY,
-    ) -> None:
-        self._read = read
-        self._leave = leave
-        self._max_age = max_age
-        self._clock = clock
-        self._changed = threading.Condition()
-        self._started = False
-        self._stopped = False
-        self._asked = 0  # pokes so far
-        self._settled = 0  # of these, the ones an attempt begun later has ended for
-        self._began: float | None = None  # when the attempt now in flight began
-        self._limits: Limits | None = None
-        self._taken: float | None = None  # when the attempt that gave the limits began
-        self._failure = "no answer yet"
-        self._longest_retry = max(FIRST_RETRY, min(longest_retry, LONGEST_RETRY))
-        self._backoff = FIRST_RETRY
-        self._not_before: float | None = None  # while attempts are refused: when the next one is due
-
-    def __repr__(self) -> str:
-        state = "stopped" if self._stopped else "idle" if self._began is None else "asking"
-        return f"<AdminPoller {state} limits={self.limits()} reason={self.reason!r}>"
-
-    def poke(self) -> None:
-        """Ask for a new reading without waiting; while an attempt is in flight, for one more when it is over.
-
-        Does nothing where the last attempt was refused a short while ago.
-        """
-        with self._changed:
-            if self._stopped or (self._not_before is not None and self._clock() < self._not_before):
-                return
-            self._asked += 1
-            self._changed.notify_all()
-            if self._started:
-                return
-            self._started = True
-        try:
-            threads.start("virt2/admin", self._run)
-        except RuntimeError as error:
-            # No threads left in this process: said as the reason, and tried again at the next poke.
-            with self._changed:
-                self._started, self._failure = False, str(error)
-
-    def forgive(self) -> None:
-        """Let the next poke ask, even if the last attempt was refused: the daemon may be another one now."""
-        with self._changed:
-            self._not_before, self._backoff = None, FIRST_RETRY
-
-    def wait(self, timeout: float) -> bool:
-        """Wait until every poke made so far is settled, by an answer or a refusal; False after `timeout` seconds."""
-        with self._changed:
-            asked = self._asked
-            self._changed.wait_for(lambda: self._settled >= asked or self._stopped, timeout)
-            return self._settled >= asked
-
-    def stop(self) -> None:
-        """Let the thread end, without waiting for it."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
-
-    def limits(self) -> Limits | None:
-        """The last answer, None when there is none young enough."""
-        with self._changed:
-            return self._limits if self._young() else None
-
-    @property
-    def age(self) -> float | None:
-        """Seconds since the attempt that gave the last answer began; None without an answer."""
-        with self._changed:
-            return None if self._taken is None else self._clock() - self._taken
-
-    @property
-    def reason(self) -> str:
-        """Why the limits are unknown, in words; empty when they are known."""
-        with self._changed:
-            if self._young():
-                return ""
-            waited = 0.0 if self._began is None else self._clock() - self._began
-            return self._failure if waited < SLOW else f"no answer for {waited:.0f} s"
-
-    def _young(self) -> bool:
-        return self._taken is not None and self._clock() - self._taken <= self._max_age
-
-    def _run(self) -> None:
-        """The thread: an attempt whenever one is asked for."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._asked > self._settled or self._stopped)
-                if self._stopped:
-                    break
-                asked = self._asked
-                self._began = began = self._clock()
-            limits, failure = self._attempt()
-            with self._changed:
-                self._began = None
-                self._settled = asked
-                self._failure = failure
-                if limits is not None:
-                    self._limits, self._taken = limits, began
-                    self._not_before, self._backoff = None, FIRST_RETRY
-                else:
-                    self._not_before = self._clock() + self._backoff
-                    self._backoff = min(2 * self._backoff, self._longest_retry)
-                self._changed.notify_all()
-        self._leave()
-
-    def _attempt(self) -> tuple[Limits | None, str]:
-        try:
-            return self._read(), "the last answer is too old"
-        except AdminUnavailable as error:
-            return None, error.reason
-        except Exception as error:
-            log.exception("reading libvirtd's limits failed unexpectedly")
-            return None, repr(error)
 
 
 def main(arguments: list[str]) -> int:

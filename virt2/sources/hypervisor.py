@@ -14,13 +14,25 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import libvirt
 
 from virt2 import errors, threads
-from virt2.model.domain import NicStats, Status
+from virt2.model.domain import Status
 from virt2.model.events import CHANGED, CLOSED, IO_ERROR, LIFECYCLE, WATCHDOG, Event
+from virt2.model.replies import (
+    Control,
+    CpuTimes,
+    DiskSizes,
+    DiskStats,
+    DiskTimes,
+    HostCpus,
+    Info,
+    Listed,
+    NicStats,
+    Vcpu,
+)
 from virt2.sources.libvirt_c import CLibrary
 
 log = logging.getLogger(__name__)
@@ -68,50 +80,6 @@ _NO_AGENT = frozenset(
 )
 
 
-class Listed(NamedTuple):
-    """One line of libvirt's list of active domains."""
-
-    uuid: str
-    name: str
-    id: int
-
-
-class Info(NamedTuple):
-    """What virDomainGetInfo says."""
-
-    state: int
-    max_memory: int
-    """KiB"""
-    memory: int
-    """Current balloon size, KiB"""
-    vcpus: int
-    cpu_time: int
-    """ns"""
-
-
-class DiskStats(NamedTuple):
-    """What virDomainBlockStats says: counters; -1 where unknown."""
-
-    read_ops: int
-    read_octets: int
-    write_ops: int
-    write_octets: int
-    errors: int
-
-
-class DiskTimes(NamedTuple):
-    """What virDomainBlockStatsFlags says: counters, times in ns; -1 where unknown."""
-
-    read_ops: int
-    read_octets: int
-    read_time: int
-    write_ops: int
-    write_octets: int
-    write_time: int
-    flush_ops: int
-    flush_time: int
-
-
 _DISK_TIMES = (
     "rd_operations",
     "rd_bytes",
@@ -125,53 +93,6 @@ _DISK_TIMES = (
 """libvirt's names of the same."""
 _BULK_TIMES = ("rd.reqs", "rd.bytes", "rd.times", "wr.reqs", "wr.bytes", "wr.times", "fl.reqs", "fl.times")
 """And those they have in bulk statistics."""
-
-
-class CpuTimes(NamedTuple):
-    """What virDomainGetCPUStats says of all CPUs together, ns; -1 where unknown."""
-
-    user: int
-    system: int
-
-
-class Vcpu(NamedTuple):
-    """What virDomainGetVcpus says of a virtual CPU."""
-
-    number: int
-    state: int
-    """virVcpuState: 0 offline, 1 running, 2 blocked"""
-    cpu_time: int
-    """ns"""
-    affinity: tuple[bool, ...]
-    """For each CPU of the host whether it may run on it; empty where that was not asked for."""
-
-
-class HostCpus(NamedTuple):
-    """What virNodeGetInfo says of the host's CPUs."""
-
-    active: int
-    possible: int
-    """Those that are off, too."""
-
-
-class DiskSizes(NamedTuple):
-    """What virDomainGetBlockInfo says, in bytes."""
-
-    capacity: int
-    """As the guest sees it."""
-    allocation: int
-    """What the image takes on the storage."""
-    physical: int
-    """The image's own size: a file's last byte, a device's end."""
-
-
-class Control(NamedTuple):
-    """What virDomainGetControlInfo says: who is inside the domain's monitor."""
-
-    state: int
-    detail: int
-    seconds: float
-    """How long it has been so; always 0 in state ERROR."""
 
 
 _NO_BACKUP = getattr(libvirt, "VIR_ERR_NO_DOMAIN_BACKUP", 104)

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from virt2.model.domain import NicStats
+from virt2.model.replies import NicStats
 
 PROC = "/proc"
 

@@ -17,8 +17,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-from virt2.description.storage import Mounts
-
 PROC = "/proc"
 QEMU_RUN_DIR = "/run/libvirt/qemu"
 """Where the system's qemu driver keeps a pid file per running domain."""
@@ -381,16 +379,11 @@ def _read(path: bytes) -> bytes:
         return b""
 
 
-def read_mounts(path: str = "/proc/self/mountinfo") -> Mounts:
-    """Read the mount table of this process; reading it does not touch what is mounted.
+def read_mounts(path: str = "/proc/self/mountinfo") -> str:
+    """The mount table of this process, as text; reading it does not touch what is mounted.
 
-    Where it cannot be read every path counts as lying on ``/``: one storage domain for all is the careful answer, as
-    work on one storage domain is done one at a time.
+    Raises:
+        OSError: it cannot be read.
     """
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return Mounts.parse(file.read())
-    except OSError as error:
-        return Mounts(
-            problem=f"mount table not readable ({error.strerror}): all image files count as on one storage domain"
-        )
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()

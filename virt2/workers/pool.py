@@ -20,8 +20,9 @@ from typing import Protocol
 
 from virt2 import threads
 from virt2.errors import Disconnected, Error
-from virt2.workers.budget import SERVER, STALLED_AFTER, Budget, Charge, Job
+from virt2.workers.budget import Budget, Charge
 from virt2.workers.connects import Connects
+from virt2.workers.job import SERVER, STALLED_AFTER, Again, Job
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +52,6 @@ class Connection(Protocol):
 
     def close(self) -> None:
         """Give it back; never raises."""
-
-
-class Again(Exception):
-    """Raised by a job that wants to be run once more, last of its read, after `delay` seconds at the earliest."""
-
-    def __init__(self, delay: float) -> None:
-        super().__init__(delay)
-        self.delay = delay
 
 
 class Round:

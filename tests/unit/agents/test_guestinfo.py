@@ -22,7 +22,7 @@ from virt2.agents.guestinfo import (
     from_fs_info,
     from_guest_info,
 )
-from virt2.metrics.defaults import Metric
+from virt2.metrics.metric import Metric
 from virt2.text.identifiers import LONGEST, MARK, digest
 
 LIBVIRT = {

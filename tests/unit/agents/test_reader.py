@@ -14,7 +14,7 @@ from virt2.agents.guestinfo import AGENT_SELECTORS, FS_INFO, GUEST_INFO, MOST_FI
 from virt2.agents.reader import GIVEN_UP, LONGEST_PAUSE, SAID_APART, AgentReader
 from virt2.errors import AgentSilent, CallFailed, DomainBusy, Error, Unsupported
 from virt2.output.naming import Identity
-from virt2.workers.budget import AGENT
+from virt2.workers.job import AGENT
 from virt2.workers.pool import BUSY_WORKERS, TICK, Pool
 
 EVERY = 60.0

@@ -283,7 +283,7 @@ def test_an_optional_field_more_or_less_does_not_matter() -> None:
 
 
 def test_the_mount_table_of_this_process_can_be_read(tmp_path: os.PathLike[str]) -> None:
-    mounts = read_mounts()
+    mounts = Mounts.load(read_mounts)
     assert mounts.problem == ""
     assert mounts.of("/proc/self") == "/proc"
 
@@ -293,11 +293,11 @@ def test_a_mount_table_that_is_not_utf8_is_read(tmp_path: os.PathLike[str]) -> N
     with open(path, "wb") as file:
         file.write(b"1 2 0:1 / /a\xff rw - nfs filer:/\xff rw\n3 2 0:2 / /b rw - nfs filer:/b\xff rw\n")
     element = disk("<source file='/b/x'/>")
-    assert storage.infer(element, "", read_mounts(path)) == "filer:/b\\udcff"
+    assert storage.infer(element, "", Mounts.load(lambda: read_mounts(path))) == "filer:/b\\udcff"
 
 
 def test_without_a_mount_table_all_files_count_as_on_one_storage_domain(tmp_path: os.PathLike[str]) -> None:
-    mounts = read_mounts(os.path.join(tmp_path, "missing"))
+    mounts = Mounts.load(lambda: read_mounts(os.path.join(tmp_path, "missing")))
     assert mounts.of("/a/b") == mounts.of("/c") == "/"
     assert "No such file" in mounts.problem
 

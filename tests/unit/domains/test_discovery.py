@@ -14,7 +14,8 @@ from tests.unit.readers.test_reader import Bench as ReaderBench
 from virt2.domains.discovery import Scout
 from virt2.domains.inventory import HUNG_AFTER, Inventory
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
-from virt2.workers.budget import SERVER, Budget
+from virt2.workers.budget import Budget
+from virt2.workers.job import SERVER
 from virt2.workers.pool import TICK, Pool
 
 LOOK = 0.75

@@ -14,7 +14,8 @@ from virt2.domains import inventory
 from virt2.domains.inventory import HUNG_AFTER, Describe, Inventory, Link, Statuses
 from virt2.errors import CallFailed, Disconnected, DomainGone
 from virt2.model.domain import Description, Status
-from virt2.workers.budget import MONITOR, SERVER, STALLED_AFTER, Budget, Charge, Job
+from virt2.workers.budget import Budget, Charge
+from virt2.workers.job import MONITOR, SERVER, STALLED_AFTER, Job
 from virt2.workers.pool import Pool
 
 REFRESH = 60.0

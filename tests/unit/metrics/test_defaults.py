@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.fakes import TYPES, DiskStats, Info, NicStats
-from virt2.metrics.defaults import DISK, INFO, MAPPING, NIC, Metric, gauge, monitor_blocked, sample_age
+from virt2.metrics.defaults import DISK, INFO, MAPPING, NIC
+from virt2.metrics.metric import Metric, gauge, monitor_blocked, sample_age
 
 
 def mapped(call: str, reply: object, device: str = "") -> list[Metric]:

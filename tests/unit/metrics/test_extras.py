@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.fakes import TYPES, CpuTimes, DiskTimes, Vcpu
 from virt2.metrics import extras
-from virt2.metrics.defaults import Metric
+from virt2.metrics.metric import Metric
 from virt2.metrics.selectors import BULK, LAYERS, SELECTORS
 from virt2.text.identifiers import presentable
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.fakes import DiskTimes
-from virt2.metrics.defaults import Metric
+from virt2.metrics.metric import Metric
 from virt2.metrics.rates import CpuUse, cpu_util, disk_latency
 
 

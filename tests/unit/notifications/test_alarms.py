@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from virt2.domains.health import Health
 from virt2.model.domain import Description, Disk, Domain
 from virt2.notifications.alarms import APART, Alarms
-from virt2.notifications.severity import OKAY, WARNING
+from virt2.notifications.notification import OKAY, WARNING
 from virt2.output.naming import Identity
 
 STUCK_AFTER = 2.0

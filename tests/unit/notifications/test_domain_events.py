@@ -10,8 +10,7 @@ from virt2.domains.inventory import Statuses
 from virt2.model.domain import Description, Disk, Domain, Status
 from virt2.model.events import CHANGED, CLOSED, IO_ERROR, LIFECYCLE, WATCHDOG, Event
 from virt2.notifications.domain_events import APART, REMEMBERED, Herald
-from virt2.notifications.notifier import Compose, Notification
-from virt2.notifications.severity import FAILURE, OKAY, WARNING
+from virt2.notifications.notification import FAILURE, OKAY, WARNING, Compose, Notification
 from virt2.output.naming import Identity, Names
 
 DEFINED, UNDEFINED, STARTED, SUSPENDED, RESUMED, STOPPED = range(6)

@@ -11,8 +11,8 @@ import pytest
 
 from tests.unit.fakes import BOUND, LOOK
 from virt2.notifications import notifier as module
-from virt2.notifications.notifier import CAPACITY, Notification, Notifier
-from virt2.notifications.severity import OKAY, WARNING
+from virt2.notifications.notification import OKAY, WARNING, Notification
+from virt2.notifications.notifier import CAPACITY, Notifier
 from virt2.output.naming import Identity
 
 WEB = Identity("web", "")

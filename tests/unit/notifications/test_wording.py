@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from virt2.notifications.severity import FAILURE, OKAY, WARNING
+from virt2.notifications.notification import FAILURE, OKAY, WARNING
 from virt2.notifications.wording import io_error_message, state_after, state_message, watchdog_message
 
 UNKNOWN = "the reason is unknown"

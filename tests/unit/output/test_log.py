@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virt2.output.log import LONGEST, Handler, printable
+from virt2.output.log import Handler
+from virt2.text.printable import LONGEST, printable
 
 
 class Log:

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from tests.unit.fakes import FakeCollectd
-from virt2.metrics.defaults import Metric
-from virt2.notifications.notifier import Notification
+from virt2.metrics.metric import Metric
+from virt2.notifications.notification import Notification
+from virt2.notifications.notifier import Mail
 from virt2.output.naming import Identity
-from virt2.output.sink import Mail, Sink
+from virt2.output.sink import Sink
 
 INTERVAL = 2.0
 

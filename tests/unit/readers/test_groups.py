@@ -58,6 +58,7 @@ class Bench:
             **{
                 "explicit": explicit(*readers),
                 "automatic": 1,
+                "limit": lambda: 4,
                 "interval": INTERVAL,
                 "on_change": lambda uuids: self.changes.append(set(uuids)),
                 "clock": lambda: self.now,

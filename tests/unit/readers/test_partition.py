@@ -261,35 +261,35 @@ def test_of_two_records_of_one_domain_the_later_run_counts() -> None:
 @pytest.mark.parametrize(
     ("tags", "limit", "expected"),
     [
-        ([], 10, 1),
-        ([""], 10, 1),
-        (["", "", ""], 10, 1),
-        (["a"], 10, 1),
-        (["a", "a"], 10, 1),
-        (["a", ""], 10, 1),
-        (["a", "b", ""], 10, 2),
-        (list("abc"), 10, 3),
-        (list("abcd"), 10, 4),
-        (list("abcdefgh"), 10, 4),
+        ([], 4, 1),
+        ([""], 4, 1),
+        (["", "", ""], 4, 1),
+        (["a"], 4, 1),
+        (["a", "a"], 4, 1),
+        (["a", ""], 4, 1),
+        (["a", "b", ""], 4, 2),
+        (list("abc"), 4, 3),
+        (list("abcd"), 4, 4),
+        (list("abcdefgh"), 4, 4),
         (list("abcdefgh"), 3, 3),
         (list("abcdefgh"), 1, 1),
         (list("abcdefgh"), 0, 1),
         (list("abcdefgh"), -1, 1),
-        (["virt-0"], 10, 1),
-        (["virt-0", "virt-1", "virt-2"], 10, 3),
-        (["virt-2", "virt-3"], 10, 4),
-        (["virt-3"], 10, 4),
+        (["virt-0"], 4, 1),
+        (["virt-0", "virt-1", "virt-2"], 4, 3),
+        (["virt-2", "virt-3"], 4, 4),
+        (["virt-3"], 4, 4),
         (["virt-3"], 3, 1),
         (["virt-2"], 3, 3),
-        (["virt-4"], 10, 1),
-        (["virt-4", "virt-5"], 10, 2),
-        (["virt-1", "a"], 10, 2),
-        (["virt-2", "a"], 10, 3),
-        (["virt-1", "a", "b"], 10, 3),
-        (["virt-01"], 10, 1),
-        (["gold"], 10, 1),
-        (["gold", "aurum", "a"], 10, 1),
-        (["gold", "a", "b"], 10, 2),
+        (["virt-4"], 4, 1),
+        (["virt-4", "virt-5"], 4, 2),
+        (["virt-1", "a"], 4, 2),
+        (["virt-2", "a"], 4, 3),
+        (["virt-1", "a", "b"], 4, 3),
+        (["virt-01"], 4, 1),
+        (["gold"], 4, 1),
+        (["gold", "aurum", "a"], 4, 1),
+        (["gold", "a", "b"], 4, 2),
     ],
 )
 def test_how_many_automatic_readers_there_are(tags: list[str], limit: int, expected: int) -> None:
@@ -298,13 +298,13 @@ def test_how_many_automatic_readers_there_are(tags: list[str], limit: int, expec
 
 
 def test_an_explicit_reader_of_a_tag_that_names_an_automatic_one_leaves_nothing_to_it() -> None:
-    assert automatic_count(domains(a="virt-3"), [explicit("mine", "virt-3")], BOTH, 10) == 1
+    assert automatic_count(domains(a="virt-3"), [explicit("mine", "virt-3")], BOTH, 4) == 1
 
 
 @pytest.mark.parametrize(("partition_by", "expected"), [(BOTH, 3), (("tag",), 1), (("storage",), 2)])
 def test_storage_domains_count_where_they_place_domains(partition_by: Sequence[str], expected: int) -> None:
     members = [domain("a", "x", "s1"), domain("b", "", "s1"), domain("c", "", "s2")]
-    assert automatic_count(members, [], partition_by, 10) == expected
+    assert automatic_count(members, [], partition_by, 4) == expected
 
 
 # Properties
@@ -455,7 +455,7 @@ def test_the_automatic_readers_are_enough_and_none_waits_for_a_label_without_nee
     members: list[Domain], readers: list[Explicit], by: tuple[str, ...], limit: int
 ) -> None:
     count = automatic_count(members, readers, by, limit)
-    most = max(1, min(4, limit))
+    most = max(1, limit)
     assert 1 <= count <= most
     result = partition(members, readers, count, by, {})
     labels = set(result.assignment)

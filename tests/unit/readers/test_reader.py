@@ -31,7 +31,8 @@ from virt2.domains.discovery import Scout
 from virt2.domains.health import Ward
 from virt2.domains.inventory import Describe, Inventory
 from virt2.errors import CallFailed, Unsupported
-from virt2.metrics.defaults import INFO, Metric
+from virt2.metrics.defaults import INFO
+from virt2.metrics.metric import Metric
 from virt2.metrics.selectors import SELECTORS, Selection
 from virt2.model.domain import Description
 from virt2.model.events import CHANGED, LIFECYCLE
@@ -41,7 +42,8 @@ from virt2.readers.groups import Roster
 from virt2.readers.outside import FIRST_PAUSE
 from virt2.readers.partition import Explicit
 from virt2.readers.reader import Reader
-from virt2.readers.sampling import Record, Sample, Sampler
+from virt2.readers.records import Record, Sample
+from virt2.readers.sampling import Sampler
 from virt2.workers.budget import Budget
 from virt2.workers.pool import BUSY_WORKERS, TICK, Pool
 

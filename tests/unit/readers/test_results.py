@@ -8,11 +8,13 @@ import pytest
 
 from tests.unit.fakes import Info
 from virt2.domains.health import Health
-from virt2.metrics.defaults import INFO, Metric, gauge
+from virt2.metrics.defaults import INFO
+from virt2.metrics.metric import Metric, gauge
 from virt2.model.domain import Description, Domain, Nic
+from virt2.output.batch import Batch
 from virt2.output.naming import Identity, Names
-from virt2.readers.results import ENDING, Batch, Outbox
-from virt2.readers.sampling import Sample, Trouble
+from virt2.readers.records import Sample, Trouble
+from virt2.readers.results import ENDING, Outbox
 
 WEB, DB = Identity("web", ""), Identity("db", "")
 

@@ -26,9 +26,11 @@ from virt2.domains.health import Health
 from virt2.errors import CallFailed, Disconnected, DomainBusy, Missing, Refused, Unsupported
 from virt2.metrics.selectors import SELECTORS, Selection
 from virt2.model.domain import Description, Disk, Domain, Nic
-from virt2.readers.sampling import LOOKS, WAIT_FOR_STATE, MissingCalls, Note, Outcome, Record, Sample, Sampler, Trouble
-from virt2.workers.budget import MONITOR, SERVER, Job
-from virt2.workers.pool import Again
+from virt2.readers.gate import LOOKS, WAIT_FOR_STATE
+from virt2.readers.records import Note, Outcome, Record, Sample, Trouble
+from virt2.readers.sampling import Sampler
+from virt2.readers.unsupported import MissingCalls
+from virt2.workers.job import MONITOR, SERVER, Again, Job
 
 STUCK_AFTER = 2.0
 SIZE_TYPES = ("disk_allocation", "disk_capacity", "disk_physical")

@@ -16,7 +16,7 @@ import pytest
 import virt2
 from tests.unit.fakes import BOUND
 from tests.unit.test_plugin import collectd, daemon, host, module  # noqa: F401 - fixtures
-from virt2.model.domain import NicStats
+from virt2.model.replies import NicStats
 from virt2.output import naming
 from virt2.sources import netdev
 from virt2.text import identifiers

@@ -12,10 +12,12 @@ from tests.unit.fakes import JOB, OCCUPIED, OK, Control, DiskSizes
 from tests.unit.readers.test_reader import CLASS_A, CLASS_B, INTERVAL, STUCK_AFTER, TIMEOUT, Bench, Point
 from virt2.errors import CallFailed, DomainBusy, Unsupported
 from virt2.metrics.selectors import Selection
+from virt2.readers.gate import LOOKS
+from virt2.readers.records import Record
 from virt2.readers.results import Outbox
-from virt2.readers.sampling import LOOKS, Record, Sampler
+from virt2.readers.sampling import Sampler
 from virt2.readers.storage import StorageReader
-from virt2.workers.budget import MONITOR, Job
+from virt2.workers.job import MONITOR, Job
 from virt2.workers.pool import TICK
 
 SIZE_TYPES = ("disk_allocation", "disk_capacity", "disk_physical")

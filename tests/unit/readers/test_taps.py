@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from virt2.model.domain import Description, Domain, Nic, NicStats
+from virt2.model.domain import Description, Domain, Nic
+from virt2.model.replies import NicStats
 from virt2.readers.taps import Taps
 
 STATS = NicStats(1, 2, 3, 4, 5, 6, 7, 8)

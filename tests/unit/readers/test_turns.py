@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from virt2.readers.turns import IN_A_ROW, LASTING, NAMED, QUIET, Shortage, Turns
-from virt2.workers.budget import MONITOR, SERVER, Job
+from virt2.workers.job import MONITOR, SERVER, Job
 
 
 def jobs(uuids: Iterable[str], kind: str = MONITOR) -> list[Job]:

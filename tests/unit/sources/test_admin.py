@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from virt2.errors import AdminUnavailable
+from virt2.model.limits import Limits
 from virt2.sources import admin
-from virt2.sources.admin import FIRST_RETRY, LONGEST_RETRY, AdminPoller, AdminUnavailable, Limits
+from virt2.sources.admin_poller import FIRST_RETRY, LONGEST_RETRY, AdminPoller
 
 BOUND = 10.0
 """Seconds after which a test that waits for the poller's thread gives up; it never takes that long."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from virt2.model.domain import NicStats
+from virt2.model.replies import NicStats
 from virt2.sources.daemon import Daemon
 from virt2.sources.netdev import HostInterfaces
 

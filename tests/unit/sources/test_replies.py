@@ -11,13 +11,14 @@ from tests.unit.fakes import TAG_NAMESPACE
 from tests.unit.replies import Recording
 from virt2.description import domainxml, storage
 from virt2.domains.health import Health
-from virt2.metrics.defaults import Metric
+from virt2.metrics.metric import Metric
 from virt2.metrics.selectors import LIBVIRT_NAMES, Selection
 from virt2.model.domain import Domain
 from virt2.output.naming import Identity, Names
+from virt2.readers.records import Outcome, Record, Trouble
 from virt2.readers.results import Outbox
-from virt2.readers.sampling import Outcome, Record, Sampler, Trouble
-from virt2.workers.budget import Job
+from virt2.readers.sampling import Sampler
+from virt2.workers.job import Job
 
 RECORDINGS = {recording.name: recording for recording in replies.recordings()}
 DERIVED = "derived"

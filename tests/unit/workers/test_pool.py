@@ -15,9 +15,10 @@ from tests.unit.fakes import BOUND, LOOK, Clock, Stage
 from virt2 import threads
 from virt2.errors import Disconnected
 from virt2.workers import pool as pool_module
-from virt2.workers.budget import MONITOR, SERVER, Budget, Job
+from virt2.workers.budget import Budget
 from virt2.workers.connects import Connects
-from virt2.workers.pool import BUSY_WORKERS, STALLED_AFTER, TICK, Again, Pool
+from virt2.workers.job import MONITOR, SERVER, Again, Job
+from virt2.workers.pool import BUSY_WORKERS, STALLED_AFTER, TICK, Pool
 
 READ = 1.0
 """Seconds a read may take."""

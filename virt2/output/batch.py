@@ -1,0 +1,51 @@
+"""Values that wait to be dispatched: those of one domain and time go out together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from virt2.metrics.metric import Metric
+from virt2.output.naming import Identity
+
+
+class Sink(Protocol):
+    """Where metrics go: collectd."""
+
+    def dispatch(
+        self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Mapping[str, str] | None = None
+    ) -> None:
+        """Give metrics taken at `when` (wall time) to collectd."""
+
+
+class Batch:
+    """A sink that keeps all it is given, to be dispatched in one go.
+
+    Each value that is dispatched wakes one of collectd's writers. Where nothing else is done in between, they find more
+    than one before they sleep again.
+
+    Arguments:
+        sink: where it goes.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._kept: list[tuple[Identity, list[Metric], float, Mapping[str, str] | None]] = []
+
+    def dispatch(
+        self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Mapping[str, str] | None = None
+    ) -> None:
+        """Keep metrics taken at `when` (wall time)."""
+        self._kept.append((identity, list(metrics), when, meta))
+
+    def flush(self) -> None:
+        """Dispatch what was kept, in the order in which it came. What one of them raises is raised at the end."""
+        kept, self._kept = self._kept, []
+        failure: Exception | None = None
+        for each in kept:
+            try:
+                self._sink.dispatch(*each)
+            except Exception as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure

@@ -1,0 +1,39 @@
+"""Calls that a libvirt, or its driver, does not have."""
+
+from __future__ import annotations
+
+import logging
+
+from virt2.readers.gate import CONTROL_INFO
+
+log = logging.getLogger(__name__)
+
+CONSEQUENCES = {
+    CONTROL_INFO: "whether somebody is inside a domain's monitor is found out only by a call that does not come back",
+}
+"""What it costs that a call is missing, where that is more than the values it serves."""
+
+
+class MissingCalls:
+    """Calls that this libvirt, or its driver, does not have: made for no other domain until there is a new connection.
+
+    Xen and LXC have no control info and no bulk statistics, for example. What such a call serves is left out, and
+    everything else goes on.
+    """
+
+    def __init__(self) -> None:
+        self._calls: dict[str, str] = {}
+
+    def __contains__(self, call: str) -> bool:
+        return call in self._calls
+
+    def add(self, call: str, words: str) -> None:
+        """Remember a call, and say so; two that find out at the same time may both say it."""
+        if self._calls.get(call) is None:
+            self._calls[call] = words
+            cost = CONSEQUENCES.get(call, "what it serves is not reported")
+            log.warning("this libvirt does not have the call %s, so %s: %s", call, cost, words)
+
+    def forget(self) -> None:
+        """There is a new connection, maybe to another libvirt."""
+        self._calls = {}
