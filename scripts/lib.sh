@@ -10,7 +10,8 @@ python_packages=(python3 python3-venv)
 demo_packages=(collectd-core libvirt-clients libvirt-daemon libvirt-daemon-system libxml2 qemu-system-x86
     python3 python3-libvirt python3-rich)
 # What the tests need besides: storage that hangs is a FUSE file system, and containers show a driver with few calls.
-lab_packages=("${demo_packages[@]}" libfuse2 libvirt-daemon-driver-lxc)
+# The containers' driver of Debian 12 runs the program ip, and depends on no package that has it.
+lab_packages=("${demo_packages[@]}" iproute2 libfuse2 libvirt-daemon-driver-lxc)
 
 say() {
     printf '== %s\n' "$*" >&2

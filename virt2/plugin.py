@@ -65,6 +65,7 @@ from virt2.version import VERSION
 from virt2.workers import connects, sizing
 from virt2.workers.budget import Budget
 from virt2.workers.connects import Connects
+from virt2.workers.job import MONITOR, SERVER
 from virt2.workers.other_clients import Company
 from virt2.workers.pool import Pool
 
@@ -338,7 +339,12 @@ class Plugin:
 
     def _is_excused(self, skipped: Collection[str]) -> bool:
         """Whether what a read left out has a reason that is said of libvirtd as a whole."""
-        return bool(skipped) and (self._silent() or self._inventory.out_of_workers or bool(self._lack_of_connections()))
+        return bool(skipped) and (
+            self._silent()
+            or self._inventory.out_of_workers
+            or self._budget.calls_wait
+            or bool(self._lack_of_connections())
+        )
 
     def _guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
         """The same for threads that must not end by it: libvirt's, the inventory's, one in the middle of a read."""
@@ -530,7 +536,8 @@ class Plugin:
             self._conditions.update(bool(lack), lack, "libvirtd answers attempts to connect again")
 
     def _watch_libvirtd(self) -> None:
-        silent, hung, full = self._silent(), self._inventory.hung_for(), self._inventory.out_of_workers
+        silent, hung, wait = self._silent(), self._inventory.hung_for(), self._budget.calls_wait
+        full = self._inventory.out_of_workers or wait
         # A call of ours that waits for another program holds a domain's lock: that is said there.
         overdue = hung > self._settings.stuck_after and not self._outside.busy
         self._watch_connections(silent)
@@ -543,7 +550,7 @@ class Plugin:
             "libvirt's list of domains is back",
         )
         # A call for a domain that is being destroyed waits for a moment, and may be the only one.
-        since = self._budget.stalled_since()
+        since = self._budget.stalled_since((SERVER, MONITOR)) if wait else self._budget.stalled_since()
         lasting = since is not None and time.monotonic() - since > self._settings.stuck_after
         self._conditions.update(
             full and lasting,
@@ -665,8 +672,10 @@ class Plugin:
         )
 
     def _read_limits(self) -> Limits:
+        began = time.monotonic()
         limits = self._company.reading(self._session.limits)
         self._held = self._budget.used
+        self._budget.see_queue(began if limits.job_queue_depth and limits.available <= 0 else None)
         return limits
 
     def _report_limits(self) -> None:

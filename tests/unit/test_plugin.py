@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import types
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -585,13 +586,16 @@ class TestNotifications:
         daemon.start(Node("PersistentNotification", True), Node("Interval", 0.001))
         daemon.read()
         host.hypervisor.tell("lifecycle", "u-web", event=3, name="web")
-        before = len(collectd.notified)
-        daemon.plugin._inventory.refresh(0.0, BOUND)
-        daemon.await_notified(before + 2)
-        assert set(self.told(collectd)) == {
+        states = {
             ("web", "Domain state: the domain is running. Reason: the reason is unknown"),
             ("off", "Domain state: the domain is shut off. Reason: normal shutdown"),
         }
+        before = Counter(self.told(collectd))
+        limit = time.monotonic() + BOUND
+        while not all(Counter(self.told(collectd))[state] > before[state] for state in states):
+            assert time.monotonic() < limit, self.told(collectd)
+            time.sleep(LOOK)
+        assert set(self.told(collectd)) == states
 
 
 class TestChangesOfPlan:
@@ -1100,11 +1104,13 @@ def test_unexpected_failures_are_said_once_and_not_without_limit(daemon, collect
     assert len([text for text in collectd.texts("error") if "unexpected failure" in text]) == module.MOST_SAID
 
 
-def test_that_libvirtd_has_no_worker_is_said_once_a_call_has_waited_for_a_while(daemon, collectd, host, monkeypatch):
+@pytest.mark.parametrize("what", ["_inventory.out_of_workers", "_budget.calls_wait"])
+def test_that_libvirtd_has_no_worker_is_said_once_a_call_has_waited_for_a_while(daemon, collectd, monkeypatch, what):
     daemon.start()
     waiting = {"since": time.monotonic()}
-    monkeypatch.setattr(type(daemon.plugin._inventory), "out_of_workers", property(lambda _: True))
-    monkeypatch.setattr(daemon.plugin._budget, "stalled_since", lambda: waiting["since"])
+    part, name = what.split(".")
+    monkeypatch.setattr(type(getattr(daemon.plugin, part)), name, property(lambda _: True))
+    monkeypatch.setattr(daemon.plugin._budget, "stalled_since", lambda *_: waiting["since"])
 
     def said() -> int:
         daemon.plugin._watch_libvirtd()
@@ -1114,6 +1120,17 @@ def test_that_libvirtd_has_no_worker_is_said_once_a_call_has_waited_for_a_while(
     assert said() == 0
     waiting["since"] -= daemon.plugin._settings.stuck_after
     assert said() == said() == 1
+
+
+@pytest.mark.parametrize(
+    ("free", "waiting", "started", "wait"), [(0, 2, 20, True), (0, 0, 20, False), (1, 2, 20, False), (0, 2, 19, False)]
+)
+def test_calls_wait_where_libvirtd_has_no_worker_free_and_can_start_none(daemon, host, free, waiting, started, wait):
+    host.limits = limits(20)._replace(workers=started, free_workers=free, job_queue_depth=waiting)
+    daemon.start()
+    daemon.plugin._limits.poke()
+    assert daemon.plugin._limits.wait(BOUND)
+    assert daemon.plugin._budget.calls_wait is wait
 
 
 class TestAlikeTroubles:

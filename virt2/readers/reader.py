@@ -318,7 +318,7 @@ class Reader:
         monitor, server = self._budget.running(uuid, MONITOR), self._budget.running(uuid, SERVER)
         charge = self._budget.charged(uuid)
         stuck_by = now - STALLED_AFTER
-        if self._inventory.out_of_workers:
+        if self._inventory.out_of_workers or self._budget.calls_wait:
             # What was asked since libvirtd last had a worker waits for one: that says nothing of the domain. Nor does
             # what was asked in the same read before, because libvirtd takes calls in turn and answers them out of turn.
             stuck_by = min(stuck_by, self._budget.answered_at - self._timeout)

@@ -11,7 +11,7 @@ Guarantees:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from virt2.workers.connects import Connects
@@ -61,6 +61,7 @@ class Budget:
         self._awaited = 0
         """Who waits for a slot that belongs to no pool."""
         self._answered_at = 0.0
+        self._queue_seen: float | None = None
         self._daemon = daemon
         self._pools: list[Holder] = []
         self._wanted = threading.Condition(self.lock)
@@ -85,6 +86,19 @@ class Budget:
     def answered_at(self) -> float:
         """When libvirtd last answered a call that is no priority call, the pools' clock."""
         return max([self._answered_at, *(job.heard for job in tuple(self.in_flight.values()))])
+
+    def see_queue(self, when: float | None) -> None:
+        """Note that libvirtd had no worker free and calls waiting at that time (the pools' clock); None: it has not."""
+        self._queue_seen = when
+
+    @property
+    def calls_wait(self) -> bool:
+        """Whether calls of ours may wait for a worker: libvirtd had a queue after it last answered us.
+
+        Then nothing can be said of a domain by a call that does not come back: it may not have begun.
+        """
+        seen = self._queue_seen
+        return seen is not None and seen > self.answered_at
 
     @property
     def room(self) -> int:
@@ -157,9 +171,9 @@ class Budget:
     def _calls(self) -> tuple[Job | Charge, ...]:
         return (*tuple(self.in_flight.values()), *tuple(self.charges.values()))
 
-    def stalled_since(self) -> float | None:
-        """When the oldest class A call was made that should have come back; None where there is none."""
-        calls = [job.since for job in tuple(self.in_flight.values()) if job.kind == SERVER and job.stalled]
+    def stalled_since(self, kinds: Collection[str] = (SERVER,)) -> float | None:
+        """When the oldest call was made that should have come back, by default of class A; None where there is none."""
+        calls = [job.since for job in tuple(self.in_flight.values()) if job.kind in kinds and job.stalled]
         return min(calls, default=None)
 
     def charged(self, uuid: str) -> Charge | None:

@@ -614,6 +614,28 @@ def test_with_libvirtds_workers_taken_by_others_the_network_is_still_reported(ma
     assert all(bench.types(name) == CLASS_A | CLASS_B for name in names)
 
 
+def test_a_call_that_waits_for_a_worker_by_libvirtds_word_says_nothing_of_its_domain(make):
+    # With one slot a call that needs the monitor may be the only one, and nothing of ours tells what it waits for.
+    bench = make(size=1, share=1)
+    bench.hypervisor.add("web")
+    bench.inventory.start()
+    bench.read()
+    web = bench.hypervisor.domains["web"]
+    with bench.hypervisor.stuck("web", monitor=True):
+        bench.read()
+        assert bench.ward.of(web.uuid, bench.clock()).blocked
+        for seen, blocked in [(bench.clock(), False), (None, True)]:
+            bench.budget.see_queue(seen)
+            bench.read()
+            assert bench.ward.of(web.uuid, bench.clock()).blocked == blocked
+    bench.budget.see_queue(bench.clock())
+    bench.clock.settle()
+    bench.read()
+    bench.read()
+    assert not bench.budget.calls_wait
+    assert bench.types("web") == CLASS_A | CLASS_B
+
+
 def test_that_is_so_too_when_descriptions_are_to_be_read_again_meanwhile(make):
     bench = make()
     names = [f"d{number:02}" for number in range(16)]
