@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from virt2 import threads
-from virt2.agents.connection import AgentLine
+from virt2.agents.connection import SharedConnection
 from virt2.agents.guestinfo import AGENT_SELECTORS, FILE_SYSTEM, FS_INFO
 from virt2.agents.reader import AgentReader
 from virt2.config import reading
@@ -30,8 +30,8 @@ from virt2.description.filters import Filters
 from virt2.description.labels import Labels
 from virt2.description.metadata import Pick
 from virt2.description.storage import Mounts
-from virt2.domains.discovery import Scout
-from virt2.domains.health import Ward
+from virt2.domains.discovery import Discovery
+from virt2.domains.health import Healths
 from virt2.domains.inventory import Describe, Inventory, Link
 from virt2.errors import BadSetting
 from virt2.metrics.metric import gauge
@@ -39,19 +39,19 @@ from virt2.metrics.selectors import Selection
 from virt2.model.domain import Description
 from virt2.model.limits import Limits
 from virt2.notifications.alarms import Alarms
-from virt2.notifications.domain_events import Herald
+from virt2.notifications.domain_events import DomainEvents
 from virt2.notifications.notification import FAILURE, OKAY
 from virt2.notifications.notifier import Mail, Notifier
 from virt2.once import Conditions, Gatherer
 from virt2.output.log import Handler
 from virt2.output.naming import Identity, Names
 from virt2.output.sink import Sink
-from virt2.readers.groups import Roster
+from virt2.readers.groups import Groups
 from virt2.readers.inactive import InactiveStates
 from virt2.readers.outside import Outside
 from virt2.readers.partition import Explicit
 from virt2.readers.reader import Reader
-from virt2.readers.results import Outbox
+from virt2.readers.results import Results
 from virt2.readers.sampling import Sampler
 from virt2.readers.storage import StorageReader
 from virt2.readers.turns import Shortage
@@ -66,7 +66,7 @@ from virt2.workers import connects, sizing
 from virt2.workers.budget import Budget
 from virt2.workers.connects import Connects
 from virt2.workers.job import MONITOR, SERVER
-from virt2.workers.other_clients import Company
+from virt2.workers.other_clients import OtherClients
 from virt2.workers.pool import Pool
 
 log = logging.getLogger("virt2")
@@ -151,12 +151,12 @@ class Plugin:
                 " and while libvirt's list hangs, domains that are new are not found",
                 self._place.reason,
             )
-        self._parts = [self._notifier, self._limits, self._inventory, self._scouts]
+        self._parts = [self._notifier, self._limits, self._inventory, self._discovery_pool]
         self._start_threads()
         self._limits.poke()
         self._build_storage()
         self._build_agents()
-        self._register_readers(self._roster.sizes())
+        self._register_readers(self._groups.sizes())
 
     def read(self, name: str) -> None:
         """Let one reader read."""
@@ -164,7 +164,7 @@ class Plugin:
             return
         try:
             reader = self._readers[name]
-            self._company.ask()
+            self._other_clients.ask()
             reader.read()
             if not self._is_excused(reader.skipped):
                 self._shortages[name].review(reader.skipped, reader.domains, reader.stuck, time.monotonic())
@@ -231,7 +231,7 @@ class Plugin:
             leave=self._session.close,
             longest_retry=self._interval,
         )
-        self._company = Company(lambda: self._budget.used, self._limits.poke)
+        self._other_clients = OtherClients(lambda: self._budget.used, self._limits.poke)
         self._filters = Filters(
             settings.domains, settings.block_devices, settings.interface_devices, settings.ignore_selected
         )
@@ -251,7 +251,7 @@ class Plugin:
         )
         self._pick = _wanted_metadata(settings)
         self._troubles = Gatherer()
-        self._herald = Herald(
+        self._domain_events = DomainEvents(
             self._notifier.put,
             self._names.of_any,
             lambda uuid: self._inventory.find(uuid, FIND_PATIENCE),
@@ -268,8 +268,8 @@ class Plugin:
             on_connect=self._guarded(self._on_connect),
             wants=self._filters.domain,
             on_list=self._guarded(self._check_filters),
-            on_event=self._guarded(self._herald.tell),
-            on_statuses=self._guarded(self._herald.take),
+            on_event=self._guarded(self._domain_events.tell),
+            on_statuses=self._guarded(self._domain_events.take),
             statuses_every=self._interval if settings.persistent_notification else None,
             inactive_every=self._interval if self._selection.state else None,
             describes_idle=self._pick is not None,
@@ -278,21 +278,21 @@ class Plugin:
             backups=self._touches_storage or settings.disk_stats == "bulk",
             stopped=lambda uuid, name: self._processes.stopped(uuid, name) if self._processes is not None else "",
         )
-        self._scouts = Pool("scout", self._budget, self._hypervisor.connect, silent=self._silent)
-        self._scout = Scout(
-            self._inventory, self._budget, self._scouts, lambda: procfs.guests(run_dir) if run_dir else ()
+        self._discovery_pool = Pool("scout", self._budget, self._hypervisor.connect, silent=self._silent)
+        self._discovery = Discovery(
+            self._inventory, self._budget, self._discovery_pool, lambda: procfs.guests(run_dir) if run_dir else ()
         )
         self._processes = procfs.Processes(run_dir) if settings.host_pre_scan and run_dir else None
         self._interfaces = HostInterfaces(lambda: self._libvirtd() if run_dir else None)
         self._is_diagnosed = False
         self._diagnoses: set[str] = set()
         """What was said not to be seen of this host."""
-        self._ward = Ward()
+        self._healths = Healths()
         explicit = [
             Explicit(instance.name, tuple(match.matches for match in instance.tags))
             for instance in settings.explicit_instances
         ]
-        self._roster = Roster(
+        self._groups = Groups(
             self._inventory,
             explicit=explicit,
             automatic=settings.instances,
@@ -309,7 +309,7 @@ class Plugin:
             Sampler,
             processes=self._processes,
             pre_scan=settings.pre_scan,
-            alone=self._company.away,
+            alone=self._other_clients.away,
             out_of_workers=self._inventory.check_workers,
             missing=self._missing,
             outside=self._outside,
@@ -376,8 +376,8 @@ class Plugin:
             inventory=self._inventory,
             budget=self._budget,
             pool=self._storage_pool,
-            ward=self._ward,
-            outbox=Outbox(self._names, self._new_sink(interval), troubles=self._troubles),
+            healths=self._healths,
+            results=Results(self._names, self._new_sink(interval), troubles=self._troubles),
             sampler=functools.partial(self._sampler, extra=self._selection_of),
             interval=interval,
             tick=tick,
@@ -412,7 +412,7 @@ class Plugin:
         """What only guests' agents can tell, apart from everything else."""
         settings = self._settings
         tick = min(self._interval, settings.guest_agent_interval)
-        line = AgentLine(self._hypervisor.connect_agents)
+        line = SharedConnection(self._hypervisor.connect_agents)
         # Of its own: libvirtd may keep a read-write connection waiting, for whom it authorizes, and no other.
         self._agent_pool = Pool("agent", self._budget, line.hold, connects=self._agent_connects, silent=self._silent)
         self._parts.append(self._agent_pool)
@@ -421,7 +421,7 @@ class Plugin:
             inventory=self._inventory,
             budget=self._budget,
             pool=self._agent_pool,
-            ward=self._ward,
+            healths=self._healths,
             names=self._names,
             sink=self._new_sink(settings.guest_agent_interval),
             notify=self._notifier.notify,
@@ -454,7 +454,7 @@ class Plugin:
 
     def _selection_of(self, uuid: str) -> Selection:
         """What ExtraStats says of a domain: its reader's own, or that of all."""
-        reader = self._roster.reader_of(uuid) if self._selections else None
+        reader = self._groups.reader_of(uuid) if self._selections else None
         return self._selection if reader is None else self._selections.get(reader, self._selection)
 
     def _register_readers(self, names: Iterable[str]) -> None:
@@ -474,11 +474,11 @@ class Plugin:
         return Reader(
             name,
             inventory=self._inventory,
-            scout=self._scout,
-            roster=self._roster,
+            discovery=self._discovery,
+            groups=self._groups,
             budget=self._budget,
             pool=pool,
-            ward=self._ward,
+            healths=self._healths,
             names=self._names,
             sampler=functools.partial(self._sampler, extra=lambda uuid: selection),
             interfaces=self._interfaces.read,
@@ -497,7 +497,7 @@ class Plugin:
             return
         try:
             self._start_threads()
-            sizes = self._roster.sizes()
+            sizes = self._groups.sizes()
             self._register_readers(sizes)
             lines = self._apply(self._make_plan(sizes), sizes)
         finally:
@@ -600,8 +600,8 @@ class Plugin:
     def _on_connect(self) -> None:
         """Told by the inventory's thread: this libvirtd may know what the one before did not."""
         self._missing.forget()
-        self._ward.reconnected()
-        self._company.reconnected()
+        self._healths.reconnected()
+        self._other_clients.reconnected()
         self._limits.forgive()
         # What can be seen may have changed with it; said again only where it has.
         self._is_diagnosed = False
@@ -673,7 +673,7 @@ class Plugin:
 
     def _read_limits(self) -> Limits:
         began = time.monotonic()
-        limits = self._company.reading(self._session.limits)
+        limits = self._other_clients.reading(self._session.limits)
         self._held = self._budget.used
         self._budget.see_queue(began if limits.job_queue_depth and limits.available <= 0 else None)
         return limits
@@ -714,7 +714,7 @@ class Plugin:
         self._names.retain(uuids)
         active = set(uuids)
         self._names.settle(domain for domain in self._inventory.domains()[1] if domain.uuid in active)
-        self._ward.retain(uuids)
+        self._healths.retain(uuids)
         self._alarms.retain(uuids)
         if self._processes is not None:
             self._processes.keep(uuids)

@@ -435,7 +435,7 @@ def test_without_disks_to_report_no_monitor_is_used_and_the_domain_is_well(daemo
     # Control info tells whether its monitor is blocked, and needs none.
     forbidden = {"blockStats", "interfaceStats", "blockInfo"}
     assert not forbidden & {name for name, _, _ in host.hypervisor.calls}
-    health = daemon.plugin._ward.of(host.hypervisor.domains["web"].uuid, 0.0)
+    health = daemon.plugin._healths.of(host.hypervisor.domains["web"].uuid, 0.0)
     assert health.complete is not None
 
 
@@ -918,7 +918,7 @@ class TestInitFails:
     def test_what_cannot_be_stopped_leaves_the_rest_to_be_stopped(self, daemon, collectd, monkeypatch):
         daemon.start()
         inventory_stop = daemon.plugin._inventory.stop
-        monkeypatch.setattr(daemon.plugin._scouts, "stop", self.explode)
+        monkeypatch.setattr(daemon.plugin._discovery_pool, "stop", self.explode)
         collectd.shutdowns["virt2"]()
         assert any("could not be stopped" in line for line in collectd.texts("error"))
         inventory_stop()
@@ -928,7 +928,7 @@ class TestInitFails:
 @pytest.mark.parametrize(
     ("callback", "name"),
     [
-        ("_on_event", "Herald.tell"),
+        ("_on_event", "DomainEvents.tell"),
         ("_on_link", "Plugin._on_link"),
         ("_on_connect", "Plugin._on_connect"),
         ("_on_list", "Plugin._check_filters"),
@@ -938,7 +938,7 @@ def test_a_callback_that_fails_ends_no_thread_and_is_said_once(daemon, collectd,
     daemon.start()
     call = getattr(daemon.plugin._inventory, callback)
     arguments = () if callback in ("_on_connect", "_on_list") else (object(),)
-    for part in ("_ward", "_filters", "_notifier"):
+    for part in ("_healths", "_filters", "_notifier"):
         monkeypatch.setattr(daemon.plugin, part, None)
     for _ in range(3):
         call(*arguments)
@@ -1191,14 +1191,14 @@ def test_whoever_takes_our_log_lines_and_never_returns_stops_no_reader_but_the_o
     logging.getLogger("virt2").handlers = []
     daemon.plugin.__class__.__init__.__globals__["_log_to"](collectd)
     # It is made to log where the groups are made anew, which all readers need.
-    make = daemon.plugin._roster._make
+    make = daemon.plugin._groups._make
 
     def logs() -> None:
         if not blocked.is_set():
             logging.getLogger("virt2").warning("never back")
         make()
 
-    daemon.plugin._roster._make = logs
+    daemon.plugin._groups._make = logs
     host.hypervisor.add("d", tag="one")
     daemon.plugin._inventory.refresh(0.0, BOUND)
     stuck = threading.Thread(target=collectd.reads[readers[0]], daemon=True)

@@ -33,7 +33,7 @@ class AgentCalls(Protocol):
         """Its file systems."""
 
 
-class AgentLine:
+class SharedConnection:
     """Makes the connection when it is first needed, and hands out holds on it.
 
     Arguments:
@@ -94,7 +94,7 @@ class AgentLine:
 class Hold:
     """One worker's share in the connection; to a pool, a connection."""
 
-    def __init__(self, line: AgentLine, connection: AgentCalls) -> None:
+    def __init__(self, line: SharedConnection, connection: AgentCalls) -> None:
         self._line = line
         self.calls = connection
 

@@ -27,7 +27,7 @@ from virt2.agents.guestinfo import (
     from_fs_info,
     from_guest_info,
 )
-from virt2.domains.health import Ward
+from virt2.domains.health import Healths
 from virt2.domains.inventory import Inventory
 from virt2.errors import AgentSilent, CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.metrics.metric import Metric
@@ -105,7 +105,7 @@ class AgentReader:
         inventory: the active domains.
         budget: knows which calls are in flight, over all readers.
         pool: workers of its own; their connections are `Hold`s.
-        ward: the health of all domains: one whose monitor is blocked is not asked, for the call needs it in the end.
+        healths: the health of all domains: one whose monitor is blocked is not asked, for the call needs it in the end.
         names: the identity of all domains.
         sink: where metrics go.
         notify: where notifications go.
@@ -125,7 +125,7 @@ class AgentReader:
         inventory: Inventory,
         budget: Budget,
         pool: Pool,
-        ward: Ward,
+        healths: Healths,
         names: Names,
         sink: Sink,
         notify: Notify,
@@ -142,7 +142,7 @@ class AgentReader:
         self._inventory = inventory
         self._budget = budget
         self._pool = pool
-        self._ward = ward
+        self._healths = healths
         self._names = names
         self._sink = sink
         self._notify = notify
@@ -239,7 +239,7 @@ class AgentReader:
             if (
                 domain.description.agent
                 and (guest.asked is None or now - guest.asked >= self._pause(guest) - self._tick / 2)
-                and not self._ward.of(uuid, now).blocked
+                and not self._healths.of(uuid, now).blocked
                 and self._budget.running(uuid, AGENT) is None
                 and (uuid, AGENT) not in self._budget.charges
             ):

@@ -53,7 +53,7 @@ class _Search:
             self.done.set()
 
 
-class Scout:
+class Discovery:
     """Adds to the inventory what runs and is not in it.
 
     Arguments:

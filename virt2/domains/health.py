@@ -134,7 +134,7 @@ class Health:
         return max(0.0, now - (self.first_seen if self.complete is None else self.complete))
 
 
-class Ward:
+class Healths:
     """The health of every domain, whichever reader has it."""
 
     def __init__(self) -> None:

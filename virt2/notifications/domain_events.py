@@ -38,7 +38,7 @@ class _Known(NamedTuple):
     state: int
 
 
-class Herald:
+class DomainEvents:
     """Makes notifications of events and states.
 
     Arguments:
@@ -73,7 +73,7 @@ class Herald:
         self._told: dict[tuple[str, ...], float] = {}
 
     def __repr__(self) -> str:
-        return f"<Herald persistent={self._persistent} known={len(self._known or ())}>"
+        return f"<DomainEvents persistent={self._persistent} known={len(self._known or ())}>"
 
     def tell(self, event: Event) -> None:
         """Take an event; called on libvirt's thread."""

@@ -36,7 +36,7 @@ class _Turn:
         self.ended: float | None = None
 
 
-class Roster:
+class Groups:
     """The readers and their groups.
 
     Arguments:

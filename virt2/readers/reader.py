@@ -10,8 +10,8 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from virt2.domains.discovery import Scout
-from virt2.domains.health import Health, Ward
+from virt2.domains.discovery import Discovery
+from virt2.domains.health import Health, Healths
 from virt2.domains.inventory import HUNG_AFTER, Inventory
 from virt2.metrics import defaults
 from virt2.metrics.metric import Metric, gauge, monitor_blocked, sample_age
@@ -23,9 +23,9 @@ from virt2.once import Gatherer
 from virt2.output.batch import Batch, Sink
 from virt2.output.naming import Identity, Names
 from virt2.readers.gate import CONTROL_INFO
-from virt2.readers.groups import Roster
+from virt2.readers.groups import Groups
 from virt2.readers.records import Outcome, Sample
-from virt2.readers.results import Outbox
+from virt2.readers.results import Results
 from virt2.readers.sampling import ASK_OUTSIDE, OUTSIDE, Sampler
 from virt2.readers.taps import Taps
 from virt2.readers.turns import Turns
@@ -49,11 +49,11 @@ class Reader:
     Arguments:
         name: the reader's, as configured or ``0``, ``1``, ...
         inventory: the active domains.
-        scout: finds domains while their list hangs.
-        roster: says which of them are this reader's.
+        discovery: finds domains while their list hangs.
+        groups: says which of them are this reader's.
         budget: knows which calls are in flight, over all readers.
         pool: this reader's workers.
-        ward: the health of all domains.
+        healths: the health of all domains.
         names: the identity of all domains.
         sampler: given where records go, makes what makes the jobs.
         interfaces: reads the counters of the host's own network devices that may stand in for libvirt's.
@@ -72,11 +72,11 @@ class Reader:
         name: str,
         *,
         inventory: Inventory,
-        scout: Scout,
-        roster: Roster,
+        discovery: Discovery,
+        groups: Groups,
         budget: Budget,
         pool: Pool,
-        ward: Ward,
+        healths: Healths,
         names: Names,
         sampler: Callable[..., Sampler],
         interfaces: Callable[[], Mapping[str, NicStats]] = dict,
@@ -92,14 +92,14 @@ class Reader:
     ) -> None:
         self.name = name
         self._inventory = inventory
-        self._scout = scout
-        self._roster = roster
+        self._discovery = discovery
+        self._groups = groups
         self._budget = budget
         self._pool = pool
-        self._ward = ward
+        self._healths = healths
         self._names = names
         self._sink = Batch(sink)
-        self._outbox = Outbox(names, self._sink, notify, troubles)
+        self._results = Results(names, self._sink, notify, troubles)
         self._turns = Turns()
         self.domains = 0
         """How many it had in the last read."""
@@ -112,7 +112,7 @@ class Reader:
         self._counters: Mapping[str, NicStats] = {}
         self._took_all_its_time = False
         """Whether the last read ended at its deadline."""
-        self._sampler = sampler(self._outbox.put, host_interfaces=lambda: self._counters.keys())
+        self._sampler = sampler(self._results.put, host_interfaces=lambda: self._counters.keys())
         self._alarms = alarms
         self._silent = silent
         self._timeout = timeout
@@ -128,9 +128,9 @@ class Reader:
         # Before the list: a domain that is in a later one had the device of that name when the counters were read.
         counters, wall = self._interfaces(), self._wall()
         self._wait_for_list(began)
-        domains = self._roster.begin(self.name)
+        domains = self._groups.begin(self.name)
         try:
-            healths = {domain.uuid: self._ward.of(domain.uuid, began, domain.id) for domain in domains}
+            healths = {domain.uuid: self._healths.of(domain.uuid, began, domain.id) for domain in domains}
             for domain in domains:
                 health = healths[domain.uuid]
                 if health.description is not domain.description:
@@ -152,13 +152,13 @@ class Reader:
             self._report_itself(domains, healths, len(skipped), began)
             self._sink.flush()
         finally:
-            self._roster.end(self.name)
+            self._groups.end(self.name)
 
     def _wait_for_list(self, began: float) -> None:
         patience = LIST_PATIENCE if self._inventory.listed else FIRST_LIST * self._timeout
         self._inventory.refresh(max_age=self._timeout, timeout=min(patience, self._timeout))
         if self._inventory.hung_for() > HUNG_AFTER:
-            self._scout.look(max(began + self._timeout / 2, self._clock() + LEAST_LOOK * self._timeout))
+            self._discovery.look(max(began + self._timeout / 2, self._clock() + LEAST_LOOK * self._timeout))
 
     def _put_interfaces(
         self, domains: Sequence[Domain], counters: Mapping[str, NicStats], taken: float, wall: float
@@ -170,7 +170,7 @@ class Reader:
             for nic in domain.description.nics:
                 stats = self._counters.get(nic.target) if nic.tap else None
                 if stats is not None:
-                    self._outbox.put(Sample(domain.uuid, defaults.NIC, nic.target, taken, wall, stats))
+                    self._results.put(Sample(domain.uuid, defaults.NIC, nic.target, taken, wall, stats))
 
     def _ask(self, domains: Sequence[Domain], healths: Mapping[str, Health], deadline: float) -> Collection[str]:
         """Run the jobs of this read, first of those that waited longest; returns the domains there was no slot for."""
@@ -266,7 +266,7 @@ class Reader:
         """Dispatch the samples that came in; returns how the jobs of this read ended, by domain and kind."""
         outcomes: dict[tuple[str, str], Outcome] = {}
         by_uuid = {domain.uuid: domain for domain in domains}
-        for outcome in self._outbox.take(by_uuid, healths, self._inventory.listed_at):
+        for outcome in self._results.take(by_uuid, healths, self._inventory.listed_at):
             health = healths[outcome.uuid]
             if outcome.kind == MONITOR and outcome.answered:
                 health.answered = outcome.taken

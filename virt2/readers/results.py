@@ -31,7 +31,7 @@ ENDING = 5.0
 a tenth of a second as a rule and longer on a busy host or with hooks, and calls fail for any reason."""
 
 
-class Outbox:
+class Results:
     """The records of one reader's workers.
 
     Arguments:

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from virt2.domains.health import Ward
+from virt2.domains.health import Healths
 from virt2.domains.inventory import Inventory
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.model.domain import Domain
 from virt2.once import Conditions
 from virt2.readers.records import Record
-from virt2.readers.results import Outbox
+from virt2.readers.results import Results
 from virt2.readers.sampling import Sampler
 from virt2.readers.turns import Turns
 from virt2.workers.budget import Budget
@@ -38,8 +38,8 @@ class StorageReader:
         inventory: the active domains.
         budget: knows which calls are in flight, over all readers.
         pool: workers of its own.
-        ward: the health of all domains.
-        outbox: dispatches what comes in.
+        healths: the health of all domains.
+        results: dispatches what comes in.
         sampler: given where records go, makes what makes the jobs.
         interval: seconds between two questions to one domain.
         tick: seconds between two reads.
@@ -53,8 +53,8 @@ class StorageReader:
         inventory: Inventory,
         budget: Budget,
         pool: Pool,
-        ward: Ward,
-        outbox: Outbox,
+        healths: Healths,
+        results: Results,
         sampler: Callable[[Callable[[Record], None]], Sampler],
         interval: float,
         tick: float,
@@ -64,9 +64,9 @@ class StorageReader:
         self._inventory = inventory
         self._budget = budget
         self._pool = pool
-        self._ward = ward
-        self._outbox = outbox
-        self._sampler = sampler(outbox.put)
+        self._healths = healths
+        self._results = results
+        self._sampler = sampler(results.put)
         self._interval = interval
         self._tick = tick
         self._timeout = timeout
@@ -145,8 +145,8 @@ class StorageReader:
     def _take(self) -> None:
         now = self._clock()
         domains = {domain.uuid: domain for domain in self._inventory.domains()[1]}
-        healths = {uuid: self._ward.of(uuid, now) for uuid in domains}
-        self._outbox.take(domains, healths, self._inventory.listed_at)
+        healths = {uuid: self._healths.of(uuid, now) for uuid in domains}
+        self._results.take(domains, healths, self._inventory.listed_at)
 
     def _is_due(self, domain: Domain, now: float) -> bool:
         """Whether it is time to ask a domain again, and it may be asked."""
@@ -157,7 +157,7 @@ class StorageReader:
 
     def _may_be_asked(self, domain: Domain, now: float) -> bool:
         """Whether there is something to ask of a domain, and its monitor is neither blocked nor charged for a call."""
-        health = self._ward.of(domain.uuid, now)
+        health = self._healths.of(domain.uuid, now)
         return self._sampler.asks_storage(domain) and not health.blocked and self._budget.charged(domain.uuid) is None
 
     def _jobs(self, began: float) -> list[Job]:
@@ -165,7 +165,7 @@ class StorageReader:
         jobs = []
         for domain in self._inventory.domains()[1]:
             if self._is_due(domain, began) and self._inventory.is_fresh(domain, began):
-                jobs.append(self._sampler.storage_job(domain, self._ward.of(domain.uuid, began)))
+                jobs.append(self._sampler.storage_job(domain, self._healths.of(domain.uuid, began)))
         return jobs
 
     @property

@@ -27,7 +27,7 @@ class Workers(Protocol):
 _Reading = TypeVar("_Reading", bound=Workers)
 
 
-class Company:
+class OtherClients:
     """Watches libvirtd's workers, for all readers.
 
     Arguments:
@@ -47,7 +47,7 @@ class Company:
         self._connected_at = 0.0
 
     def __repr__(self) -> str:
-        return f"<Company alone_at={self._alone_at}>"
+        return f"<OtherClients alone_at={self._alone_at}>"
 
     def reading(self, attempt: Callable[[], _Reading]) -> _Reading:
         """Make a reading; called by the thread that may hang in it. Raises what the attempt raises."""

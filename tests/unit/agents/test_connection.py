@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.fakes import BOUND, FakeHypervisor
 from virt2.agents import connection
-from virt2.agents.connection import AgentLine
+from virt2.agents.connection import SharedConnection
 from virt2.errors import Disconnected
 
 
@@ -20,8 +20,8 @@ def hypervisor() -> FakeHypervisor:
 
 
 @pytest.fixture
-def line(hypervisor) -> AgentLine:
-    return AgentLine(hypervisor.connect_agents)
+def line(hypervisor) -> SharedConnection:
+    return SharedConnection(hypervisor.connect_agents)
 
 
 def test_nothing_is_opened_before_it_is_needed(hypervisor, line):
@@ -74,7 +74,7 @@ def test_while_it_is_being_made_others_wait_and_make_none(hypervisor, monkeypatc
         assert go_on.wait(BOUND)
         return hypervisor.connect_agents()
 
-    line = AgentLine(connect)
+    line = SharedConnection(connect)
     holds = []
     threads = [threading.Thread(target=lambda: holds.append(line.hold())) for _ in range(2)]
     threads[0].start()
@@ -96,7 +96,7 @@ def test_one_that_is_made_for_ever_is_not_waited_for(hypervisor, monkeypatch):
         assert go_on.wait(BOUND)
         return hypervisor.connect_agents()
 
-    line = AgentLine(connect)
+    line = SharedConnection(connect)
     thread = threading.Thread(target=line.hold)
     thread.start()
     assert begun.wait(BOUND)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.unit.readers.test_reader import CLASS_A, CLASS_B, INTERVAL, TIMEOUT, Bench, Point
-from virt2.agents.connection import AgentLine
+from virt2.agents.connection import SharedConnection
 from virt2.agents.guestinfo import AGENT_SELECTORS, FS_INFO, GUEST_INFO, MOST_FILE_SYSTEMS
 from virt2.agents.reader import GIVEN_UP, LONGEST_PAUSE, SAID_APART, AgentReader
 from virt2.errors import AgentSilent, CallFailed, DomainBusy, Error, Unsupported
@@ -49,7 +49,7 @@ class AgentBench(Bench):
     ) -> None:
         super().__init__(size=size, share=size - 1 - share)
         self.told: list[Told] = []
-        self.line = AgentLine(self.hypervisor.connect_agents)
+        self.line = SharedConnection(self.hypervisor.connect_agents)
         self.agent_pool = Pool(
             "agent", self.budget, self.line.hold, share=share, clock=self.clock, wait=self.clock.wait
         )
@@ -59,7 +59,7 @@ class AgentBench(Bench):
             inventory=self.inventory,
             budget=self.budget,
             pool=self.agent_pool,
-            ward=self.ward,
+            healths=self.healths,
             names=self.names,
             sink=self.sink,
             notify=self._tell,

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.fakes import BOUND, Clock, FakeHypervisor
 from tests.unit.readers.test_reader import CLASS_A, CLASS_B, TIMEOUT, Guest, describer
 from tests.unit.readers.test_reader import Bench as ReaderBench
-from virt2.domains.discovery import Scout
+from virt2.domains.discovery import Discovery
 from virt2.domains.inventory import HUNG_AFTER, Inventory
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.workers.budget import Budget
@@ -23,7 +23,7 @@ LOOK = 0.75
 
 
 class Bench:
-    """A scout over a fake libvirt whose list nobody asks for."""
+    """A discovery over a fake libvirt whose list nobody asks for."""
 
     def __init__(self, size: int = 6) -> None:
         self.hypervisor = FakeHypervisor()
@@ -34,7 +34,7 @@ class Bench:
         self.clock.watch(self.budget, self.pool)
         self.guests: list[Guest] = []
         self.unseen = False
-        self.scout = Scout(self.inventory, self.budget, self.pool, self._see)
+        self.discovery = Discovery(self.inventory, self.budget, self.pool, self._see)
 
     def _see(self) -> list[Guest]:
         if self.unseen:
@@ -50,7 +50,7 @@ class Bench:
         """Look once; returns how long that took."""
         self.hypervisor.calls.clear()
         began = self.clock()
-        self.scout.look(began + LOOK)
+        self.discovery.look(began + LOOK)
         return self.clock() - began
 
     @property
@@ -169,7 +169,7 @@ def test_who_comes_while_somebody_looks_returns_at_once(bench):
     looker.start()
     try:
         assert entered.wait(BOUND)
-        bench.scout.look(bench.clock() + LOOK)
+        bench.discovery.look(bench.clock() + LOOK)
         assert looker.is_alive()
     finally:
         proceed.set()
@@ -233,12 +233,12 @@ class TestReaders:
 
         granted = []
 
-        def look(scout: Scout, deadline: float) -> None:
+        def look(discovery: Discovery, deadline: float) -> None:
             granted.append(deadline - started.clock())
-            really_look(scout, deadline)
+            really_look(discovery, deadline)
 
-        really_look = Scout.look
-        monkeypatch.setattr(Scout, "look", look)
+        really_look = Discovery.look
+        monkeypatch.setattr(Discovery, "look", look)
         monkeypatch.setattr(started.inventory, "refresh", wait)
         began = started.clock()
         started.readers["0"].read()
@@ -256,18 +256,18 @@ def test_a_search_that_does_not_end_costs_one_look_its_time_and_no_other(bench):
         assert release.wait(BOUND)
         return list(bench.guests)
 
-    scout = Scout(bench.inventory, bench.budget, bench.pool, search, clock=time.monotonic)
+    discovery = Discovery(bench.inventory, bench.budget, bench.pool, search, clock=time.monotonic)
     bench.run("web")
     began = time.monotonic()
-    scout.look(began + 0.2)
+    discovery.look(began + 0.2)
     assert 0.2 <= time.monotonic() - began < BOUND / 2
     began = time.monotonic()
-    scout.look(began + BOUND)
+    discovery.look(began + BOUND)
     assert time.monotonic() - began < BOUND / 2, "it does not wait for what another look has waited for"
     assert sum(thread.name == "virt2/look" for thread in threading.enumerate()) == 1
     release.set()
     limit = time.monotonic() + BOUND
     while any(thread.name == "virt2/look" for thread in threading.enumerate()):
         assert time.monotonic() < limit
-    scout.look(bench.clock() + LOOK)
+    discovery.look(bench.clock() + LOOK)
     assert bench.tags == {"web": "tag-web"}

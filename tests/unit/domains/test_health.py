@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from virt2.domains.health import ANEW, Health, Ward
+from virt2.domains.health import ANEW, Health, Healths
 
 
 @pytest.fixture
@@ -55,43 +55,43 @@ def test_an_answer_clears_it(health):
 
 
 def test_the_health_of_a_domain_stays_whoever_asks_until_it_is_gone():
-    ward = Ward()
-    first = ward.of("a", 1.0)
-    ward.of("b", 1.0)
-    assert ward.of("a", 2.0) is first
-    ward.retain(["a"])
-    assert ward.of("a", 3.0) is first
-    assert ward.of("b", 3.0).first_seen == 3.0
+    healths = Healths()
+    first = healths.of("a", 1.0)
+    healths.of("b", 1.0)
+    assert healths.of("a", 2.0) is first
+    healths.retain(["a"])
+    assert healths.of("a", 3.0) is first
+    assert healths.of("b", 3.0).first_seen == 3.0
 
 
 class TestRuns:
     """What is known of one run of a domain, and forgotten with it."""
 
     def test_the_first_run_is_nothing_new(self):
-        ward = Ward()
-        ward.of("a", 1.0).unsupported.add(("vcpus", ""))
-        assert ward.of("a", 2.0, 7).unsupported == {("vcpus", "")}
+        healths = Healths()
+        healths.of("a", 1.0).unsupported.add(("vcpus", ""))
+        assert healths.of("a", 2.0, 7).unsupported == {("vcpus", "")}
 
     def test_another_run_forgets_what_was_refused_and_what_was_counted(self):
-        ward = Ward()
-        health = ward.of("a", 1.0, 7)
+        healths = Healths()
+        health = healths.of("a", 1.0, 7)
         health.unsupported.add(("vcpus", ""))
         health.refused.add(("getCPUStats", ""))
         health.baselines["cpu_util", ""] = object()
-        assert ward.of("a", 2.0, 7).baselines
-        assert ward.of("a", 3.0, 8) is health
+        assert healths.of("a", 2.0, 7).baselines
+        assert healths.of("a", 3.0, 8) is health
         assert (health.unsupported, health.refused, health.baselines) == (set(), set(), {})
 
     def test_who_is_not_its_reader_changes_nothing(self):
-        ward = Ward()
-        ward.of("a", 1.0, 7).unsupported.add(("vcpus", ""))
-        assert ward.of("a", 2.0).unsupported
+        healths = Healths()
+        healths.of("a", 1.0, 7).unsupported.add(("vcpus", ""))
+        assert healths.of("a", 2.0).unsupported
 
     def test_a_reconnect_forgets_what_was_refused_and_keeps_what_was_counted(self):
-        ward = Ward()
-        health = ward.of("a", 1.0, 7)
+        healths = Healths()
+        health = healths.of("a", 1.0, 7)
         health.unsupported.add(("vcpus", ""))
         health.baselines["cpu_util", ""] = object()
-        ward.reconnected()
+        healths.reconnected()
         assert health.unsupported == set()
         assert health.baselines

@@ -9,7 +9,7 @@ import pytest
 from virt2.domains.inventory import Statuses
 from virt2.model.domain import Description, Disk, Domain, Status
 from virt2.model.events import CHANGED, CLOSED, IO_ERROR, LIFECYCLE, WATCHDOG, Event
-from virt2.notifications.domain_events import APART, REMEMBERED, Herald
+from virt2.notifications.domain_events import APART, REMEMBERED, DomainEvents
 from virt2.notifications.notification import FAILURE, OKAY, WARNING, Compose, Notification
 from virt2.output.naming import Identity, Names
 
@@ -23,14 +23,14 @@ WEB = Domain("u-web", "web", 7, Description(disks=DISKS))
 
 
 class Bench:
-    """A herald whose notifications are made as soon as it hands them over."""
+    """A domain_events whose notifications are made as soon as it hands them over."""
 
     def __init__(self, **options: object) -> None:
         self.now = 1000.0
         self.sent: list[Notification] = []
         self.active = {WEB.uuid: WEB}
         self.names = Names(("name",), (), "node1")
-        self.herald = Herald(
+        self.domain_events = DomainEvents(
             self._make, self.names.of_any, self.active.get, clock=lambda: self.now, wall=lambda: self.now, **options
         )
 
@@ -38,13 +38,13 @@ class Bench:
         self.sent += compose()
 
     def event(self, event: int, detail: int = 0, name: str = "web", id: int = 7) -> None:
-        self.herald.tell(Event(LIFECYCLE, f"u-{name}", event, detail, name, id))
+        self.domain_events.tell(Event(LIFECYCLE, f"u-{name}", event, detail, name, id))
 
     def io_error(self, action: int = 1, **fields: str) -> None:
-        self.herald.tell(Event(IO_ERROR, "u-web", 0, action, "web", 7, **fields))
+        self.domain_events.tell(Event(IO_ERROR, "u-web", 0, action, "web", 7, **fields))
 
     def states(self, *domains: Status, first: bool = True) -> None:
-        self.herald.take(Statuses(domains, self.now, first))
+        self.domain_events.take(Statuses(domains, self.now, first))
 
     @property
     def told(self) -> list[tuple[str, str]]:
@@ -84,12 +84,12 @@ def test_an_event_is_one_notification_as_the_c_plugin_has_it(bench):
 def test_a_definition_says_nothing_of_the_state(bench, event):
     bench.event(event, name="new", id=OFF)
     assert bench.told == [("new", "no state. Reason: the reason is unknown")]
-    assert bench.herald._known is None
+    assert bench.domain_events._known is None
 
 
 @pytest.mark.parametrize("kind", [CHANGED, CLOSED])
 def test_other_events_are_not_told(bench, kind):
-    bench.herald.tell(Event(kind, "u-web", name="web"))
+    bench.domain_events.tell(Event(kind, "u-web", name="web"))
     assert bench.sent == []
 
 
@@ -113,7 +113,7 @@ def test_one_that_starts_has_the_name_of_one_that_is_off(bench):
     bench.names.of_any(Domain("u-other", "web/1", OFF))
     bench.event(STARTED, name="web_1", id=9)
     bench.event(DEFINED, name="web/1", id=OFF)
-    bench.herald.tell(Event(LIFECYCLE, "u-other", DEFINED, 0, "web/1", OFF))
+    bench.domain_events.tell(Event(LIFECYCLE, "u-other", DEFINED, 0, "web/1", OFF))
     assert bench.told[0][0] == "web_1"
     assert bench.names.of_any(Domain("u-other", "web/1", OFF)).host == "web_1~uother"
 
@@ -123,7 +123,7 @@ def test_a_domain_that_is_left_out_is_not_told_of():
     bench.event(STARTED)
     bench.event(STARTED, name="db")
     bench.io_error()
-    bench.herald.tell(Event(WATCHDOG, "u-web", 0, 1, "web"))
+    bench.domain_events.tell(Event(WATCHDOG, "u-web", 0, 1, "web"))
     assert bench.told == [("db", "the domain is running. Reason: normal startup from boot")]
 
 
@@ -197,7 +197,7 @@ class TestErrorsOfDisks:
         for number in range(REMEMBERED + 10):
             bench.io_error(alias=str(number))
         assert len(bench.sent) == REMEMBERED + 10
-        assert len(bench.herald._told) <= REMEMBERED
+        assert len(bench.domain_events._told) <= REMEMBERED
         bench.sent.clear()
         bench.io_error(alias=str(REMEMBERED + 9))
         assert bench.sent == []
@@ -205,8 +205,8 @@ class TestErrorsOfDisks:
 
 def test_a_watchdog_is_told_with_its_action_once_a_minute(bench):
     for _ in range(3):
-        bench.herald.tell(Event(WATCHDOG, "u-web", 0, 2, "web"))
-    bench.herald.tell(Event(WATCHDOG, "u-web", 0, 1, "web"))
+        bench.domain_events.tell(Event(WATCHDOG, "u-web", 0, 2, "web"))
+    bench.domain_events.tell(Event(WATCHDOG, "u-web", 0, 1, "web"))
     assert [(one.severity, one.type, one.type_instance, one.meta) for one in bench.sent] == [
         (WARNING, "domain_state", "watchdog", {"action": "domain reset"}),
         (WARNING, "domain_state", "watchdog", {"action": "domain paused"}),
@@ -299,7 +299,7 @@ class TestPersistent:
     def test_events_are_not_told(self, bench):
         bench.event(STARTED)
         bench.io_error()
-        bench.herald.tell(Event(WATCHDOG, "u-web", 0, 1, "web"))
+        bench.domain_events.tell(Event(WATCHDOG, "u-web", 0, 1, "web"))
         assert bench.sent == []
 
     def test_every_reading_tells_the_state_of_every_persistent_domain(self, bench):

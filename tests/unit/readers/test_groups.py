@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from virt2.model.domain import Description, Disk, Domain
 from virt2.readers import groups
-from virt2.readers.groups import APART, Roster
+from virt2.readers.groups import APART, Groups
 from virt2.readers.partition import Explicit
 
 BOUND = 10.0
@@ -53,7 +53,7 @@ class Bench:
         self.now = 0.0
         self.inventory = inventory
         self.changes: list[set[str]] = []
-        self.roster = Roster(
+        self.groups = Groups(
             inventory,
             **{
                 "explicit": explicit(*readers),
@@ -67,22 +67,22 @@ class Bench:
         )
 
     def begin(self, reader: str) -> list[str]:
-        return sorted(domain.name for domain in self.roster.begin(reader))
+        return sorted(domain.name for domain in self.groups.begin(reader))
 
     def read(self, reader: str, at: float) -> list[str]:
         self.now = at
         names = self.begin(reader)
-        self.roster.end(reader)
+        self.groups.end(reader)
         return names
 
 
 def test_every_reader_is_there_explicit_ones_first():
     bench = Bench(Inventory(), "a", "b", automatic=2)
-    assert list(bench.roster.sizes()) == ["a", "b", "0", "1"]
+    assert list(bench.groups.sizes()) == ["a", "b", "0", "1"]
 
 
 def test_sizes():
-    assert Bench(Inventory(x="a", y="a", z="c"), "a").roster.sizes() == {"a": 2, "0": 1}
+    assert Bench(Inventory(x="a", y="a", z="c"), "a").groups.sizes() == {"a": 2, "0": 1}
 
 
 def test_each_reader_reads_its_group():
@@ -116,13 +116,13 @@ def test_the_number_of_readers_is_settled_by_the_first_list():
     inventory = Inventory()
     inventory.listed = False
     bench = Bench(inventory, automatic=None, limit=lambda: 3)
-    assert list(bench.roster.sizes()) == ["0"]
+    assert list(bench.groups.sizes()) == ["0"]
     inventory.retag(x="a", y="b", z="c", u="d", v="e")
-    assert list(bench.roster.sizes()) == ["0"]
+    assert list(bench.groups.sizes()) == ["0"]
     inventory.listed = True
-    assert list(bench.roster.sizes()) == ["0", "1", "2"]
+    assert list(bench.groups.sizes()) == ["0", "1", "2"]
     inventory.retag(w="f")
-    assert list(bench.roster.sizes()) == ["0", "1", "2"]
+    assert list(bench.groups.sizes()) == ["0", "1", "2"]
 
 
 def test_what_was_assigned_before_is_assigned_anew_then():
@@ -131,15 +131,15 @@ def test_what_was_assigned_before_is_assigned_anew_then():
     bench = Bench(inventory, automatic=None)
     assert bench.read("0", 0.0) == ["x", "y"]
     inventory.listed = True
-    assert sorted(bench.roster.sizes().values()) == [1, 1]
+    assert sorted(bench.groups.sizes().values()) == [1, 1]
 
 
 def test_untagged_domains_go_by_their_storage_if_that_is_asked_for():
     inventory = Inventory()
     disks = [Domain(f"uuid-{sd}", sd, 1, Description(disks=(Disk("vda", "", sd),))) for sd in ("s1", "s2")]
     inventory.domains = lambda: (1, disks)  # type: ignore[method-assign]
-    assert sorted(Bench(inventory, automatic=2).roster.sizes().values()) == [1, 1]
-    assert Bench(inventory, automatic=2, partition_by=("tag",)).roster.sizes() == {"0": 2, "1": 0}
+    assert sorted(Bench(inventory, automatic=2).groups.sizes().values()) == [1, 1]
+    assert Bench(inventory, automatic=2, partition_by=("tag",)).groups.sizes() == {"0": 2, "1": 0}
 
 
 class Gate:
@@ -167,11 +167,11 @@ def making() -> Iterator[tuple[Bench, threading.Thread, threading.Event]]:
         assert proceed.wait(BOUND)
 
     bench = Bench(Inventory(x="a", y="b"), "a", "b", on_change=hold)
-    bench.roster._making = Gate()  # type: ignore[assignment]
+    bench.groups._making = Gate()  # type: ignore[assignment]
     maker = threading.Thread(target=bench.begin, args=("a",), daemon=True)
     maker.start()
     assert entered.wait(BOUND)
-    assert bench.roster._making.asked.acquire(timeout=BOUND)
+    assert bench.groups._making.asked.acquire(timeout=BOUND)
     yield bench, maker, proceed
     proceed.set()
     maker.join(BOUND)
@@ -183,7 +183,7 @@ def test_a_reader_that_comes_while_another_one_makes_the_groups_reads_its_own_at
     found: list[list[str]] = []
     other = threading.Thread(target=lambda: found.append(bench.begin("b")), daemon=True)
     other.start()
-    assert bench.roster._making.asked.acquire(timeout=BOUND)
+    assert bench.groups._making.asked.acquire(timeout=BOUND)
     proceed.set()
     other.join(BOUND)
     assert found == [["y"]]
@@ -193,7 +193,7 @@ def test_but_it_does_not_wait_for_one_that_never_ends(making, monkeypatch):
     monkeypatch.setattr(groups, "PATIENCE", 0.01, raising=False)
     bench, maker, _ = making
     assert bench.begin("b") == []
-    assert bench.roster.sizes() == {"a": 0, "b": 0, "0": 0}
+    assert bench.groups.sizes() == {"a": 0, "b": 0, "0": 0}
     assert maker.is_alive()
 
 
@@ -208,7 +208,7 @@ class TestMoving:
         assert bench.begin("a") == ["x", "y"]
         bench.inventory.retag(x="b")
         assert bench.read("b", 1.0) == ["z"]
-        bench.roster.end("a")
+        bench.groups.end("a")
         assert bench.read("b", 1.0 + INTERVAL) == ["x", "z"]
 
     def test_waits_for_some_time_after_that(self, bench):
@@ -305,7 +305,7 @@ def simulate(
         if kind == 0:
             inventory.retag(**{subject: tag})
         elif kind == 1:
-            bench.roster.end(subject)
+            bench.groups.end(subject)
         else:
             over = at + durations[READERS.index(subject)] * INTERVAL
             for name in bench.begin(subject):

@@ -27,8 +27,8 @@ from tests.unit.fakes import (
     NicStats,
 )
 from virt2.description import domainxml, storage
-from virt2.domains.discovery import Scout
-from virt2.domains.health import Ward
+from virt2.domains.discovery import Discovery
+from virt2.domains.health import Healths
 from virt2.domains.inventory import Describe, Inventory
 from virt2.errors import CallFailed, Unsupported
 from virt2.metrics.defaults import INFO
@@ -38,7 +38,7 @@ from virt2.model.domain import Description
 from virt2.model.events import CHANGED, LIFECYCLE
 from virt2.notifications.alarms import OKAY, WARNING, Alarms
 from virt2.output.naming import Identity, Names
-from virt2.readers.groups import Roster
+from virt2.readers.groups import Groups
 from virt2.readers.outside import FIRST_PAUSE
 from virt2.readers.partition import Explicit
 from virt2.readers.reader import Reader
@@ -121,21 +121,21 @@ class Bench:
             clock=self.clock,
         )
         self.clock.watch_inventory(self.inventory)
-        self.ward = Ward()
+        self.healths = Healths()
         self.names = Names(("name",), (), "node1")
-        self.roster = Roster(
+        self.groups = Groups(
             self.inventory,
             explicit=[Explicit(name, (name.__eq__,)) for name in readers.split()],
             automatic=1,
             interval=INTERVAL,
-            on_change=lambda uuids: self.ward.retain(uuids),
+            on_change=lambda uuids: self.healths.retain(uuids),
             clock=self.clock,
         )
         self.alarms = Alarms(STUCK_AFTER, self._notify, clock=self.clock)
         self.waits: dict[str, Callable[[threading.Event, float], bool]] = {}
         """What the reads of a pool do instead of waiting, by its name."""
         self.guests: list[Guest] = []
-        self.scouts = self._pool("scout", 1)
+        self.discovery_pool = self._pool("scout", 1)
         self.selection = Selection(extra)
         self.put: dict[str, Callable[[Record], None]] = {}
         self.pools = {name: self._pool(name, share) for name in [*readers.split(), "0"]}
@@ -168,11 +168,11 @@ class Bench:
         return Reader(
             name,
             inventory=self.inventory,
-            scout=Scout(self.inventory, self.budget, self.scouts, lambda: self.guests),
-            roster=self.roster,
+            discovery=Discovery(self.inventory, self.budget, self.discovery_pool, lambda: self.guests),
+            groups=self.groups,
             budget=self.budget,
             pool=self.pools[name],
-            ward=self.ward,
+            healths=self.healths,
             names=self.names,
             sampler=sampler,
             alarms=self.alarms,
@@ -217,7 +217,7 @@ class Bench:
 
     def end(self) -> None:
         self.inventory.stop()
-        for pool in (*self.pools.values(), self.scouts):
+        for pool in (*self.pools.values(), self.discovery_pool):
             pool.stop()
         self.hypervisor.cut()
 
@@ -623,11 +623,11 @@ def test_a_call_that_waits_for_a_worker_by_libvirtds_word_says_nothing_of_its_do
     web = bench.hypervisor.domains["web"]
     with bench.hypervisor.stuck("web", monitor=True):
         bench.read()
-        assert bench.ward.of(web.uuid, bench.clock()).blocked
+        assert bench.healths.of(web.uuid, bench.clock()).blocked
         for seen, blocked in [(bench.clock(), False), (None, True)]:
             bench.budget.see_queue(seen)
             bench.read()
-            assert bench.ward.of(web.uuid, bench.clock()).blocked == blocked
+            assert bench.healths.of(web.uuid, bench.clock()).blocked == blocked
     bench.budget.see_queue(bench.clock())
     bench.clock.settle()
     bench.read()

@@ -14,7 +14,7 @@ from virt2.model.domain import Description, Domain, Nic
 from virt2.output.batch import Batch
 from virt2.output.naming import Identity, Names
 from virt2.readers.records import Sample, Trouble
-from virt2.readers.results import ENDING, Outbox
+from virt2.readers.results import ENDING, Results
 
 WEB, DB = Identity("web", ""), Identity("db", "")
 
@@ -68,13 +68,13 @@ def test_what_one_value_raises_costs_no_other_and_is_raised_at_the_end():
 
 def test_a_reply_that_cannot_be_dealt_with_costs_no_other_record_and_is_said_once(caplog):
     sink = Sink()
-    outbox = Outbox(Names(("name",), (), "node1"), sink)
+    results = Results(Names(("name",), (), "node1"), sink)
     domains = {"u": Domain("u", "web", 1)}
     healths = {"u": Health(0.0)}
     good = Info(1, 2, 3, 4, 5)
     for taken, reply in enumerate((None, good, None, good), 1):
-        outbox.put(Sample("u", INFO, "", float(taken), float(taken), reply))
-    outbox.take(domains, healths, 0.0)
+        results.put(Sample("u", INFO, "", float(taken), float(taken), reply))
+    results.take(domains, healths, 0.0)
     assert [when for _, _, when, _ in sink.taken] == [2.0, 4.0]
     assert len(caplog.records) == 1
     assert "info" in caplog.messages[0]
@@ -88,38 +88,38 @@ class TestTrouble:
     NICS = (Nic("vnet0", ""),)
 
     @pytest.fixture
-    def outbox(self) -> Outbox:
-        outbox = Outbox(Names(("name",), (), "node1"), Sink())
-        outbox.put(Trouble("u", "interfaceStats vnet0: not found", self.RUN, 100.0, "vnet0"))
-        return outbox
+    def results(self) -> Results:
+        results = Results(Names(("name",), (), "node1"), Sink())
+        results.put(Trouble("u", "interfaceStats vnet0: not found", self.RUN, 100.0, "vnet0"))
+        return results
 
-    def take(self, outbox: Outbox, listed: float, run: int = RUN, nics: tuple[Nic, ...] = NICS) -> None:
-        outbox.take({"u": Domain("u", "web", run, Description(nics=nics))}, {"u": Health(0.0)}, listed)
+    def take(self, results: Results, listed: float, run: int = RUN, nics: tuple[Nic, ...] = NICS) -> None:
+        results.take({"u": Domain("u", "web", run, Description(nics=nics))}, {"u": Health(0.0)}, listed)
 
-    def test_a_list_that_is_only_just_later_may_have_a_domain_that_is_ending(self, outbox, caplog):
-        self.take(outbox, 100.2)
-        self.take(outbox, 100.0 + ENDING)
+    def test_a_list_that_is_only_just_later_may_have_a_domain_that_is_ending(self, results, caplog):
+        self.take(results, 100.2)
+        self.take(results, 100.0 + ENDING)
         assert caplog.records == []
-        self.take(outbox, 100.1 + ENDING)
+        self.take(results, 100.1 + ENDING)
         assert [record.getMessage() for record in caplog.records] == ["domain web: interfaceStats vnet0: not found"]
 
-    def test_a_failure_in_every_read_is_not_put_off(self, outbox, caplog):
+    def test_a_failure_in_every_read_is_not_put_off(self, results, caplog):
         for listed in (101.0, 103.0, 105.0, 107.0):
-            self.take(outbox, listed)
-            outbox.put(Trouble("u", "interfaceStats vnet0: not found", self.RUN, listed + 0.1, "vnet0"))
+            self.take(results, listed)
+            results.put(Trouble("u", "interfaceStats vnet0: not found", self.RUN, listed + 0.1, "vnet0"))
         assert len(caplog.records) == 1
 
     @pytest.mark.parametrize("now", [{"run": 8}, {"nics": ()}], ids=["started anew", "unplugged"])
-    def test_what_has_ended_by_then_is_no_trouble(self, outbox, caplog, now):
-        self.take(outbox, 100.2)
-        self.take(outbox, 101.0 + ENDING, **now)
-        self.take(outbox, 102.0 + ENDING)
+    def test_what_has_ended_by_then_is_no_trouble(self, results, caplog, now):
+        self.take(results, 100.2)
+        self.take(results, 101.0 + ENDING, **now)
+        self.take(results, 102.0 + ENDING)
         assert caplog.records == []
 
-    def test_one_of_an_earlier_run_does_not_stand_for_one_of_this_run(self, outbox, caplog):
-        self.take(outbox, 100.2)
-        outbox.put(Trouble("u", "interfaceStats vnet0: not found", self.RUN + 1, 103.0, "vnet0"))
-        self.take(outbox, 101.0 + ENDING, run=self.RUN + 1)
+    def test_one_of_an_earlier_run_does_not_stand_for_one_of_this_run(self, results, caplog):
+        self.take(results, 100.2)
+        results.put(Trouble("u", "interfaceStats vnet0: not found", self.RUN + 1, 103.0, "vnet0"))
+        self.take(results, 101.0 + ENDING, run=self.RUN + 1)
         assert caplog.records == []
-        self.take(outbox, 104.0 + ENDING, run=self.RUN + 1)
+        self.take(results, 104.0 + ENDING, run=self.RUN + 1)
         assert len(caplog.records) == 1

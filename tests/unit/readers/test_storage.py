@@ -14,7 +14,7 @@ from virt2.errors import CallFailed, DomainBusy, Unsupported
 from virt2.metrics.selectors import Selection
 from virt2.readers.gate import LOOKS
 from virt2.readers.records import Record
-from virt2.readers.results import Outbox
+from virt2.readers.results import Results
 from virt2.readers.sampling import Sampler
 from virt2.readers.storage import StorageReader
 from virt2.workers.job import MONITOR, Job
@@ -46,8 +46,8 @@ class StorageBench(Bench):
             inventory=self.inventory,
             budget=self.budget,
             pool=self.storage_pool,
-            ward=self.ward,
-            outbox=Outbox(self.names, self.sink),
+            healths=self.healths,
+            results=Results(self.names, self.sink),
             sampler=sampler,
             interval=INTERVAL,
             tick=tick,
@@ -363,7 +363,7 @@ class TestLeftAlone:
             bench.read()
             bench.hypervisor.cut()
             bench.clock.settle()
-            bench.ward.of(b.uuid, 0.0).clear()
+            bench.healths.of(b.uuid, 0.0).clear()
             bench.read_storage()
             assert bench.asked == ["a", "c", "x", "y"]
             assert bench.budget.charged(b.uuid).what == "blockStats"
@@ -375,7 +375,7 @@ class TestLeftAlone:
         assert bench.hypervisor.count("controlInfo", "b") == 1 + len(LOOKS)
 
     def test_one_that_is_still_coming_in(self, bench):
-        bench.ward.of(bench.hypervisor.domains["b"].uuid, 0.0).incoming = True
+        bench.healths.of(bench.hypervisor.domains["b"].uuid, 0.0).incoming = True
         bench.read_storage()
         assert bench.asked == ["a", "c", "x", "y"]
 

@@ -16,7 +16,7 @@ from virt2.metrics.selectors import LIBVIRT_NAMES, Selection
 from virt2.model.domain import Domain
 from virt2.output.naming import Identity, Names
 from virt2.readers.records import Outcome, Record, Trouble
-from virt2.readers.results import Outbox
+from virt2.readers.results import Results
 from virt2.readers.sampling import Sampler
 from virt2.workers.job import Job
 
@@ -44,7 +44,7 @@ class Read:
         )
         self._domain = Domain(listed.uuid, listed.name, listed.id, self.description)
         self._health = Health(0.0)
-        self._outbox = Outbox(Names(("name",), (), "host"), self)
+        self._results = Results(Names(("name",), (), "host"), self)
         selection = Selection(tuple(extra))
         sampler = Sampler(self._put, extra=lambda uuid: selection)
         self._run(connection, sampler.server_job(self._domain, self._health, False, lambda uuid: None))
@@ -70,11 +70,11 @@ class Read:
             self.said.append(record.text)
         elif isinstance(record, Outcome):
             self.answered.append(record.answered)
-        self._outbox.put(record)
+        self._results.put(record)
 
     def _run(self, connection: object, job: Job) -> None:
         job.work(connection, job)
-        self._outbox.take({self._domain.uuid: self._domain}, {self._domain.uuid: self._health})
+        self._results.take({self._domain.uuid: self._domain}, {self._domain.uuid: self._health})
 
 
 def every_domain() -> list[object]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from virt2.workers.other_clients import FRESH, Company
+from virt2.workers.other_clients import FRESH, OtherClients
 
 
 @dataclass
@@ -13,23 +13,23 @@ class Workers:
 
 
 class Bench:
-    """A company of ours whose readings come at once."""
+    """A other_clients of ours whose readings come at once."""
 
     def __init__(self) -> None:
         self.now = 100.0
         self.used = 0
         self.busy = 0
         self.asked = 0
-        self.company = Company(lambda: self.used, self.ask, clock=lambda: self.now)
+        self.other_clients = OtherClients(lambda: self.used, self.ask, clock=lambda: self.now)
 
     def ask(self) -> None:
         self.asked += 1
 
     def read(self) -> Workers:
-        return self.company.reading(lambda: Workers(self.busy))
+        return self.other_clients.reading(lambda: Workers(self.busy))
 
     def away(self, answered=90.0) -> bool:
-        return self.company.away(answered)
+        return self.other_clients.away(answered)
 
 
 @pytest.fixture
@@ -59,14 +59,14 @@ def test_calls_of_ours_that_began_or_ended_meanwhile_are_no_company(bench):
         bench.used = 4
         return Workers(4)
 
-    bench.company.reading(attempt)
+    bench.other_clients.reading(attempt)
     assert bench.away()
 
     def later():
         bench.used = 0
         return Workers(4)
 
-    bench.company.reading(later)
+    bench.other_clients.reading(later)
     assert bench.away()
 
 
@@ -75,7 +75,7 @@ def test_a_reading_counts_from_before_it_was_made_and_not_for_long(bench):
         bench.now += FRESH / 2
         return Workers(0)
 
-    bench.company.reading(slow)
+    bench.other_clients.reading(slow)
     assert bench.away()
     bench.now += FRESH
     assert not bench.away()
@@ -95,7 +95,7 @@ def test_a_reading_is_asked_for_again_before_it_is_too_old_and_not_by_everybody(
 
 @pytest.mark.parametrize("answered", [None, 99.0, 100.0])
 def test_a_domain_that_has_not_answered_since_the_connection_was_made_is_looked_at(bench, answered):
-    bench.company.reconnected()
+    bench.other_clients.reconnected()
     bench.now += 5
     bench.read()
     assert not bench.away(answered)
@@ -109,7 +109,7 @@ def test_a_reading_that_fails_leaves_the_last_one_to_its_age(bench):
         raise OSError("refused")
 
     with pytest.raises(OSError, match="refused"):
-        bench.company.reading(fail)
+        bench.other_clients.reading(fail)
     assert bench.away()
     bench.now += 2 * FRESH
     assert not bench.away()
