@@ -139,3 +139,45 @@ def test_the_glossary_explains_each_word_in_a_few_sentences_in_alphabetical_orde
 )
 def test_every_page_leads_to_the_glossary(page):
     assert "glossary.md" in page.read_text(encoding="utf-8")
+
+
+ARCHAIC = {
+    "except": r"\bbut for\b",
+    "there is, one can have": r"\b(?:to|can|could|cannot|can't|(?:can|could) not) be had\b|\b(?:is|are) had\b",
+    "which": r"\bof which there\b",
+    "changed so that": r"\bmade fit\b",
+    "a number": r"\bso many\b",
+    "and not": r"\bnor (?:is|are|was|were|do|does|did|has|have|had|can)\b",
+    "because": (
+        r"[,;(] ?for (?:it|they|we|there|nobody|nothing|somebody|only it)"
+        r" (?:\w+s|are|have|had|can|cannot|may|would|do)\b"
+    ),
+    "because (before a clause)": (
+        r"[,;] for (?:the|its|this|QEMU|libvirt|collectd)(?: (?!that|which|who|where|when)[\w']+){0,3}"
+        r" (?:is|are|was|were|has|have|joins|asks|goes)\b"
+    ),
+    "again": r"\banew\b",
+    "a plain preposition": r"\b(?:here|there|where)(?:of|in|upon|with)\b",
+    "so that not": r"\blest\b",
+    "in addition": r"\bbesides\b",
+    "must": r"\bshall\b",
+    "more expensive": r"\bdearer\b",
+    "learned, known": r"\blearnt\b",
+    "has, gets": r"\bbears? (?:a|its|their|the)\b",
+    "back and forth": r"\bto and fro\b",
+    "one log line says so": r"\b(?:which|that) is said\b(?! to)|, is said once\b",
+}
+"""Turns of phrase that plain English does without, each with what it says instead."""
+
+PROSE = [*PAGES, *sorted((ROOT / "collectd.conf.d").rglob("*.conf")), *sorted((ROOT / "scripts").iterdir())]
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda p: p.name)
+def test_the_language_is_plain(page):
+    text = re.sub(r"\s+(?:# )?", " ", page.read_text(encoding="utf-8"))
+    found = [
+        f"{match.group()!r}: write {instead!r} in …{text[max(0, match.start() - 40) : match.end() + 20]}…"
+        for instead, turn in ARCHAIC.items()
+        for match in re.finditer(turn, text, re.IGNORECASE)
+    ]
+    assert not found, "\n".join(found)
