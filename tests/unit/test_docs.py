@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fakes import TYPES
+from tests.unit.test_imports import FREE, WINGS
 from virt2.config.settings import INSTANCE_OPTIONS, OPTIONS
 from virt2.metrics.selectors import LIBVIRT_NAMES, SELECTORS
 
@@ -94,10 +95,10 @@ def test_every_link_within_the_project_leads_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_every_path_of_the_project_that_is_named_exists(page):
-    named = r"(?<![\w./<-])(?:scripts|docs|tests|bench|collectd\.conf\.d|virt2)/[\w./-]*\w(?![\w./-]*\.\.\.)"
     text = re.sub(r"\]\([^)]+\)", "]", page.read_text(encoding="utf-8"))  # a link is relative to its page
-    for path in re.findall(named, text):
-        assert (ROOT / path).exists(), path
+    for path in re.findall(r"(?<![\w./-])(?:scripts|docs|tests|bench|collectd\.conf\.d|virt2)/[\w./-]*\w", text):
+        is_a_thread = path.startswith("virt2/") and "." not in path
+        assert is_a_thread or (ROOT / path).exists(), path
 
 
 def test_both_commands_stand_on_the_first_screen():
@@ -181,3 +182,27 @@ def test_the_language_is_plain(page):
         for match in re.finditer(turn, text, re.IGNORECASE)
     ]
     assert not found, "\n".join(found)
+
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_wings_is_the_rule_that_is_held():
+    listed = {row[0].strip("`"): set(row[2].split(", ")) - {"nothing"} for row in rows(ARCHITECTURE, "The wings")}
+    assert listed == {wing: may for wing, may in WINGS.items() if wing not in {*FREE, "__init__"}}
+
+
+def test_the_picture_shows_every_wing():
+    picture = ARCHITECTURE.split("```mermaid", 1)[1].split("```", 1)[0]
+    # Records, texts and options are everywhere, and would hide the rest.
+    assert {wing for wing in WINGS if not re.search(rf"\b{wing}\b", picture)} == {
+        *FREE,
+        *("__init__", "model", "text", "config"),
+    }
+
+
+def test_the_modules_named_on_the_way_of_a_sample_are_there():
+    way = ARCHITECTURE.split("## A sample's way", 1)[1].split("\n## ", 1)[0]
+    named = set(re.findall(r"`(\w+/\w+)`", way))
+    assert len(named) > 8
+    assert {module for module in named if not (ROOT / "virt2" / f"{module}.py").exists()} == set()

@@ -39,10 +39,12 @@ WINGS: dict[str, set[str]] = {
     "readers": {"model", "text", "metrics", "workers", "output", "domains", "notifications"},
     "agents": {"model", "text", "metrics", "workers", "output", "domains", "notifications", "readers"},
     # Modules beside the wings.
-    "plugin": {
+    "capacity": {"model", "metrics", "workers", "output"},
+    "assembly": {
         *("model", "text", "workers", "metrics", "config", "sources", "description", "output", "domains"),
-        *("notifications", "readers", "agents"),
+        *("notifications", "readers", "agents", "capacity"),
     },
+    "plugin": {"assembly", "config", "output"},
     "__init__": {"plugin"},
     "errors": set(),
     "threads": set(),

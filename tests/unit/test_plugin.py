@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import importlib
 import logging
 import re
@@ -17,12 +18,16 @@ from typing import Any
 import pytest
 
 from tests.unit.fakes import BOUND, LOOK, FakeCollectd, FakeHypervisor, Node
-from virt2 import threads
+from tests.unit.test_docs import ARCHITECTURE, rows
+from virt2 import capacity, threads
+from virt2.capacity import CHANGES_SAID, CHANGES_WITHIN
 from virt2.errors import AdminUnavailable, BadSetting, Missing, Unsupported
 from virt2.model.domain import Status
 from virt2.model.limits import Limits
+from virt2.output import collectd_host
 from virt2.output.log import Handler
 from virt2.readers import results
+from virt2.readers.reader import Reader
 from virt2.sources import admin, procfs
 from virt2.sources import daemon as daemon_module
 from virt2.sources.daemon import Daemon as Libvirtd
@@ -92,12 +97,14 @@ def module(host, monkeypatch) -> Iterator[types.ModuleType]:
     door = types.ModuleType("virt2.sources.hypervisor")
     door.Hypervisor = host.connect  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "virt2.sources.hypervisor", door)
-    monkeypatch.delitem(sys.modules, "virt2.plugin", raising=False)
+    for name in ("virt2.assembly", "virt2.plugin"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     logger = logging.getLogger("virt2")
     before = logger.handlers, logger.level, logger.propagate
     yield importlib.import_module("virt2.plugin")
     logger.handlers, logger.level, logger.propagate = before
-    sys.modules.pop("virt2.plugin", None)
+    for name in ("virt2.assembly", "virt2.plugin"):
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture
@@ -118,6 +125,11 @@ class Daemon:
             options = (*options, Node("Interval", INTERVAL))
         self.collectd.configs["virt2"](Node("Module", "virt2", children=options))
         self.collectd.inits["virt2"]()
+
+    @property
+    def assembly(self) -> Any:
+        """What the plugin has built."""
+        return self.plugin.assembly
 
     def read(self, name: str = "0") -> None:
         self.collectd.reads[f"virt2/{name}"]()
@@ -160,7 +172,7 @@ def test_what_this_host_shows_is_used_for_its_own_libvirt_only_and_that_is_said(
     host.hypervisor.add("web")
     daemon.start(Node("Connection", uri))
     daemon.read()
-    seen = daemon.plugin._processes is not None
+    seen = daemon.assembly.processes is not None
     assert seen is bool(is_ours)
     said = [text for text in collectd.texts("info") if "network devices of this host are not looked at" in text]
     assert len(said) == (1 if is_ours is False else 0)
@@ -174,7 +186,7 @@ def test_that_the_processes_of_domains_cannot_be_seen_is_said_once(daemon, host,
     await_log(collectd, "warning", 0)
     host.hypervisor.add("web")
     for _ in range(3):
-        daemon.plugin._inventory.refresh(0.0, BOUND)
+        daemon.assembly.inventory.refresh(0.0, BOUND)
     await_log(collectd, "warning", 1)
     assert "cannot be seen: /proc hides the processes of other users" in collectd.texts("warning")[0]
     assert "HostPreScan" in collectd.texts("warning")[0]
@@ -186,12 +198,12 @@ def test_what_cannot_be_seen_is_said_again_only_where_it_changes_with_libvirtd(d
     daemon.start()
     daemon.read()
     await_log(collectd, "warning", 1)
-    daemon.plugin._on_connect()
-    daemon.plugin._check_filters()
+    daemon.assembly._on_connect()
+    daemon.assembly._on_list()
     await_log(collectd, "warning", 1)
     host.unseen = "another reason"
-    daemon.plugin._on_connect()
-    daemon.plugin._check_filters()
+    daemon.assembly._on_connect()
+    daemon.assembly._on_list()
     await_log(collectd, "warning", 2)
     assert "another reason" in collectd.texts("warning")[1]
 
@@ -276,7 +288,7 @@ def test_libvirtds_limits_become_the_budget(daemon, collectd, host):
     host.limits = limits(20)
     host.hypervisor.add("web")
     daemon.start()
-    assert daemon.plugin._limits.wait(BOUND)
+    assert daemon.assembly.poller.wait(BOUND)
     daemon.read()
     assert "budget 10 of libvirtd's workers: half of libvirtd's 20" in daemon.plan[0]
     own = {
@@ -288,38 +300,38 @@ def test_libvirtds_limits_become_the_budget(daemon, collectd, host):
 def test_a_change_of_the_limits_changes_the_budget_and_is_said(daemon, host):
     host.limits = limits(20)
     daemon.start()
-    assert daemon.plugin._limits.wait(BOUND)
+    assert daemon.assembly.poller.wait(BOUND)
     daemon.read()
     host.limits = limits(12)
     daemon.read()
-    assert daemon.plugin._limits.wait(BOUND)
+    assert daemon.assembly.poller.wait(BOUND)
     daemon.read()
     assert "now 6, was 10" in daemon.plan[-1]
-    assert daemon.plugin._budget.size == 6
+    assert daemon.assembly.budget.size == 6
 
 
 def test_the_budget_is_followed_while_the_line_on_its_last_change_is_never_taken(daemon, collectd, host):
     entered, release = threading.Event(), threading.Event()
     host.limits = limits(20)
     daemon.start()
-    assert daemon.plugin._limits.wait(BOUND)
+    assert daemon.assembly.poller.wait(BOUND)
 
     def block(text: str) -> None:
         entered.set()
         assert release.wait(BOUND)
 
     logging.getLogger("virt2").handlers = [Handler({logging.INFO: block})]
-    daemon.plugin._inventory.refresh(0.0, BOUND)
+    daemon.assembly.inventory.refresh(0.0, BOUND)
     stuck = threading.Thread(target=daemon.read, daemon=True)
     stuck.start()
     try:
         assert entered.wait(BOUND)
         logging.getLogger("virt2").handlers = []
         host.limits = limits(12)
-        daemon.plugin._limits.poke()
-        assert daemon.plugin._limits.wait(BOUND)
-        daemon.plugin._adjust()
-        assert daemon.plugin._budget.size == 6
+        daemon.assembly.poller.poke()
+        assert daemon.assembly.poller.wait(BOUND)
+        daemon.assembly.adjust()
+        assert daemon.assembly.budget.size == 6
     finally:
         release.set()
         stuck.join(BOUND)
@@ -327,7 +339,7 @@ def test_the_budget_is_followed_while_the_line_on_its_last_change_is_never_taken
 
 def test_the_configured_connections_are_the_ones_used(daemon, host):
     daemon.start(Node("Connection", "qemu:///session"), Node("AdminConnection", "virtqemud:///session"))
-    assert daemon.plugin._limits.wait(BOUND)
+    assert daemon.assembly.poller.wait(BOUND)
     assert host.uris == ["qemu:///session"]
     assert host.asked[0] == "virtqemud:///session"
 
@@ -435,7 +447,7 @@ def test_without_disks_to_report_no_monitor_is_used_and_the_domain_is_well(daemo
     # Control info tells whether its monitor is blocked, and needs none.
     forbidden = {"blockStats", "interfaceStats", "blockInfo"}
     assert not forbidden & {name for name, _, _ in host.hypervisor.calls}
-    health = daemon.plugin._healths.of(host.hypervisor.domains["web"].uuid, 0.0)
+    health = daemon.assembly.healths.of(host.hypervisor.domains["web"].uuid, 0.0)
     assert health.complete is not None
 
 
@@ -454,7 +466,7 @@ def test_metadata_names_the_domains_and_what_has_none_is_said_once(daemon, colle
         daemon.read()
     hosts = {values.host for values in collectd.dispatched} - {""}
     assert hosts == {"shop", "shop~00000000", "vm3"}
-    daemon.plugin._troubles.say(everything=True)
+    daemon.assembly.troubles.say(everything=True)
     assert sorted(text.split(": ")[1] for text in collectd.texts("warning")) == ["domain vm2", "domain vm3"]
     assert host.hypervisor.count("metadata") == 0
 
@@ -466,7 +478,7 @@ def test_metadata_that_changes_is_followed_at_the_next_list(daemon, collectd, ho
     daemon.read()
     domain.broken_metadata = nova("store")
     host.hypervisor.tell("changed", domain.uuid)
-    daemon.plugin._inventory.refresh(max_age=0.0, timeout=BOUND)
+    daemon.assembly.inventory.refresh(max_age=0.0, timeout=BOUND)
     collectd.dispatched.clear()
     daemon.read()
     assert {values.plugin_instance for values in collectd.dispatched if values.host == "vm1"} == {"store"}
@@ -496,7 +508,7 @@ def test_a_reader_that_fails_unexpectedly_is_said_once_and_never_raises(daemon, 
     def explode() -> None:
         raise ZeroDivisionError("by hand")
 
-    monkeypatch.setattr(daemon.plugin._readers["0"], "read", explode)
+    monkeypatch.setattr(daemon.assembly.readers["0"], "read", explode)
     for _ in range(3):
         daemon.read()
     errors = collectd.texts("error")
@@ -522,11 +534,11 @@ def test_both_ends_of_an_outage_are_told_without_a_read(daemon, collectd, host):
     host.hypervisor.down = "no such socket"
     daemon.start()
     daemon.await_notified(1)
-    changed = daemon.plugin._inventory._changed
+    changed = daemon.assembly.inventory._changed
     host.hypervisor.boot()
     with changed:
-        daemon.plugin._inventory._next_attempt = 0.0
-        daemon.plugin._inventory.tell(None)
+        daemon.assembly.inventory._next_attempt = 0.0
+        daemon.assembly.inventory.tell(None)
     daemon.await_notified(2)
     assert [(notified.severity, notified.plugin_instance) for notified in collectd.notified] == [
         (collectd.NOTIF_FAILURE, "libvirtd"),
@@ -572,11 +584,11 @@ class TestNotifications:
         daemon.start()
         daemon.read()
         # The states are read after the list, and a read waits for the list only.
-        daemon.plugin._inventory.refresh(0.0, BOUND)
+        daemon.assembly.inventory.refresh(0.0, BOUND)
         assert host.hypervisor.count("statuses") == 1
         host.hypervisor.remove("web")
         host.hypervisor.cut()
-        daemon.plugin._inventory.refresh(0.0, BOUND)
+        daemon.assembly.inventory.refresh(0.0, BOUND)
         daemon.await_notified(1)
         assert self.told(collectd) == [("web", "Domain state: the domain is shut off. Reason: the reason is unknown")]
 
@@ -602,18 +614,18 @@ class TestChangesOfPlan:
     """A budget that goes up and down with what others do."""
 
     @pytest.fixture
-    def change(self, daemon, host, monkeypatch, module) -> Callable[[float, int], None]:
+    def change(self, daemon, host, monkeypatch) -> Callable[[float, int], None]:
         self.now = 1000.0
-        monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(capacity, "time", types.SimpleNamespace(monotonic=lambda: self.now))
         host.limits = limits(20)
         daemon.start()
-        assert daemon.plugin._limits.wait(BOUND)
+        assert daemon.assembly.poller.wait(BOUND)
         daemon.read()
 
         def change(seconds: float, max_workers: int) -> None:
             """Let time pass, and a read find other limits."""
             self.now += seconds
-            monkeypatch.setattr(daemon.plugin._limits, "limits", lambda: limits(max_workers))
+            monkeypatch.setattr(daemon.assembly.poller, "limits", lambda: limits(max_workers))
             daemon.read()
 
         return change
@@ -631,20 +643,20 @@ class TestChangesOfPlan:
             change(60.0, 20)
         assert len(daemon.plan) == 1
 
-    def test_of_many_a_few_are_said_a_minute_and_all_are_followed(self, daemon, module, change):
+    def test_of_many_a_few_are_said_a_minute_and_all_are_followed(self, daemon, change):
         for count in range(100):
             change(4.0, 12 if count % 2 else 16)
-            assert daemon.plugin._budget.size == (6 if count % 2 else 8)
+            assert daemon.assembly.budget.size == (6 if count % 2 else 8)
         said = len(daemon.plan) - 1
-        assert module.CHANGES_SAID <= said <= module.CHANGES_SAID * (400.0 / module.CHANGES_WITHIN + 1)
+        assert CHANGES_SAID <= said <= CHANGES_SAID * (400.0 / CHANGES_WITHIN + 1)
 
-    def test_the_last_one_is_said_in_the_end(self, daemon, module, change):
+    def test_the_last_one_is_said_in_the_end(self, daemon, change):
         for max_workers in (12, 16, 12, 16):
             change(1.0, max_workers)
         assert "now 6, was 8" in daemon.plan[-1]
-        change(module.CHANGES_WITHIN, 16)
+        change(CHANGES_WITHIN, 16)
         assert "now 8, was 6" in daemon.plan[-1]
-        assert len(daemon.plan) == 1 + module.CHANGES_SAID + 1
+        assert len(daemon.plan) == 1 + CHANGES_SAID + 1
 
 
 def test_what_libvirt_did_not_have_is_tried_again_after_a_reconnect(daemon, collectd, host):
@@ -657,7 +669,7 @@ def test_what_libvirt_did_not_have_is_tried_again_after_a_reconnect(daemon, coll
     assert sum("getCPUStats" in text for text in collectd.texts("warning")) == 1
     web.failures.clear()
     host.hypervisor.cut()
-    daemon.plugin._inventory.refresh(max_age=0.0, timeout=BOUND)
+    daemon.assembly.inventory.refresh(max_age=0.0, timeout=BOUND)
     daemon.read()
     assert "ps_cputime" in daemon.series("web")
 
@@ -764,7 +776,7 @@ class TestStorageReader:
         def explode() -> None:
             raise ZeroDivisionError("by hand")
 
-        monkeypatch.setattr(daemon.plugin._storage, "read", explode)
+        monkeypatch.setattr(daemon.assembly.storage, "read", explode)
         for _ in range(3):
             collectd.reads[self.storage_reads(collectd)[0]]()
         assert sum("ZeroDivisionError: by hand" in line for line in collectd.texts("error")) == 1
@@ -789,7 +801,7 @@ class TestAgentReader:
         assert host.hypervisor.agent_connections == []
         assert not host.agents
         assert self.announced(collectd) == []
-        assert daemon.plugin._agent_pool.share == 0
+        assert daemon.assembly.agent_pool.share == 0
 
     def test_its_values_carry_its_own_interval(self, daemon, collectd, host, web):
         daemon.start(Node("ExtraStats", "guest_info"), Node("GuestAgentInterval", 120.0))
@@ -859,7 +871,7 @@ class TestAgentReader:
         def explode() -> None:
             raise ZeroDivisionError("by hand")
 
-        monkeypatch.setattr(daemon.plugin._agents, "read", explode)
+        monkeypatch.setattr(daemon.assembly.agents, "read", explode)
         for _ in range(3):
             collectd.reads["virt2-agent"]()
         assert sum("ZeroDivisionError: by hand" in line for line in collectd.texts("error")) == 1
@@ -880,9 +892,10 @@ class TestInitFails:
     def explode(self, *_: Any, **__: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    def test_of_what_all_need_is_one_line_and_nothing_is_left_running(self, daemon, collectd, host, monkeypatch):
+    @pytest.mark.parametrize("part", ["_build_agents", "_start_threads", "_add_readers"])
+    def test_of_what_all_need_is_one_line_and_nothing_is_left_running(self, daemon, collectd, host, monkeypatch, part):
         host.hypervisor.add("web")
-        monkeypatch.setattr(daemon.plugin, "_build_agents", self.explode)
+        monkeypatch.setattr(sys.modules["virt2.assembly"].Assembly, part, self.explode)
         daemon.start()
         assert collectd.texts("error") == [
             "virt2: virt2 could not start, and nothing is reported until collectd is restarted: RuntimeError(\"can't"
@@ -917,8 +930,8 @@ class TestInitFails:
 
     def test_what_cannot_be_stopped_leaves_the_rest_to_be_stopped(self, daemon, collectd, monkeypatch):
         daemon.start()
-        inventory_stop = daemon.plugin._inventory.stop
-        monkeypatch.setattr(daemon.plugin._discovery_pool, "stop", self.explode)
+        inventory_stop = daemon.assembly.inventory.stop
+        monkeypatch.setattr(daemon.assembly.discovery_pool, "stop", self.explode)
         collectd.shutdowns["virt2"]()
         assert any("could not be stopped" in line for line in collectd.texts("error"))
         inventory_stop()
@@ -929,20 +942,38 @@ class TestInitFails:
     ("callback", "name"),
     [
         ("_on_event", "DomainEvents.tell"),
-        ("_on_link", "Plugin._on_link"),
-        ("_on_connect", "Plugin._on_connect"),
-        ("_on_list", "Plugin._check_filters"),
+        ("_on_link", "Assembly._on_link"),
+        ("_on_connect", "Assembly._on_connect"),
+        ("_on_list", "Assembly._on_list"),
     ],
 )
 def test_a_callback_that_fails_ends_no_thread_and_is_said_once(daemon, collectd, monkeypatch, callback, name):
     daemon.start()
-    call = getattr(daemon.plugin._inventory, callback)
+    call = getattr(daemon.assembly.inventory, callback)
     arguments = () if callback in ("_on_connect", "_on_list") else (object(),)
-    for part in ("_healths", "_filters", "_notifier"):
-        monkeypatch.setattr(daemon.plugin, part, None)
+    for part in ("healths", "filters", "notifier"):
+        monkeypatch.setattr(daemon.assembly, part, None)
     for _ in range(3):
         call(*arguments)
     assert sum(f"unexpected failure in {name}, said once" in line for line in collectd.texts("error")) == 1
+
+
+def test_every_thread_is_on_the_list_of_what_runs(daemon, collectd, host):
+    host.hypervisor.add("web")
+    host.limits = limits(20)
+    daemon.start(Node("ExtraStats", "disk_err guest_info"), Node("Instance", "fast", children=[Node("Tag", "ssd")]))
+    daemon.read()
+    collectd.reads["virt2-storage"]()
+    collectd.reads["virt2-agent"]()
+    listed = {running.thread for running in daemon.assembly.running}
+    names = {thread.name for thread in threading.enumerate() if thread.name.startswith("virt2/")}
+    assert len(names) > 4
+    assert [name for name in names if not any(fnmatch.fnmatchcase(name, one) for one in listed)] == []
+    assert {"virt2/0/*", "virt2/fast/*"} <= listed
+    by_default = [
+        [f"`{one.thread}`", one.period, one.bound] for one in daemon.assembly.running if "fast" not in one.thread
+    ]
+    assert rows(ARCHITECTURE, "What runs") == by_default
 
 
 def test_shutdown_before_init_is_nothing(module, collectd):
@@ -987,8 +1018,8 @@ class TestConnectionsThatDoNotCome:
         host.limits = limits(20)._replace(clients=12, max_clients=12)
         host.hypervisor.add("web")
         daemon.start()
-        daemon.plugin._limits.wait(BOUND)
-        connects = daemon.plugin._budget.connects
+        daemon.assembly.poller.wait(BOUND)
+        connects = daemon.assembly.budget.connects
         connects.begin("worker", time.monotonic() - 4.2)
         for _ in range(3):
             daemon.read()
@@ -1016,7 +1047,7 @@ class TestConnectionsThatDoNotCome:
         host.hypervisor.add("web")
         daemon.start()
         daemon.read()
-        connects = daemon.plugin._budget.connects
+        connects = daemon.assembly.budget.connects
         # A connection that succeeds would end it.
         with host.hypervisor.crowded():
             limit = time.monotonic() + BOUND
@@ -1032,9 +1063,9 @@ class TestConnectionsThatDoNotCome:
         daemon.start()
         daemon.read()
         host.hypervisor.crash()
-        daemon.plugin._inventory.refresh(max_age=0.0, timeout=BOUND)
-        assert not daemon.plugin._inventory.link.up
-        daemon.plugin._budget.connects.end("worker", time.monotonic() - 7, "no such file")
+        daemon.assembly.inventory.refresh(max_age=0.0, timeout=BOUND)
+        assert not daemon.assembly.inventory.link.up
+        daemon.assembly.budget.connects.end("worker", time.monotonic() - 7, "no such file")
         daemon.read()
         assert [text for text in self.texts(collectd, "warning") if "attempt" in text] == []
 
@@ -1042,12 +1073,12 @@ class TestConnectionsThatDoNotCome:
         host.limits = limits(20)
         daemon.start(Node("StuckAfter", 0.1))
         daemon.read()
-        inventory = daemon.plugin._inventory
+        inventory = daemon.assembly.inventory
         monkeypatch.setattr(inventory, "hung_for", lambda: 3.0)
-        daemon.plugin._limits.poke()
-        daemon.plugin._limits.wait(BOUND)
-        monkeypatch.setattr(daemon.plugin, "_silent", lambda: False)
-        connects = daemon.plugin._budget.connects
+        daemon.assembly.poller.poke()
+        daemon.assembly.poller.wait(BOUND)
+        monkeypatch.setattr(daemon.assembly.capacity, "is_silent", lambda: False)
+        connects = daemon.assembly.budget.connects
         connects.begin(inventory, time.monotonic() - 3.0)
         daemon.read()
         texts = collectd.texts("warning")
@@ -1061,11 +1092,11 @@ class TestConnectionsThatDoNotCome:
         host.hypervisor.add("web")
         daemon.start()
         daemon.read()
-        reader = daemon.plugin._readers["0"]
-        with_reason = daemon.plugin._is_excused
+        reader = daemon.assembly.readers["0"]
+        with_reason = daemon.assembly.capacity.explains
         reader.skipped = ["web"]
         assert not with_reason(reader.skipped)
-        daemon.plugin._budget.connects.begin("worker", time.monotonic() - 4.2)
+        daemon.assembly.budget.connects.begin("worker", time.monotonic() - 4.2)
         assert with_reason(reader.skipped)
         assert not with_reason([])
 
@@ -1088,7 +1119,7 @@ def test_threads_that_cannot_be_started_at_init_are_started_by_a_later_read(daem
     daemon.read()
     assert {"virt_cpu_total", "disk_octets"} <= daemon.series("web")
     assert len([text for text in collectd.texts("info") if "threads can be started again" in text]) == 1
-    assert daemon.plugin._pools["0"].workers <= 4
+    assert daemon.assembly.pools["0"].workers <= 4
 
 
 def test_unexpected_failures_are_said_once_and_not_without_limit(daemon, collectd, module, monkeypatch):
@@ -1098,27 +1129,27 @@ def test_unexpected_failures_are_said_once_and_not_without_limit(daemon, collect
     def fail(self: object) -> None:
         raise ZeroDivisionError(next(count))
 
-    monkeypatch.setattr(module.Reader, "read", fail)
+    monkeypatch.setattr(Reader, "read", fail)
     for _ in range(module.MOST_SAID + 10):
         daemon.read()
     assert len([text for text in collectd.texts("error") if "unexpected failure" in text]) == module.MOST_SAID
 
 
-@pytest.mark.parametrize("what", ["_inventory.out_of_workers", "_budget.calls_wait"])
+@pytest.mark.parametrize("what", ["inventory.out_of_workers", "budget.calls_wait"])
 def test_that_libvirtd_has_no_worker_is_said_once_a_call_has_waited_for_a_while(daemon, collectd, monkeypatch, what):
     daemon.start()
     waiting = {"since": time.monotonic()}
     part, name = what.split(".")
-    monkeypatch.setattr(type(getattr(daemon.plugin, part)), name, property(lambda _: True))
-    monkeypatch.setattr(daemon.plugin._budget, "stalled_since", lambda *_: waiting["since"])
+    monkeypatch.setattr(type(getattr(daemon.assembly, part)), name, property(lambda _: True))
+    monkeypatch.setattr(daemon.assembly.budget, "stalled_since", lambda *_: waiting["since"])
 
     def said() -> int:
-        daemon.plugin._watch_libvirtd()
+        daemon.assembly.capacity.watch(waits_outside=False)
         return sum("libvirtd has no worker left" in text for text in collectd.texts("warning"))
 
     # A call for a domain that is being destroyed waits for a moment, and may be the only one.
     assert said() == 0
-    waiting["since"] -= daemon.plugin._settings.stuck_after
+    waiting["since"] -= daemon.assembly.settings.stuck_after
     assert said() == said() == 1
 
 
@@ -1128,16 +1159,16 @@ def test_that_libvirtd_has_no_worker_is_said_once_a_call_has_waited_for_a_while(
 def test_calls_wait_where_libvirtd_has_no_worker_free_and_can_start_none(daemon, host, free, waiting, started, wait):
     host.limits = limits(20)._replace(workers=started, free_workers=free, job_queue_depth=waiting)
     daemon.start()
-    daemon.plugin._limits.poke()
-    assert daemon.plugin._limits.wait(BOUND)
-    assert daemon.plugin._budget.calls_wait is wait
+    daemon.assembly.poller.poke()
+    assert daemon.assembly.poller.wait(BOUND)
+    assert daemon.assembly.budget.calls_wait is wait
 
 
 class TestAlikeTroubles:
     """What many domains have in the same way is one line with their number."""
 
     def lines(self, daemon, collectd) -> list[str]:
-        daemon.plugin._troubles.say(everything=True)
+        daemon.assembly.troubles.say(everything=True)
         return collectd.texts("warning")
 
     def test_a_hundred_domains_that_cannot_be_asked_for_the_same_give_one_line(
@@ -1149,7 +1180,7 @@ class TestAlikeTroubles:
             domain.failures["blockStats vda"] = Unsupported("no counters for this disk")
         daemon.start()
         for _ in range(3):
-            daemon.plugin._inventory.refresh(0.0, BOUND)
+            daemon.assembly.inventory.refresh(0.0, BOUND)
             daemon.read()
         (line,) = self.lines(daemon, collectd)
         # Which of them are named depends on who was asked first.
@@ -1164,10 +1195,10 @@ class TestAlikeTroubles:
         limit = time.monotonic() + BOUND
         while len({values.host for values in collectd.dispatched}) < 200:
             assert time.monotonic() < limit
-            daemon.plugin._inventory.refresh(0.0, BOUND)
+            daemon.assembly.inventory.refresh(0.0, BOUND)
             daemon.read()
         for _ in range(5):
-            daemon.plugin._inventory.refresh(0.0, BOUND)
+            daemon.assembly.inventory.refresh(0.0, BOUND)
             daemon.read()
         assert len(self.lines(daemon, collectd)) <= 1
 
@@ -1177,7 +1208,7 @@ def test_whoever_takes_our_log_lines_and_never_returns_stops_no_reader_but_the_o
     for name, tag in (("a", "one"), ("b", "two"), ("c", "three")):
         host.hypervisor.add(name, tag=tag)
     daemon.start(Node("Instances", 3))
-    daemon.plugin._inventory.refresh(0.0, BOUND)
+    daemon.assembly.inventory.refresh(0.0, BOUND)
     readers = [name for name in collectd.reads if name.startswith("virt2/")]
     for name in readers:
         collectd.reads[name]()
@@ -1189,18 +1220,18 @@ def test_whoever_takes_our_log_lines_and_never_returns_stops_no_reader_but_the_o
 
     collectd.warning = block
     logging.getLogger("virt2").handlers = []
-    daemon.plugin.__class__.__init__.__globals__["_log_to"](collectd)
+    collectd_host.log_to(collectd)
     # It is made to log where the groups are made anew, which all readers need.
-    make = daemon.plugin._groups._make
+    make = daemon.assembly.groups._make
 
     def logs() -> None:
         if not blocked.is_set():
             logging.getLogger("virt2").warning("never back")
         make()
 
-    daemon.plugin._groups._make = logs
+    daemon.assembly.groups._make = logs
     host.hypervisor.add("d", tag="one")
-    daemon.plugin._inventory.refresh(0.0, BOUND)
+    daemon.assembly.inventory.refresh(0.0, BOUND)
     stuck = threading.Thread(target=collectd.reads[readers[0]], daemon=True)
     stuck.start()
     assert blocked.wait(BOUND)

@@ -77,6 +77,8 @@ class StorageReader:
         self._conditions = Conditions(1.5 * tick, clock)
         self._late: frozenset[str] = frozenset()
         """The storage domains whose sizes were said to come late."""
+        self._said_suspended: frozenset[str] = frozenset()
+        """The storage domains that were said not to answer."""
 
     def read(self) -> None:
         """Ask until the deadline; dispatch what came in."""
@@ -98,6 +100,17 @@ class StorageReader:
                     self._asked.setdefault(job.uuid, began - self._interval)
             self._report_lag(began)
         self._take()
+
+    def watch(self) -> None:
+        """Say which storage domains do not answer, and when they do again."""
+        suspended = self.suspended
+        for name in suspended | self._said_suspended:
+            self._conditions.update(
+                name in suspended,
+                f"storage domain {name}: what was asked of it does not come back, nothing else is asked there",
+                f"storage domain {name} answers again",
+            )
+        self._said_suspended = suspended
 
     def _report_lag(self, now: float) -> None:
         """Say where sizes come less often than is promised, because one call at a time is made per storage domain."""

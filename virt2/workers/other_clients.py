@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from virt2.workers.budget import Budget
+
 FRESH = 0.1
 """Seconds for which a reading counts: that long somebody else may freeze domains unseen, at a slot each."""
 
@@ -23,6 +25,14 @@ class Workers(Protocol):
     def busy(self) -> int:
         """Normal workers that are in a call now, of all clients."""
 
+    @property
+    def available(self) -> int:
+        """How many more normal calls libvirtd could take on at once."""
+
+    @property
+    def job_queue_depth(self) -> int:
+        """Calls that wait for a worker."""
+
 
 _Reading = TypeVar("_Reading", bound=Workers)
 
@@ -31,30 +41,32 @@ class OtherClients:
     """Watches libvirtd's workers, for all readers.
 
     Arguments:
-        used: how many workers our own calls hold now.
+        budget: what our own calls hold now; told whether calls wait for a worker.
         ask: has a new reading made (see `reading`), without waiting for it.
         clock: monotonic seconds.
     """
 
-    def __init__(
-        self, used: Callable[[], int], ask: Callable[[], None], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._used = used
+    def __init__(self, budget: Budget, ask: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._budget = budget
         self._ask = ask
         self._clock = clock
         self._alone_at: float | None = None
         self._asked_at = 0.0
         self._connected_at = 0.0
+        self.held = 0
+        """Workers that our own calls held at the last reading."""
 
     def __repr__(self) -> str:
         return f"<OtherClients alone_at={self._alone_at}>"
 
     def reading(self, attempt: Callable[[], _Reading]) -> _Reading:
         """Make a reading; called by the thread that may hang in it. Raises what the attempt raises."""
-        taken, before = self._clock(), self._used()
+        taken, before = self._clock(), self._budget.used
         limits = attempt()
+        self.held = self._budget.used
         # Some of ours may be over at libvirtd and not here yet, or the other way round: so many may hide behind them.
-        ours = max(before, self._used())
+        ours = max(before, self.held)
+        self._budget.see_queue(taken if limits.job_queue_depth and limits.available <= 0 else None)
         self._alone_at = taken if limits.busy <= ours else None
         return limits
 

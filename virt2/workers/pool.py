@@ -54,6 +54,11 @@ class Connection(Protocol):
         """Give it back; never raises."""
 
 
+def thread_name(pool: str, number: str) -> str:
+    """The name of a pool's thread: the kernel keeps 15 characters of it."""
+    return f"virt2/{pool[:5]}/{number}"[:15]
+
+
 class Round:
     """The jobs of one read, and an event for when all of them are done."""
 
@@ -228,7 +233,7 @@ class Pool:
         if self._workers and coming >= room:
             return None
         self._count += 1
-        worker = Worker(f"virt2/{self.name[:5]}/{self._count}"[:15])
+        worker = Worker(thread_name(self.name, str(self._count)))
         self._workers.add(worker)
         self._connects.begin(worker, self._clock())
         return worker

@@ -10,20 +10,25 @@ from virt2.workers.other_clients import FRESH, OtherClients
 @dataclass
 class Workers:
     busy: int
+    available: int = 5
+    job_queue_depth: int = 0
 
 
 class Bench:
-    """A other_clients of ours whose readings come at once."""
+    """Our view of other clients, whose readings come at once."""
 
     def __init__(self) -> None:
         self.now = 100.0
         self.used = 0
         self.busy = 0
         self.asked = 0
-        self.other_clients = OtherClients(lambda: self.used, self.ask, clock=lambda: self.now)
+        self.other_clients = OtherClients(self, self.ask, clock=lambda: self.now)
 
     def ask(self) -> None:
         self.asked += 1
+
+    def see_queue(self, when: object) -> None:
+        self.queue_seen = when
 
     def read(self) -> Workers:
         return self.other_clients.reading(lambda: Workers(self.busy))
