@@ -1,4 +1,4 @@
-"""libvirt: the only module that imports it.
+"""libvirt: connections to it, and the calls that are made over them.
 
 A `Hypervisor` stands for one URI and makes `Connection` objects; a connection is used by one thread at a time and
 makes one call at a time. Every call may block without limit: callers are threads that may be lost to it.
@@ -10,15 +10,13 @@ the class stands in each method's docstring.
 from __future__ import annotations
 
 import contextlib
-import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import libvirt
 
-from virt2 import errors, threads
+from virt2 import errors
 from virt2.model.domain import Status
 from virt2.model.events import CHANGED, CLOSED, IO_ERROR, LIFECYCLE, WATCHDOG, Event
 from virt2.model.replies import (
@@ -33,9 +31,10 @@ from virt2.model.replies import (
     NicStats,
     Vcpu,
 )
+from virt2.sources.event_loop import EventLoop, guarded
+from virt2.sources.guest_agents import AgentConnection
 from virt2.sources.libvirt_c import CLibrary
-
-log = logging.getLogger(__name__)
+from virt2.sources.translation import Translated, is_alive, words
 
 T = TypeVar("T")
 
@@ -43,11 +42,6 @@ KEEPALIVE_INTERVAL = 5
 """Seconds between keepalive messages on an idle connection, libvirt's own default."""
 KEEPALIVE_COUNT = 3
 """Unanswered keepalives after which libvirt closes the connection: a frozen libvirtd is given up after 20 s."""
-EVENT_LATENCY = 0.1
-"""Seconds between two runs of libvirt's event loop. A loop that waits is woken twice by every call of every
-connection, which doubled what a read costs collectd; nobody needs an event before the next read."""
-EVENT_WINDOW = 1
-"""Milliseconds for which the loop is run then."""
 KNOWN_DOMAINS = 4096
 """Look-ups remembered per connection; more are looked up again. Bounds memory where domains come and go for months."""
 
@@ -55,30 +49,8 @@ JOB_WAIT = 29.0
 """Seconds after which an answer in bulk is taken for a partial one: libvirt waits 30 s for a domain's job, and then
 answers without what needs it."""
 
-_GONE = frozenset({libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_INVALID_ARG})
-_UNSUPPORTED = frozenset(
-    getattr(libvirt, name)
-    for name in (
-        "VIR_ERR_NO_SUPPORT",
-        "VIR_ERR_ARGUMENT_UNSUPPORTED",
-        "VIR_ERR_CONFIG_UNSUPPORTED",
-        "VIR_ERR_OPERATION_UNSUPPORTED",
-    )
-    if hasattr(libvirt, name)
-)
-
 _REFUSALS = (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_INVALID_ARG)
 """What a driver says of a call that it cannot make for a domain, or not with these flags."""
-
-_NO_AGENT = frozenset(
-    {
-        libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
-        getattr(libvirt, "VIR_ERR_AGENT_UNSYNCED", 88),
-        # Of a domain without a channel for one.
-        libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
-    }
-)
-
 
 _DISK_TIMES = (
     "rd_operations",
@@ -98,40 +70,6 @@ _BULK_TIMES = ("rd.reqs", "rd.bytes", "rd.times", "wr.reqs", "wr.bytes", "wr.tim
 _NO_BACKUP = getattr(libvirt, "VIR_ERR_NO_DOMAIN_BACKUP", 104)
 
 
-class _Translated:
-    """Context in which a libvirt error becomes one of ours. A class, for it is entered at every call we make."""
-
-    __slots__ = ("_raw",)
-
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, libvirt.libvirtError):
-            raise self.translate(error) from None
-
-    def translate(self, error: Any) -> errors.Error:
-        """Give our error for one of libvirt's."""
-        code = error.get_error_code()
-        words = _words(error)
-        if not _is_alive(self._raw):
-            return errors.Disconnected(words)
-        # libvirt keeps the last error of a thread, and an object of libvirt-python's that is freed just then resets it:
-        # then nothing is known but that it failed, which the next read finds out anew.
-        if code is None or code in _GONE:
-            return errors.DomainGone(words)
-        if code == libvirt.VIR_ERR_OPERATION_TIMEOUT:
-            return errors.DomainBusy(words)
-        if code == libvirt.VIR_ERR_NO_SUPPORT:
-            return errors.Missing(words)
-        if code in _UNSUPPORTED:
-            return errors.Unsupported(words)
-        return errors.CallFailed(words, code)
-
-
 class Hypervisor:
     """One libvirt URI.
 
@@ -143,8 +81,7 @@ class Hypervisor:
     def __init__(self, uri: str, *, agents: bool = False) -> None:
         self.uri = uri
         self._agents = agents
-        self._registered = False
-        self._events = False
+        self._loop = EventLoop()
         self._c = _c_library()
         # libvirt prints every error to stderr unless a handler is there; errors reach us as exceptions.
         libvirt.registerErrorHandler(_ignore_error, None)
@@ -158,11 +95,7 @@ class Hypervisor:
         Keepalives and events work only where it runs; connections made before it could be started do without. Once it
         runs, another call does nothing.
         """
-        if not self._registered:
-            libvirt.virEventRegisterDefaultImpl()
-            self._registered = True
-        if not self._events:
-            self._events = threads.try_start("virt2/events", _run_events)
+        self._loop.start()
 
     def connect(self) -> Connection:
         """Open a read-only connection (a priority call at libvirtd).
@@ -170,7 +103,8 @@ class Hypervisor:
         Raises:
             Disconnected: libvirt cannot be reached, with its words.
         """
-        return Connection(self._open(libvirt.openReadOnly), events=self._events, agents=self._agents, c=self._c)
+        raw = self._open(libvirt.openReadOnly)
+        return Connection(raw, events=self._loop.running, agents=self._agents, c=self._c)
 
     def connect_agents(self) -> AgentConnection:
         """Open a read-write connection, on which alone libvirt takes calls to a guest's agent (a priority call).
@@ -184,8 +118,8 @@ class Hypervisor:
         try:
             raw = function(self.uri or None)
         except libvirt.libvirtError as error:
-            raise errors.Disconnected(_words(error)) from None
-        if self._events:
+            raise errors.Disconnected(words(error)) from None
+        if self._loop.running:
             # Drivers without a wire (the test driver) have no keepalive: nothing to guard there.
             with contextlib.suppress(libvirt.libvirtError):
                 raw.setKeepAlive(KEEPALIVE_INTERVAL, KEEPALIVE_COUNT)
@@ -201,7 +135,7 @@ class Connection:
         self._agents = agents
         self._c = c
         self._host_cpus: HostCpus | None = None
-        self._translated = _Translated(raw)
+        self._translated = Translated(raw)
         self._domains: dict[str, Any] = {}
         self._callbacks: list[int] = []
         self._watched = False
@@ -209,7 +143,7 @@ class Connection:
     @property
     def alive(self) -> bool:
         """Whether the connection still stands, as far as this side knows (no round trip)."""
-        return _is_alive(self._raw)
+        return is_alive(self._raw)
 
     def close(self) -> None:
         """Give the connection back. May block like any call; never raises."""
@@ -275,7 +209,7 @@ class Connection:
         self._register("WATCHDOG", watchdog)
         try:
             with self._translated:
-                self._raw.registerCloseCallback(_guarded(closed), None)
+                self._raw.registerCloseCallback(guarded(closed), None)
                 self._watched = True
         except errors.Unsupported:
             complete = False
@@ -288,7 +222,7 @@ class Connection:
             return False
         try:
             with self._translated:
-                self._callbacks.append(self._raw.domainEventRegisterAny(None, number, _guarded(callback), None))
+                self._callbacks.append(self._raw.domainEventRegisterAny(None, number, guarded(callback), None))
         except errors.Disconnected:
             raise
         except errors.Error:
@@ -554,79 +488,6 @@ class Connection:
         self._domains[uuid] = domain
 
 
-class AgentConnection:
-    """A read-write connection, on which guests' agents are asked and nothing else is done. For any number of threads.
-
-    The calls wait for the guest: without the monitor or the domain's lock, but holding a worker of libvirtd's. Whoever
-    else asks the same agent waits for it too.
-
-    They wait without limit. libvirt has one, but as a setting of the domain, for everybody: a freeze for a backup that
-    waits behind our call would fail by it, and it would stay if we died in the call.
-    """
-
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
-        self._translated = _Translated(raw)
-
-    @property
-    def alive(self) -> bool:
-        """Whether the connection still stands, as far as this side knows (no round trip)."""
-        return _is_alive(self._raw)
-
-    def close(self) -> None:
-        """Give the connection back. May block like any call; never raises."""
-        with contextlib.suppress(libvirt.libvirtError):
-            self._raw.close()
-
-    def guest_info(self, uuid: str) -> dict[str, Any]:
-        """All that the agent can tell, by libvirt's names.
-
-        With a last look at the domain, for which the monitor must be free: class B in that. The values are the guest's
-        own, of any size and sense.
-
-        Raises:
-            AgentSilent: there is none, or it does not answer.
-            CallFailed: what it said is none of what an agent says.
-        """
-        return dict(self._ask("guestInfo", uuid, 0, 0))
-
-    def fs_info(self, uuid: str) -> list[tuple[Any, ...]]:
-        """Mount point, name, type and disks of each of the guest's file systems; otherwise as `guest_info`."""
-        return [tuple(line) for line in self._ask("fsInfo", uuid)]
-
-    def _ask(self, call: str, uuid: str, *arguments: int) -> Any:
-        try:
-            with self._translated:
-                domain = self._raw.lookupByUUIDString(uuid)
-                if not hasattr(domain, call):
-                    raise errors.Unsupported(f"libvirt's Python binding has no {call}")
-                try:
-                    return getattr(domain, call)(*arguments)
-                except libvirt.libvirtError as error:
-                    if error.get_error_code() in _NO_AGENT and self.alive:
-                        raise errors.AgentSilent(_words(error)) from None
-                    raise
-        except (SystemError, UnicodeError) as error:
-            # The binding's way to say that the guest's bytes, or an error of libvirt's that quotes them, are no text.
-            raise errors.CallFailed("the reply is no text") from error
-
-
-def _guarded(callback: Callable[..., None]) -> Callable[..., None]:
-    """The same for libvirt's thread: libvirt-python would print what it raises to stderr, where nobody reads it."""
-    said: set[str] = set()
-
-    def guarded(*arguments: Any) -> None:
-        try:
-            callback(*arguments)
-        except Exception as error:
-            kind = type(error).__name__
-            if kind not in said:
-                said.add(kind)
-                log.exception("an event of libvirt's was lost, since dealing with it failed; said once")
-
-    return guarded
-
-
 def client_version() -> str:
     """Version of the libvirt client library."""
     return _version(libvirt.getVersion())
@@ -649,42 +510,10 @@ def _said(reply: T | None, call: str) -> T:
     return reply
 
 
-def _is_alive(raw: Any) -> bool:
-    try:
-        return bool(raw.isAlive())
-    except libvirt.libvirtError:
-        return False
-
-
 def _version(number: int) -> str:
     """Spell out a version number of libvirt's: major * 1000000 + minor * 1000 + release."""
     return f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}"
 
 
-def _words(error: Any) -> str:
-    return error.get_error_message() or str(error)
-
-
 def _ignore_error(_context: Any, _error: Any) -> None:
     """Stand in for libvirt's handler, which prints to stderr."""
-
-
-def _run_events() -> None:
-    fired = threading.Event()
-    try:
-        timer = libvirt.virEventAddTimeout(-1, _fire, fired)
-        while True:
-            time.sleep(EVENT_LATENCY)
-            fired.clear()
-            # Not 0: a timer that is always due keeps the loop from what is of lower priority, and that is where libvirt
-            # closes the sockets of connections that were given back.
-            libvirt.virEventUpdateTimeout(timer, EVENT_WINDOW)
-            while not fired.is_set():
-                libvirt.virEventRunDefaultImpl()
-            libvirt.virEventUpdateTimeout(timer, -1)
-    except libvirt.libvirtError as error:
-        log.error("libvirt's event loop ended: %s; changes are now found by polling only", _words(error))
-
-
-def _fire(_timer: int, fired: threading.Event) -> None:
-    fired.set()
