@@ -80,14 +80,6 @@ def main_thread_state(pid: int, proc: str = PROC) -> str:
     return stat.state if stat else ""
 
 
-def find_pid(name: str, uuid: str = "", run_dir: str = QEMU_RUN_DIR, proc: str = PROC) -> int | None:
-    """Find the QEMU of a domain through its pid file; its command line must confirm the UUID, or else the name."""
-    for pid in _pids_of(name, run_dir):
-        if _is_guest(_guest(pid, proc), name, uuid):
-            return pid
-    return None
-
-
 def guests(run_dir: str = QEMU_RUN_DIR, proc: str = PROC) -> list[Guest]:
     """All QEMUs with a pid file, with their true names: libvirt names the file by the XML-escaped name.
 
@@ -222,6 +214,11 @@ class Processes:
             return False
         return stat.comm.startswith(b"qemu") if stat.state == "D" else _guest(pid, self._proc) is not None
 
+    def _is_of(self, pid: int, uuid: str) -> bool:
+        """Whether a process is the QEMU of a domain, as its command line says."""
+        guest = _guest(pid, self._proc)
+        return guest is not None and guest.uuid == uuid.lower()
+
     def _look(self, uuid: str, name: str) -> tuple[_Process | None, str]:
         """A domain's QEMU and the state of its main thread; None and empty when it cannot be told."""
         known = self._known.get(uuid)
@@ -238,7 +235,7 @@ class Processes:
                 # Its command line may not be readable until it wakes: libvirt's pid file and the name must do.
                 if stat.comm.startswith(b"qemu"):
                     return _Process(pid, stat.start, self._proc), stat.state
-            elif stat and _is_guest(_guest(pid, self._proc), name, uuid):
+            elif stat and self._is_of(pid, uuid):
                 process = _Process(pid, stat.start, self._proc, keep=len(self._known) < self._room)
                 # Looked at again: the pid may have become another process's before the file was opened.
                 again = read_stat(pid, self._proc)
@@ -358,13 +355,6 @@ def _guest(pid: int, proc: str) -> Guest | None:
         options[b"-uuid"].decode("ascii", "replace").lower(),
         pid,
     )
-
-
-def _is_guest(guest: Guest | None, name: str, uuid: str) -> bool:
-    """Whether a process is that of the domain, by the UUID or, without one, by the name."""
-    if guest is None:
-        return False
-    return guest.uuid == uuid.lower() if uuid else guest.name == name
 
 
 def _read(path: bytes) -> bytes:
