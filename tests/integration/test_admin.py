@@ -313,8 +313,8 @@ def test_the_daemon_is_identified_and_a_restarted_one_is_another(lab: Lab) -> No
 
 OTHER_USER = """
 import sys
-from virt2.sources import procfs
-looks = procfs.Processes()
+from virt2.sources import daemon, procfs
+looks = procfs.Processes(daemon.place("qemu:///system").qemu_run_dir)
 print(repr(looks.stopped(sys.argv[1], "web")), looks.pid(sys.argv[1], "web") is not None, looks.problem())
 """
 

@@ -98,7 +98,7 @@ def place(
     driver, _, transport = parts.scheme.partition("+")
     if parts.netloc or transport not in ("", "unix"):
         return _elsewhere(f"{uri} is served over the network")
-    is_admin = driver == MONOLITHIC or driver in DAEMONS.values()
+    is_admin = _is_daemon(driver)
     if not is_admin and (driver not in DAEMONS or parts.path not in ("", "/", "/system", "/session")):
         return _elsewhere(f"{uri} is not served by a libvirt daemon of this host")
     parameters = _parameters(parts.query)
@@ -180,12 +180,18 @@ def admin_servers(
     if there.admin_socket:
         return (Server(there.admin_socket, there.daemons[0]),), ""
     candidates = tuple(Server(_admin_socket(there.sockets, name), name) for name in there.daemons)
-    if there.daemons and uri.partition(":")[0].partition("+")[0] in (MONOLITHIC, *DAEMONS.values()):
+    if _is_daemon(uri.partition(":")[0].partition("+")[0]):
+        # The operator names the daemon: what is wrong with its socket is to be told.
         return candidates, ""
     found = tuple(server for server in candidates if exists(server.path))
     if not found:
         return (), f"no admin socket of {' or '.join(there.daemons)} in {there.sockets}"
     return found, ""
+
+
+def _is_daemon(scheme: str) -> bool:
+    """Whether the scheme of a URI names a daemon, as in an admin URI, and not a driver."""
+    return scheme == MONOLITHIC or scheme in DAEMONS.values()
 
 
 def _elsewhere(reason: str) -> Place:

@@ -10,19 +10,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from virt2.model.replies import NicStats
-
-PROC = "/proc"
-
-
-class Daemon(Protocol):
-    """A running libvirtd (see `virt2.sources.daemon.identify`)."""
-
-    @property
-    def pid(self) -> int:
-        """Its process."""
+from virt2.sources.daemon import Daemon
+from virt2.sources.procfs import PROC
 
 
 class HostInterfaces:
@@ -37,7 +28,7 @@ class HostInterfaces:
     def __init__(self, daemon: Callable[[], Daemon | None], proc: str = PROC) -> None:
         self._daemon = daemon
         self._proc = proc
-        self._checked: tuple[object, str] = (None, "")
+        self._checked: tuple[Daemon | None, str] = (None, "")
         """Which libvirtd was looked at, and why its devices are not ours: one value, since several threads read."""
         self.problem = ""
         """Why the host's devices were not used when they were last to be read, in words; empty where they were."""

@@ -18,8 +18,6 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 PROC = "/proc"
-QEMU_RUN_DIR = "/run/libvirt/qemu"
-"""Where the system's qemu driver keeps a pid file per running domain."""
 
 SECOND_LOOK = 0.010
 """Seconds between two looks at a main thread in D: a healthy one is there for the length of one I/O at a time."""
@@ -80,7 +78,7 @@ def main_thread_state(pid: int, proc: str = PROC) -> str:
     return stat.state if stat else ""
 
 
-def guests(run_dir: str = QEMU_RUN_DIR, proc: str = PROC) -> list[Guest]:
+def guests(run_dir: str, proc: str = PROC) -> list[Guest]:
     """All QEMUs with a pid file, with their true names: libvirt names the file by the XML-escaped name.
 
     One in uninterruptible sleep is left out, because its command line may not be readable until it wakes.
@@ -141,7 +139,7 @@ class Processes:
     is not read.
 
     Arguments:
-        run_dir: folder with the pid files of the qemu driver.
+        run_dir: the folder with the pid files of the QEMU driver (see `virt2.sources.daemon.Place`).
         proc: where procfs is mounted.
         sleep: waits for seconds; called only between two looks at a main thread in D.
         clock: monotonic seconds.
@@ -150,7 +148,7 @@ class Processes:
 
     def __init__(
         self,
-        run_dir: str = QEMU_RUN_DIR,
+        run_dir: str,
         proc: str = PROC,
         sleep: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
