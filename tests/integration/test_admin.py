@@ -151,7 +151,7 @@ def test_a_socket_moved_away_is_told_and_found_again(lab: Lab, poller: AdminPoll
     poller.poke()
     assert poller.wait(SOON)
     assert poller.limits() is None
-    assert poller.reason == f"no admin socket of libvirtd in {socket.parent}"
+    assert poller.reason == f"there is no admin socket of libvirtd in {socket.parent}"
     socket.with_name("away").rename(socket)
     # Else it would be asked a second later.
     poller.forgive()
@@ -166,7 +166,7 @@ def test_a_frozen_libvirtd_is_unknown_until_it_wakes(lab: Lab, poller: AdminPoll
     assert poller.limits() == told_by_virt_admin(lab)
     lab.kill_libvirtd(signal.SIGSTOP)
     poller.poke()
-    wait_for(lambda: poller.limits() is None and poller.reason.startswith("no answer for"), SOON, "unknown")
+    wait_for(lambda: poller.limits() is None and poller.reason.startswith("it has not answered for"), SOON, "unknown")
     poller.poke()
     assert not poller.wait(0.2)
     lab.kill_libvirtd(signal.SIGCONT)

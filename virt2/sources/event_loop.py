@@ -20,10 +20,10 @@ from virt2.sources.translation import words
 log = logging.getLogger(__name__)
 
 EVENT_LATENCY = 0.1
-"""Seconds between two runs of libvirt's event loop. A loop that waits is woken twice by every call of every
-connection, which doubled what a read costs collectd; nobody needs an event before the next read."""
+"""Seconds between two runs of libvirt's event loop. Every call of every connection wakes a loop that waits twice, which
+doubled what a read costs collectd. Nobody needs an event before the next read."""
 EVENT_WINDOW = 1
-"""Milliseconds for which the loop is run then."""
+"""Milliseconds that such a run takes."""
 
 
 class EventLoop:
@@ -47,7 +47,7 @@ class EventLoop:
 
 
 def guarded(callback: Callable[..., None]) -> Callable[..., None]:
-    """Make a callback that raises nothing to the loop's thread: libvirt-python would print it to stderr, unread."""
+    """Make a callback that never raises: libvirt-python would print that to stderr, where nobody reads it."""
     once = Once()
 
     def call(*arguments: Any) -> None:
@@ -55,7 +55,7 @@ def guarded(callback: Callable[..., None]) -> Callable[..., None]:
             callback(*arguments)
         except Exception as error:
             if once.first(type(error).__name__):
-                log.exception("an event of libvirt's was lost, since dealing with it failed; said once")
+                log.exception("an event of libvirt's was lost, because dealing with it failed; this is said once")
 
     return call
 
@@ -67,8 +67,8 @@ def _run_events() -> None:
         while True:
             time.sleep(EVENT_LATENCY)
             fired.clear()
-            # Not 0: a timer that is always due keeps the loop from what is of lower priority, and that is where libvirt
-            # closes the sockets of connections that were given back.
+            # The time is not 0, because a timer that is always due keeps the loop from what is of lower priority, and
+            # there libvirt closes the sockets of connections that were given back.
             libvirt.virEventUpdateTimeout(timer, EVENT_WINDOW)
             while not fired.is_set():
                 libvirt.virEventRunDefaultImpl()

@@ -14,20 +14,23 @@ _NO_AGENT = frozenset(
     {
         libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
         getattr(libvirt, "VIR_ERR_AGENT_UNSYNCED", 88),
-        # Of a domain without a channel for one.
+        # libvirt says this of a domain without a channel for an agent.
         libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
     }
 )
 
 
 class AgentConnection:
-    """A read-write connection, on which guests' agents are asked and nothing else is done. For any number of threads.
+    """A read-write connection, on which guests' agents are asked and nothing else is done. Any thread may use it.
 
-    The calls wait for the guest: without the monitor or the domain's lock, but holding a worker of libvirtd's. Whoever
-    else asks the same agent waits for it too.
+    A call waits for the guest. Meanwhile it holds a worker of libvirtd's, but neither the monitor nor the lock of the
+    domain. Whoever else asks the same agent waits for our call too.
 
-    They wait without limit. libvirt has one, but as a setting of the domain, for everybody: a freeze for a backup that
-    waits behind our call would fail by it, and it would stay if we died in the call.
+    The calls wait without limit. libvirt has a limit, but it is a setting of the domain and so one for everybody: a
+    freeze for a backup that waits behind our call would fail by it, and it would stay if we died in the call.
+
+    Arguments:
+        raw: the connection of libvirt's.
     """
 
     def __init__(self, raw: Any) -> None:
@@ -40,24 +43,24 @@ class AgentConnection:
         return is_alive(self._raw)
 
     def close(self) -> None:
-        """Give the connection back. May block like any call; never raises."""
+        """Give the connection back. This may block like any call, and never raises."""
         with contextlib.suppress(libvirt.libvirtError):
             self._raw.close()
 
     def guest_info(self, uuid: str) -> dict[str, Any]:
-        """All that the agent can tell, by libvirt's names.
+        """Ask for all that the agent can tell, under libvirt's names.
 
-        With a last look at the domain, for which the monitor must be free: class B in that. The values are the guest's
-        own, of any size and sense.
+        In the end libvirt looks at the domain itself, and the monitor must be free for that: this part is class B. The
+        values are the guest's own, so their size and their sense are not certain.
 
         Raises:
-            AgentSilent: there is none, or it does not answer.
-            CallFailed: what it said is none of what an agent says.
+            AgentSilent: there is no agent, or it does not answer.
+            CallFailed: what came is not what an agent says.
         """
         return dict(self._ask("guestInfo", uuid, 0, 0))
 
     def fs_info(self, uuid: str) -> list[tuple[Any, ...]]:
-        """Mount point, name, type and disks of each of the guest's file systems; otherwise as `guest_info`."""
+        """Ask for mount point, name, type and disks of each file system of the guest; otherwise like `guest_info`."""
         return [tuple(line) for line in self._ask("fsInfo", uuid)]
 
     def _ask(self, call: str, uuid: str, *arguments: int) -> Any:
@@ -73,5 +76,5 @@ class AgentConnection:
                         raise errors.AgentSilent(words(error)) from None
                     raise
         except (SystemError, UnicodeError) as error:
-            # The binding's way to say that the guest's bytes, or an error of libvirt's that quotes them, are no text.
+            # So the binding says that the guest's bytes, or an error of libvirt's that quotes them, are no text.
             raise errors.CallFailed("the reply is no text") from error

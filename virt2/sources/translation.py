@@ -43,7 +43,7 @@ class Translated:
             raise self.translate(error) from None
 
     def translate(self, error: Any) -> errors.Error:
-        """Give our error for one of libvirt's."""
+        """Give our error for one of libvirt's; the message stays libvirt's."""
         code = error.get_error_code()
         said = words(error)
         if not is_alive(self._raw):

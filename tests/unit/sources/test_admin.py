@@ -34,8 +34,8 @@ LIMITS = Limits(5, 20, 7, 4, 5, 0, 5000, 12)
         ("vbox:///session", "not served by a libvirt daemon"),
         ("qemu:///embed?root=/x", "not served by a libvirt daemon"),
         ("qemu://[::1/system", "not a URI"),
-        ("qemu:///system?socket=/nowhere/libvirt-sock", "no admin socket of libvirtd in /nowhere"),
-        ("qemu:///system?socket=/nowhere/x", "no admin socket of virtqemud or libvirtd in /nowhere"),
+        ("qemu:///system?socket=/nowhere/libvirt-sock", "there is no admin socket of libvirtd in /nowhere"),
+        ("qemu:///system?socket=/nowhere/x", "there is no admin socket of virtqemud or libvirtd in /nowhere"),
     ],
 )
 def test_a_connection_without_an_admin_interface_says_why(uri: str, words: str) -> None:
@@ -174,7 +174,7 @@ def test_a_message_that_is_not_the_reply_is_passed_over(other: bytes) -> None:
     ("messages", "words"),
     [
         pytest.param([RECORDED[0], NO_SUCH_SERVER], "Server not found: No server named 'nope'", id="unknown server"),
-        pytest.param([message(1, bytes(12), status=1)], "refused without a reason", id="no reason"),
+        pytest.param([message(1, bytes(12), status=1)], "the daemon refused and gave no reason", id="no reason"),
         pytest.param([], "the daemon closed the connection", id="closed at once"),
         pytest.param([RECORDED[0], RECORDED[1][:50]], "the daemon closed the connection", id="closed amid a reply"),
         pytest.param([b"\0\0\0\x1b" + bytes(40)], "this is not libvirt's protocol", id="too small"),

@@ -74,7 +74,7 @@ def threads() -> list[threading.Thread]:
 
 
 def test_nothing_is_known_and_no_thread_runs_before_the_first_poke(poller: AdminPoller, read: Read) -> None:
-    assert (poller.limits(), poller.reason, poller.age) == (None, "no answer yet", None)
+    assert (poller.limits(), poller.reason, poller.age) == (None, "it has not answered yet", None)
     assert (threads(), read.calls) == ([], 0)
 
 
@@ -166,7 +166,7 @@ def test_one_attempt_at_a_time_however_often_poked(poller: AdminPoller, read: Re
         poller.poke()
     assert not poller.wait(0)
     clock.now += 12
-    assert (read.calls, len(threads()), poller.limits(), poller.reason) == (1, 1, None, "no answer for 12 s")
+    assert (read.calls, len(threads()), poller.limits(), poller.reason) == (1, 1, None, "it has not answered for 12 s")
 
 
 def test_a_hung_attempt_that_returns_is_followed_by_one_more(poller: AdminPoller, read: Read, clock: Clock) -> None:
@@ -262,7 +262,7 @@ def test_a_poller_stopped_before_the_first_poke_starts_no_thread(
 
 
 def test_repr_shows_what_it_is_doing(poller: AdminPoller, read: Read) -> None:
-    assert repr(poller) == "<AdminPoller idle limits=None reason='no answer yet'>"
+    assert repr(poller) == "<AdminPoller idle limits=None reason='it has not answered yet'>"
     read.released.clear()
     poller.poke()
     assert read.entered.acquire(timeout=BOUND)
