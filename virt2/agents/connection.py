@@ -17,7 +17,7 @@ PATIENCE = 0.5
 
 
 class AgentCalls(Protocol):
-    """A connection on which agents can be asked (see `virt2.sources.hypervisor.AgentConnection`)."""
+    """A connection on which agents can be asked (see `virt2.sources.guest_agents.AgentConnection`)."""
 
     @property
     def alive(self) -> bool:
