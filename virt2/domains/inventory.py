@@ -96,6 +96,52 @@ class StatusFile(Protocol):
         """The domain's XML; empty where it cannot be read."""
 
 
+class Schedule(NamedTuple):
+    """What is done how often, in seconds."""
+
+    retry: float = LONGEST_RETRY
+    """The longest time between two attempts to connect."""
+    refresh: float = 60.0
+    """The age at which a description is read again; 0 or less for never."""
+    statuses_every: float | None = None
+    """After this time the states of all domains are read again; None for never."""
+    inactive_every: float | None = None
+    """After this time the states of inactive domains are read (again); None for never."""
+
+
+class Listeners(NamedTuple):
+    """Who hears of what. All but `on_event` are called from the inventory's thread; no lock is held meanwhile."""
+
+    on_link: Callable[[Link], None] = lambda link: None
+    """libvirt was lost or is back."""
+    on_connect: Callable[[], None] = lambda: None
+    """There is a new connection: libvirtd may be another one."""
+    on_list: Callable[[], None] = lambda: None
+    """A list is there and all its domains are described."""
+    on_event: Callable[[Event], None] = lambda event: None
+    """Called from libvirt's thread with every event that it tells; must only enqueue."""
+    on_statuses: Callable[[Statuses], None] | None = None
+    """The states of all domains were read: once for every connection, and again as the schedule says; None where nobody
+    wants them."""
+
+
+class Describing(NamedTuple):
+    """How domains are described, and which."""
+
+    describer: Callable[[], Describe]
+    """Asked before descriptions are read; makes what turns XML into a description."""
+    status_file: StatusFile | None = None
+    """Where what libvirt keeps of a running domain in files can be seen; None where it cannot."""
+    troubles: Gatherer | None = None
+    """Where troubles of domains are said; None has those of one attempt said together."""
+    backups: bool = False
+    """Whether it matters what backups write to, which costs a call for each description."""
+    idle: bool = False
+    """Whether domains that are not active are described too, because names are made of their metadata."""
+    stopped: Callable[[str, str], str] = lambda uuid, name: ""
+    """Tells by UUID and name that a domain's QEMU will not answer; empty where it may."""
+
+
 class _Timed:
     """A connection of the inventory's own thread; each call over it is noted while it is under way."""
 
@@ -123,28 +169,22 @@ class _Timed:
         return timed
 
 
+EVERY_MINUTE = Schedule()
+"""Descriptions are read again every minute, and no states are read."""
+NOBODY = Listeners()
+"""Nobody hears of anything."""
+
+
 class Inventory:
     """The active domains and their descriptions.
 
     Arguments:
         hypervisor: makes connections (see `virt2.sources.hypervisor.Hypervisor`).
         budget: a list holds a worker of libvirtd like any other call.
-        describer: asked before descriptions are read; makes what turns XML into a description.
-        retry: longest time between two attempts to connect, seconds.
-        refresh: age at which a description is read again, seconds; 0 or less for never.
-        on_link: called from the inventory's thread when libvirt was lost or is back.
-        on_connect: called from the inventory's thread when there is a new connection: libvirtd may be another one.
+        describing: how domains are described, and which.
+        schedule: what is done how often.
+        listeners: who hears of what.
         wants: tells by name and UUID whether a domain is reported; others are not known here and cost no call.
-        on_list: called from the inventory's thread when a list is there and all its domains are described.
-        on_event: called from libvirt's thread with every event it tells; must only enqueue.
-        on_statuses: called from the inventory's thread with the states of all domains, once for every connection.
-        statuses_every: seconds after which they are read again; None for never.
-        inactive_every: seconds after which the states of inactive domains are read (again); None for never.
-        describes_idle: whether domains that are not active are described too, for names that are made of metadata.
-        status_file: where what libvirt keeps of a running domain in files can be seen.
-        troubles: where troubles of domains are said; by default those of one attempt together.
-        backups: whether it matters what backups write to, which costs a call for each description.
-        stopped: tells by UUID and name that a domain's QEMU will not answer; empty where it may.
         clock: monotonic seconds.
     """
 
@@ -152,44 +192,28 @@ class Inventory:
         self,
         hypervisor: Any,
         budget: Budget,
-        describer: Callable[[], Describe],
+        describing: Describing,
         *,
-        retry: float = LONGEST_RETRY,
-        refresh: float = 60.0,
-        on_link: Callable[[Link], None] = lambda link: None,
-        on_connect: Callable[[], None] = lambda: None,
+        schedule: Schedule = EVERY_MINUTE,
+        listeners: Listeners = NOBODY,
         wants: Callable[[str, str], bool] = lambda name, uuid: True,
-        on_list: Callable[[], None] = lambda: None,
-        on_event: Callable[[Event], None] = lambda event: None,
-        on_statuses: Callable[[Statuses], None] | None = None,
-        statuses_every: float | None = None,
-        inactive_every: float | None = None,
-        describes_idle: bool = False,
-        status_file: StatusFile | None = None,
-        troubles: Gatherer | None = None,
-        backups: bool = False,
-        stopped: Callable[[str, str], str] = lambda uuid, name: "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._hypervisor = hypervisor
         self._budget = budget
-        self._describer = describer
-        self._retry = min(retry, LONGEST_RETRY)
-        self._refresh = refresh
-        self._on_link = on_link
-        self._on_connect = on_connect
+        self._describer = describing.describer
+        self._retry = min(schedule.retry, LONGEST_RETRY)
+        self._refresh = schedule.refresh
+        self._listeners = listeners
         self.wants = wants
-        self._on_list = on_list
-        self._on_event = on_event
-        self._on_statuses = on_statuses
-        self._statuses_every = statuses_every
-        self._inactive_every = inactive_every
+        self._statuses_every = schedule.statuses_every
+        self._inactive_every = schedule.inactive_every
         self.inactive: Statuses | None = None
         """The last that were read; None before, and where nobody wants them."""
-        self._describes_idle = describes_idle
-        self._status_file = status_file
-        self._backups = backups
-        self._stopped = stopped
+        self._describes_idle = describing.idle
+        self._status_file = describing.status_file
+        self._backups = describing.backups
+        self._stopped = describing.stopped
         self.statuses: Statuses | None = None
         """The last that were read; None before, and where nobody wants them."""
         self._status_connection: Any = None
@@ -219,7 +243,7 @@ class Inventory:
         """Domains that events were about, with their names where the events had them."""
         self._idle: dict[str, _Entry] = {}
         """Of domains that are not active, or not listed yet; the latest last."""
-        self._troubles = Gatherer(0.0) if troubles is None else troubles
+        self._troubles = Gatherer(0.0) if describing.troubles is None else describing.troubles
         self._once = Once()
         self._started = False
         self._stopping = False
@@ -397,7 +421,7 @@ class Inventory:
         if event is _REQUEST or event.kind in OF_THE_LIST:
             self._messages.put(event)
         if event is not _REQUEST:
-            self._on_event(event)
+            self._listeners.on_event(event)
 
     def _up(self) -> bool:
         return self._link is not None and self._link.up
@@ -488,7 +512,7 @@ class Inventory:
             made.close()
             raise
         self._connection = connection
-        self._on_connect()
+        self._listeners.on_connect()
         with self._changed:
             # Nobody told of changes while there was no connection.
             self._entries = {uuid: entry._replace(described=None) for uuid, entry in self._entries.items()}
@@ -533,11 +557,12 @@ class Inventory:
         with self._changed:
             self._listed_at = asked
         if all(entry.described is not None for entry in self._entries.values()):
-            self._on_list()
+            self._listeners.on_list()
 
     def _read_statuses(self) -> None:
         """Read the states of all domains where they are wanted and due."""
-        if self._on_statuses is None:
+        on_statuses = self._listeners.on_statuses
+        if on_statuses is None:
             return
         asked, first = self._clock(), self._connection is not self._status_connection
         every, before = self._statuses_every, self.statuses
@@ -548,7 +573,7 @@ class Inventory:
                 self.statuses = Statuses(domains, asked, first)
                 self._status_connection = self._connection
                 self._describe_idle((status.uuid, status.name) for status in domains if not status.active)
-                self._on_statuses(self.statuses)
+                on_statuses(self.statuses)
 
     def _read_inactive(self) -> None:
         """Read the states of inactive domains where they are wanted and due."""
@@ -724,7 +749,7 @@ class Inventory:
             self._link = Link(True, now, "")
             if before is not None:
                 log.info("libvirt is back after %.0f s", now - before.since)
-                self._on_link(self._link)
+                self._listeners.on_link(self._link)
 
     def _lost(self, reason: str) -> None:
         now, before = self._clock(), self._link
@@ -740,4 +765,4 @@ class Inventory:
             reason,
             self._retry,
         )
-        self._on_link(self._link)
+        self._listeners.on_link(self._link)

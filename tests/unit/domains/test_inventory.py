@@ -11,7 +11,16 @@ import pytest
 from tests.unit.fakes import BOUND, ERROR, JOB, LOOK, LXC, OCCUPIED, OK, TAG_NAMESPACE, Clock, Control, FakeHypervisor
 from virt2.description import domainxml, storage
 from virt2.domains import inventory
-from virt2.domains.inventory import HUNG_AFTER, Describe, Inventory, Link, Statuses
+from virt2.domains.inventory import (
+    HUNG_AFTER,
+    Describe,
+    Describing,
+    Inventory,
+    Link,
+    Listeners,
+    Schedule,
+    Statuses,
+)
 from virt2.errors import CallFailed, Disconnected, DomainGone
 from virt2.model.domain import Description, Status
 from virt2.workers.budget import Budget, Charge
@@ -37,6 +46,11 @@ BACKUP = "<domainbackup><disks><disk><scratch file='/mnt/scratch/vda'/></disk></
 SCRATCH = storage.infer(storage.file_image("/mnt/scratch/vda"), "", storage.Mounts.parse(""))
 
 
+def _taken(options: dict[str, object], record: type[Describing | Schedule | Listeners]) -> dict[str, object]:
+    """Take those of a bench's options that are fields of a record."""
+    return {name: options.pop(name) for name in list(options) if name in record._fields}
+
+
 class Bench:
     """An inventory with its thread, on a clock that the test moves."""
 
@@ -49,14 +63,11 @@ class Bench:
         self.inventory = Inventory(
             hypervisor,
             self.budget,
-            lambda: self.describer(),
-            **{
-                "retry": RETRY,
-                "refresh": REFRESH,
-                "on_link": self.links.append,
-                "clock": self.clock,
-                **options,
-            },
+            Describing(lambda: self.describer(), **_taken(options, Describing)),
+            schedule=Schedule(**{"retry": RETRY, "refresh": REFRESH, **_taken(options, Schedule)}),
+            listeners=Listeners(**{"on_link": self.links.append, **_taken(options, Listeners)}),
+            clock=self.clock,
+            **options,
         )
 
     def start(self) -> None:
@@ -314,7 +325,7 @@ class TestIdle:
     @pytest.fixture
     def bench(self, hypervisor) -> Iterator[Bench]:
         hypervisor.set_idle("off", tag="blue")
-        bench = Bench(hypervisor, on_statuses=lambda statuses: None, describes_idle=True)
+        bench = Bench(hypervisor, on_statuses=lambda statuses: None, idle=True)
         bench.start()
         assert bench.attempt()
         yield bench

@@ -29,7 +29,7 @@ from tests.unit.fakes import (
 from virt2.description import domainxml, storage
 from virt2.domains.discovery import Discovery
 from virt2.domains.health import Healths
-from virt2.domains.inventory import Describe, Inventory
+from virt2.domains.inventory import Describe, Describing, Inventory, Schedule
 from virt2.errors import CallFailed, Unsupported
 from virt2.metrics.defaults import INFO
 from virt2.metrics.metric import Metric
@@ -114,10 +114,8 @@ class Bench:
         self.inventory = Inventory(
             self.hypervisor,
             self.budget,
-            describer,
-            retry=INTERVAL,
-            refresh=REFRESH,
-            describes_idle=describes_idle,
+            Describing(describer, idle=describes_idle),
+            schedule=Schedule(retry=INTERVAL, refresh=REFRESH),
             clock=self.clock,
         )
         self.clock.watch_inventory(self.inventory)
