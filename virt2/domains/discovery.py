@@ -10,9 +10,10 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 from virt2 import threads
+from virt2.domains.connection import Connection
 from virt2.domains.inventory import Inventory
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.workers.budget import Budget
@@ -126,7 +127,7 @@ class Discovery:
                     self._inventory.adopt_unseen(guest.uuid, guest.name)
         return jobs
 
-    def _find(self, guest: Guest, connection: Any, job: Job) -> None:
+    def _find(self, guest: Guest, connection: Connection, job: Job) -> None:
         try:
             job.doing(LOOK_UP)
             line = connection.find(guest.name)

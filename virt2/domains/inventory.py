@@ -13,13 +13,15 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol, Union
 
 from virt2 import threads
+from virt2.domains.connection import Calls, Connection, DomainCalls, Hypervisor
 from virt2.errors import Disconnected, DomainGone, Error, Unsupported
 from virt2.model.domain import NO_ID, Description, Domain, Nic, Status
 from virt2.model.events import CHANGED, OF_THE_LIST, Event
+from virt2.model.replies import Listed
 from virt2.once import Gatherer, Once
 from virt2.workers.budget import Budget
 
@@ -42,6 +44,9 @@ MOST_IDLE = 4096
 """Domains that are not active whose description is kept."""
 
 _REQUEST = None
+
+Line = Union[Listed, Domain]
+"""What names a domain: a line of a list, or the domain as it is known."""
 
 JOB_FOR_XML = ((11, 0), (11, 5))
 """From the first of these versions of libvirt on, and before the second, reading a domain's XML takes its job: then it
@@ -142,33 +147,6 @@ class Describing(NamedTuple):
     """Tells by UUID and name that a domain's QEMU will not answer; empty where it may."""
 
 
-class _Timed:
-    """A connection of the inventory's own thread; each call over it is noted while it is under way."""
-
-    def __init__(self, connection: Any, inventory: Inventory) -> None:
-        self._connection = connection
-        self._inventory = inventory
-
-    def __getattr__(self, name: str) -> Any:
-        call = getattr(self._connection, name)
-        if not callable(call):
-            return call
-        inventory = self._inventory
-
-        def timed(*arguments: Any) -> Any:
-            inventory._calling = since = inventory._clock()
-            try:
-                return call(*arguments)
-            except Disconnected:
-                if inventory.hung_for() > HUNG_AFTER:
-                    inventory._unanswered = since
-                raise
-            finally:
-                inventory._calling = None
-
-        return timed
-
-
 EVERY_MINUTE = Schedule()
 """Descriptions are read again every minute, and no states are read."""
 NOBODY = Listeners()
@@ -190,7 +168,7 @@ class Inventory:
 
     def __init__(
         self,
-        hypervisor: Any,
+        hypervisor: Hypervisor,
         budget: Budget,
         describing: Describing,
         *,
@@ -216,29 +194,24 @@ class Inventory:
         self._stopped = describing.stopped
         self.statuses: Statuses | None = None
         """The last that were read; None before, and where nobody wants them."""
-        self._status_connection: Any = None
+        self._status_connection: Connection | None = None
         """The connection they were read over."""
         self._clock = clock
-        self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
         self._entries: dict[str, _Entry] = {}
         self._version = 0
         self._listed_at: float | None = None
         self._answered: float | None = None
         """When the last list was asked for that was answered, whatever became of the descriptions."""
-        self._describing: float | None = None
-        """When the description was asked for that is under way."""
-        self._calling: float | None = None
-        """When the call was made that is under way over the list's own connection."""
-        self._unanswered: float | None = None
-        """When the call was made that hung until its connection was given up, as long as there is no word on a new one:
-        a libvirtd that is frozen answers nobody who connects either."""
+        self._calls = Calls(clock, HUNG_AFTER)
+        """Those over the list's own connection."""
         self._attempting = False
         self._attempts = 0
         self._next_attempt = 0.0
         self._backoff = FIRST_RETRY
         self._link: Link | None = None
-        self._connection: Any = None
+        self._connection: Connection | None = None
         self._stale: dict[str, str] = {}
         """Domains that events were about, with their names where the events had them."""
         self._idle: dict[str, _Entry] = {}
@@ -287,8 +260,7 @@ class Inventory:
         connect. Not the attempt to list: that takes long where there are many domains to describe, or a slow link, and
         nothing hangs. Nor connecting by itself, of which `Budget.connects` knows.
         """
-        since = self._unanswered if self._calling is None else self._calling
-        return 0.0 if since is None else self._clock() - since
+        return self._calls.hung_for()
 
     @property
     def silent(self) -> bool:
@@ -305,11 +277,11 @@ class Inventory:
 
         A held lock looks different: there the list hangs as well, and the calls for other domains are answered.
         """
-        since, describing = self._budget.stalled_since(), self._describing
+        since, describing = self._budget.stalled_since(), self._calls.describing
         if since is None:
             return False
         if describing is not None and describing <= since:
-            # A list was answered just before; another cannot be asked for as long as this description hangs.
+            # A list was answered just before; another cannot be asked for as long as this call hangs.
             return self._budget.answered_at < describing
         if self._budget.answered_at >= since:
             return False
@@ -384,7 +356,7 @@ class Inventory:
             return False
         return entry.described >= since or self.is_current(domain) is True
 
-    def adopt(self, connection: Any, line: Any) -> None:
+    def adopt(self, connection: DomainCalls, line: Line) -> None:
         """Take in a domain that was found without a list; reads its description over the given connection."""
         self._read_description(connection, line, self._describer())
 
@@ -481,30 +453,29 @@ class Inventory:
         try:
             if self._connection is not None:
                 try:
-                    self._read()
+                    self._read(self._connection)
                     return
                 except Disconnected as error:
                     # libvirtd may just have been restarted: it is lost only when it cannot be had anew.
                     log.info("the connection to libvirt was lost: %s", error)
                     self._disconnect()
-            self._connect()
-            self._read()
+            self._read(self._connect())
         finally:
             self._budget.release()
 
-    def _read(self) -> None:
-        """Read what is wanted; the list first, for readers wait for it."""
-        self._list()
-        self._read_statuses()
-        self._read_inactive()
+    def _read(self, connection: Connection) -> None:
+        """Read what is wanted; the list first, because readers wait for it."""
+        self._list(connection)
+        self._read_statuses(connection)
+        self._read_inactive(connection)
 
-    def _connect(self) -> None:
+    def _connect(self) -> Connection:
         try:
             with self._budget.connects.attempt(self, self._clock):
                 made = self._hypervisor.connect()
         finally:
-            self._unanswered = None
-        connection = _Timed(made, self)
+            self._calls.forget_unanswered()
+        connection = self._calls.timed(made)
         try:
             self.libvirt_version = connection.version()
             connection.watch(self.tell)
@@ -517,15 +488,16 @@ class Inventory:
             # Nobody told of changes while there was no connection.
             self._entries = {uuid: entry._replace(described=None) for uuid, entry in self._entries.items()}
         self._found()
+        return connection
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
-    def _list(self) -> None:
+    def _list(self, connection: Connection) -> None:
         asked = self._clock()
-        listed = self._connection.active()
+        listed = connection.active()
         self._answered = asked
         self._budget.review(line.uuid for line in listed)
         listed = [line for line in listed if self.wants(line.name, line.uuid)]
@@ -548,9 +520,8 @@ class Inventory:
         if new:
             describe = self._describer()
             for line in new:
-                with self._under_way():
-                    self._read_description(self._connection, line, describe)
-        self._describe_idle((uuid, name) for uuid, name in stale.items() if name and uuid not in known)
+                self._read_description(connection, line, describe)
+        self._describe_idle(connection, [(uuid, name) for uuid, name in stale.items() if name and uuid not in known])
         # Only now: where the connection is lost on the way, all of them are still to be read.
         for uuid in stale:
             del self._stale[uuid]
@@ -559,30 +530,31 @@ class Inventory:
         if all(entry.described is not None for entry in self._entries.values()):
             self._listeners.on_list()
 
-    def _read_statuses(self) -> None:
+    def _read_statuses(self, connection: Connection) -> None:
         """Read the states of all domains where they are wanted and due."""
         on_statuses = self._listeners.on_statuses
         if on_statuses is None:
             return
-        asked, first = self._clock(), self._connection is not self._status_connection
+        asked, first = self._clock(), connection is not self._status_connection
         every, before = self._statuses_every, self.statuses
         age = None if every is None or before is None else (asked - before.asked) / every
         if first or (age is not None and age >= STATUS_AGE):
-            domains = self._reported(self._connection.statuses, "domains")
+            domains = self._reported(connection.statuses, "domains")
             if domains is not None:
                 self.statuses = Statuses(domains, asked, first)
-                self._status_connection = self._connection
-                self._describe_idle((status.uuid, status.name) for status in domains if not status.active)
+                self._status_connection = connection
+                idle = [(status.uuid, status.name) for status in domains if not status.active]
+                self._describe_idle(connection, idle)
                 on_statuses(self.statuses)
 
-    def _read_inactive(self) -> None:
+    def _read_inactive(self, connection: Connection) -> None:
         """Read the states of inactive domains where they are wanted and due."""
         every, before, asked = self._inactive_every, self.inactive, self._clock()
         if every is None or (before is not None and asked - before.asked < STATUS_AGE * every):
             return
-        domains = self._reported(self._connection.inactive, "inactive domains")
+        domains = self._reported(connection.inactive, "inactive domains")
         if domains is not None:
-            self._describe_idle((status.uuid, status.name) for status in domains)
+            self._describe_idle(connection, [(status.uuid, status.name) for status in domains])
             self.inactive = Statuses(domains, asked)
 
     def _reported(self, call: Callable[[], list[Status]], what: str) -> list[Status] | None:
@@ -596,17 +568,16 @@ class Inventory:
             return None
         return [status for status in found if self.wants(status.name, status.uuid)]
 
-    def _describe_idle(self, domains: Iterable[tuple[str, str]]) -> None:
+    def _describe_idle(self, connection: DomainCalls, domains: Iterable[tuple[str, str]]) -> None:
         """Describe domains that are not active, by UUID and name, where that is wanted and not known."""
         if not self._describes_idle:
             return
         now, describe = self._clock(), self._describer()
         for uuid, name in domains:
-            line = Domain(uuid, name, NO_ID)
+            line = Listed(uuid, name, NO_ID)
             before = self._idle.get(uuid)
             if self.wants(name, uuid) and not (before is not None and self._stands(before, line, now)):
-                with self._under_way():
-                    entry = self._described(self._connection, line, describe, before)
+                entry = self._described(connection, line, describe, before)
                 if entry is not None:
                     with self._changed:
                         self._idle.pop(uuid, None)
@@ -614,25 +585,16 @@ class Inventory:
                         if len(self._idle) > MOST_IDLE:
                             del self._idle[next(iter(self._idle))]
 
-    @contextlib.contextmanager
-    def _under_way(self) -> Iterator[None]:
-        """While a description is read over the list's own connection (see `out_of_workers`)."""
-        self._describing = self._clock()
-        try:
-            yield
-        finally:
-            self._describing = None
-
-    def _is_current(self, line: Any, now: float) -> bool:
+    def _is_current(self, line: Line, now: float) -> bool:
         entry = self._entries.get(line.uuid)
         return entry is not None and self._stands(entry, line, now)
 
-    def _stands(self, entry: _Entry, line: Any, now: float) -> bool:
+    def _stands(self, entry: _Entry, line: Line, now: float) -> bool:
         if entry.described is None or entry.domain.id != line.id or entry.domain.name != line.name:
             return False
         return self._refresh <= 0 or now - entry.described < self._refresh
 
-    def _read_description(self, connection: Any, line: Any, describe: Describe) -> None:
+    def _read_description(self, connection: DomainCalls, line: Line, describe: Describe) -> None:
         """Read one domain's XML; what cannot be had costs the description, not the domain."""
         before = self._entries.get(line.uuid)
         entry = self._described(connection, line, describe, before)
@@ -642,14 +604,16 @@ class Inventory:
                 if before is None or before.domain != entry.domain:
                     self._version += 1
 
-    def _described(self, connection: Any, line: Any, describe: Describe, before: _Entry | None) -> _Entry | None:
+    def _described(
+        self, connection: DomainCalls, line: Line, describe: Describe, before: _Entry | None
+    ) -> _Entry | None:
         """A domain with its description, the one it had before if it cannot be read; None where it is gone."""
         try:
             return self._describe_now(connection, line, describe, before)
         except DomainGone:
             return None
 
-    def _describe_now(self, connection: Any, line: Any, describe: Describe, before: _Entry | None) -> _Entry:
+    def _describe_now(self, connection: DomainCalls, line: Line, describe: Describe, before: _Entry | None) -> _Entry:
         """A domain with its description, the one it had before if it cannot be read; `DomainGone` where it is gone."""
         described: float | None = self._clock()
         # Taken before: a change while the description is read shows as one afterwards.
@@ -676,7 +640,7 @@ class Inventory:
         return _Entry(Domain(line.uuid, line.name, line.id, description), described, stamp)
 
     def _without_xml(
-        self, connection: Any, line: Any, describe: Describe, known: Description | None, stamp: object
+        self, connection: DomainCalls, line: Line, describe: Describe, known: Description | None, stamp: object
     ) -> _Entry:
         """A domain whose XML may not come now: what libvirt's file has, else what is known; tried again then."""
         found, described = self._from_status_file(connection, line, describe), self._clock()
@@ -692,7 +656,7 @@ class Inventory:
         numbers = self.libvirt_version.split(".")[:2]
         return all(map(str.isdigit, numbers)) and first <= tuple(map(int, numbers)) < fixed
 
-    def _looks_free(self, connection: Any, line: Any) -> bool:
+    def _looks_free(self, connection: DomainCalls, line: Line) -> bool:
         """Whether a domain's monitor would answer: then its XML comes at once, else it may not come at all."""
         if line.id < 0:
             return True
@@ -704,7 +668,7 @@ class Inventory:
             # A driver without control info has no such job either.
             return True
 
-    def _from_status_file(self, connection: Any, line: Any, describe: Describe) -> Description | None:
+    def _from_status_file(self, connection: DomainCalls, line: Line, describe: Describe) -> Description | None:
         """Describe a domain by what libvirt keeps of it in a file: that has the same XML, of any length."""
         xml = "" if self._status_file is None or line.id < 0 else self._status_file.xml(line.name)
         if not xml:
@@ -712,7 +676,7 @@ class Inventory:
         backup = self._backup(connection, line)
         return describe(line.name, xml, lambda namespace: connection.metadata(line.uuid, namespace), backup)
 
-    def _backup(self, connection: Any, line: Any) -> str:
+    def _backup(self, connection: DomainCalls, line: Line) -> str:
         """The XML of a domain's backup that is under way, empty where there is none or nobody wants it.
 
         Where it cannot be read the domain is described without it, because that is better than no description.
@@ -727,7 +691,7 @@ class Inventory:
             self._troubles.add(line.uuid, line.name, f"its backup could not be read: {error}")
             return ""
 
-    def _substitute(self, connection: Any, line: Any) -> Description:
+    def _substitute(self, connection: DomainCalls, line: Line) -> Description:
         """What can be known of a domain without its XML."""
         try:
             names = connection.nics(line.uuid) if line.id >= 0 else []
@@ -753,7 +717,7 @@ class Inventory:
 
     def _lost(self, reason: str) -> None:
         now, before = self._clock(), self._link
-        self._unanswered = None
+        self._calls.forget_unanswered()
         self._next_attempt = now + self._backoff
         self._backoff = min(self._backoff * 2, max(FIRST_RETRY, self._retry))
         if before is not None and not before.up:

@@ -771,6 +771,30 @@ class TestOutOfWorkers:
             assert listed.inventory.out_of_workers
             assert not listed.inventory.silent
 
+    def test_a_description_of_which_a_call_was_answered_since_hides_nothing_either(self, hypervisor):
+        bench = Bench(hypervisor, backups=True)
+        bench.start()
+        assert bench.attempt()
+        bench.clock.now += REFRESH
+
+        def stall(call: str, name: str, device: str) -> None:
+            if (call, name) == ("xml", "web"):
+                self.call(bench)
+                bench.clock.now += STALLED_AFTER + 0.01
+            elif (call, name) == ("backup", "web"):
+                hypervisor.domains["web"].stuck.add("lock")
+
+        hypervisor.on_call = stall
+        bench.wake()
+        hypervisor.stage.await_blocked(1)
+        bench.clock.now += HUNG_AFTER
+        # libvirtd had a worker for the XML when the other call was out already.
+        assert not bench.inventory.out_of_workers
+        hypervisor.on_call = lambda call, name, device: None
+        hypervisor.domains["web"].stuck.clear()
+        bench.inventory.stop()
+        hypervisor.cut()
+
     def test_a_lock_taken_between_list_and_description_is_no_lack_of_workers(self, listed):
         def take_lock(call: str, name: str, device: str) -> None:
             if (call, name) == ("xml", "db"):
