@@ -22,8 +22,9 @@ from virt2.description.labels import Labels
 from virt2.description.metadata import Pick
 from virt2.description.storage import Mounts
 from virt2.domains.discovery import Discovery
+from virt2.domains.entries import Describe, Describing
 from virt2.domains.health import Healths
-from virt2.domains.inventory import Describe, Describing, Inventory, Link, Listeners, Schedule
+from virt2.domains.inventory import Inventory, Link, Listeners, Schedule
 from virt2.metrics.selectors import Selection
 from virt2.model.domain import Description
 from virt2.notifications.alarms import Alarms

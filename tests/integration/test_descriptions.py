@@ -8,7 +8,8 @@ from tests.integration.support import INTERVAL, SOON, collectd, of_host, wait_fo
 from tests.lab import Guest, Lab, RunningGuest, wait_for
 from virt2.description import domainxml
 from virt2.description.storage import Mounts
-from virt2.domains.inventory import Describing, Inventory
+from virt2.domains.entries import Describing
+from virt2.domains.inventory import Inventory
 from virt2.model.domain import Domain
 from virt2.sources import procfs
 from virt2.sources.hypervisor import Hypervisor

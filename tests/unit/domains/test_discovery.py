@@ -12,7 +12,8 @@ from tests.unit.fakes import BOUND, Clock, FakeHypervisor
 from tests.unit.readers.test_reader import CLASS_A, CLASS_B, TIMEOUT, Guest, describer
 from tests.unit.readers.test_reader import Bench as ReaderBench
 from virt2.domains.discovery import Discovery
-from virt2.domains.inventory import HUNG_AFTER, Describing, Inventory
+from virt2.domains.entries import Describing
+from virt2.domains.inventory import HUNG_AFTER, Inventory
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.workers.budget import Budget
 from virt2.workers.job import SERVER
