@@ -13,14 +13,15 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from virt2 import threads
 from virt2.domains.connection import Calls, Connection, DomainCalls, Hypervisor
 from virt2.domains.entries import Describing, Entries, Line
+from virt2.domains.states import States, Statuses, Wanted
 from virt2.errors import Disconnected, Error
-from virt2.model.domain import Domain, Status
+from virt2.model.domain import Domain
 from virt2.model.events import CHANGED, OF_THE_LIST, Event
 from virt2.once import Once
 from virt2.workers.budget import Budget
@@ -36,10 +37,6 @@ FIRST_RETRY = 1.0
 LONGEST_RETRY = 30.0
 """Seconds between attempts at the most, or the interval where that is shorter."""
 
-STATUS_AGE = 0.75
-"""Part of `statuses_every` after which they are read with the next list: lists are asked for by readers, and those are
-never quite on time."""
-
 _REQUEST = None
 
 
@@ -51,16 +48,6 @@ class Link(NamedTuple):
     """Since when, monotonic seconds."""
     reason: str
     """libvirt's words when it cannot."""
-
-
-class Statuses(NamedTuple):
-    """The states of domains: of all, or of those that are not active."""
-
-    domains: Sequence[Status]
-    asked: float
-    """When they were asked for, monotonic seconds."""
-    first: bool = False
-    """Whether they are the first of all domains over a connection: what happened before it nobody told."""
 
 
 class Schedule(NamedTuple):
@@ -128,14 +115,8 @@ class Inventory:
         self._listeners = listeners
         self.wants = wants
         self._entries = Entries(describing, schedule.refresh, wants, clock)
-        self._statuses_every = schedule.statuses_every
-        self._inactive_every = schedule.inactive_every
-        self.inactive: Statuses | None = None
-        """The last that were read; None before, and where nobody wants them."""
-        self.statuses: Statuses | None = None
-        """The last that were read; None before, and where nobody wants them."""
-        self._status_connection: Connection | None = None
-        """The connection they were read over."""
+        states = Wanted(listeners.on_statuses, schedule.statuses_every, schedule.inactive_every)
+        self._states = States(states, self._entries, wants, clock)
         self._clock = clock
         self._messages: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
@@ -244,6 +225,16 @@ class Inventory:
     def libvirt_version(self) -> str:
         """Of the libvirt at the other end; empty before the first connection."""
         return self._entries.descriptions.libvirt_version
+
+    @property
+    def statuses(self) -> Statuses | None:
+        """The states of all domains that were read last; None before, and where nobody wants them."""
+        return self._states.of_all
+
+    @property
+    def inactive(self) -> Statuses | None:
+        """The states of inactive domains that were read last; None before, and where nobody wants them."""
+        return self._states.of_inactive
 
     def refresh(self, max_age: float, timeout: float) -> bool:
         """Ask for a list no older than `max_age` seconds and wait `timeout` seconds for it at the most.
@@ -393,8 +384,7 @@ class Inventory:
     def _read(self, connection: Connection) -> None:
         """Read what is wanted; the list first, because readers wait for it."""
         self._list(connection)
-        self._read_statuses(connection)
-        self._read_inactive(connection)
+        self._states.read(connection)
 
     def _connect(self) -> Connection:
         try:
@@ -435,44 +425,6 @@ class Inventory:
             self._listed_at = asked
         if self._entries.are_described():
             self._listeners.on_list()
-
-    def _read_statuses(self, connection: Connection) -> None:
-        """Read the states of all domains where they are wanted and due."""
-        on_statuses = self._listeners.on_statuses
-        if on_statuses is None:
-            return
-        asked, first = self._clock(), connection is not self._status_connection
-        every, before = self._statuses_every, self.statuses
-        age = None if every is None or before is None else (asked - before.asked) / every
-        if first or (age is not None and age >= STATUS_AGE):
-            domains = self._reported(connection.statuses, "domains")
-            if domains is not None:
-                self.statuses = Statuses(domains, asked, first)
-                self._status_connection = connection
-                idle = [(status.uuid, status.name) for status in domains if not status.active]
-                self._entries.describe_idle(connection, idle)
-                on_statuses(self.statuses)
-
-    def _read_inactive(self, connection: Connection) -> None:
-        """Read the states of inactive domains where they are wanted and due."""
-        every, before, asked = self._inactive_every, self.inactive, self._clock()
-        if every is None or (before is not None and asked - before.asked < STATUS_AGE * every):
-            return
-        domains = self._reported(connection.inactive, "inactive domains")
-        if domains is not None:
-            self._entries.describe_idle(connection, [(status.uuid, status.name) for status in domains])
-            self.inactive = Statuses(domains, asked)
-
-    def _reported(self, call: Callable[[], list[Status]], what: str) -> list[Status] | None:
-        """The states of the domains that are reported; None where they cannot be had, which is said."""
-        try:
-            found = call()
-        except Disconnected:
-            raise
-        except Error as error:
-            self._say_once(f"the states of {what} could not be read: {error}")
-            return None
-        return [status for status in found if self.wants(status.name, status.uuid)]
 
     def _say_once(self, text: str) -> None:
         if self._once.first(text):
