@@ -24,7 +24,8 @@ from virt2.description.storage import Mounts
 from virt2.domains.discovery import Discovery
 from virt2.domains.entries import Describe, Describing
 from virt2.domains.health import Healths
-from virt2.domains.inventory import Inventory, Link, Listeners, Schedule
+from virt2.domains.inventory import Inventory, Listeners, Schedule
+from virt2.domains.link import Link
 from virt2.metrics.selectors import Selection
 from virt2.model.domain import Description
 from virt2.notifications.alarms import Alarms

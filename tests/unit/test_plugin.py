@@ -537,7 +537,7 @@ def test_both_ends_of_an_outage_are_told_without_a_read(daemon, collectd, host):
     changed = daemon.assembly.inventory._changed
     host.hypervisor.boot()
     with changed:
-        daemon.assembly.inventory._next_attempt = 0.0
+        daemon.assembly.inventory._reach.next_attempt = 0.0
         daemon.assembly.inventory.tell(None)
     daemon.await_notified(2)
     assert [(notified.severity, notified.plugin_instance) for notified in collectd.notified] == [

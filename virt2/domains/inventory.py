@@ -19,6 +19,7 @@ from typing import NamedTuple
 from virt2 import threads
 from virt2.domains.connection import Calls, Connection, DomainCalls, Hypervisor
 from virt2.domains.entries import Describing, Entries, Line
+from virt2.domains.link import LONGEST_RETRY, Link, Reach
 from virt2.domains.states import States, Statuses, Wanted
 from virt2.errors import Disconnected, Error
 from virt2.model.domain import Domain
@@ -32,22 +33,7 @@ HUNG_AFTER = 0.5
 """Seconds in one attempt after which no reader waits for it any more. A list takes 1 ms, a description 0.3 ms."""
 SPACING = 0.1
 """Seconds at least between two lists that only events asked for: a host that starts a hundred guests sends hundreds."""
-FIRST_RETRY = 1.0
-"""Seconds until the first new attempt after a failed one; doubled each time."""
-LONGEST_RETRY = 30.0
-"""Seconds between attempts at the most, or the interval where that is shorter."""
-
 _REQUEST = None
-
-
-class Link(NamedTuple):
-    """Whether libvirt can be reached."""
-
-    up: bool
-    since: float
-    """Since when, monotonic seconds."""
-    reason: str
-    """libvirt's words when it cannot."""
 
 
 class Schedule(NamedTuple):
@@ -111,8 +97,8 @@ class Inventory:
     ) -> None:
         self._hypervisor = hypervisor
         self._budget = budget
-        self._retry = min(schedule.retry, LONGEST_RETRY)
         self._listeners = listeners
+        self._reach = Reach(schedule.retry, listeners.on_link, clock)
         self.wants = wants
         self._entries = Entries(describing, schedule.refresh, wants, clock)
         states = Wanted(listeners.on_statuses, schedule.statuses_every, schedule.inactive_every)
@@ -127,9 +113,6 @@ class Inventory:
         """Those over the list's own connection."""
         self._attempting = False
         self._attempts = 0
-        self._next_attempt = 0.0
-        self._backoff = FIRST_RETRY
-        self._link: Link | None = None
         self._connection: Connection | None = None
         self._stale: dict[str, str] = {}
         """Domains that events were about, with their names where the events had them."""
@@ -138,8 +121,7 @@ class Inventory:
         self._stopping = False
 
     def __repr__(self) -> str:
-        state = "never connected" if self._link is None else "up" if self._link.up else "down"
-        return f"<Inventory {state} domains={len(self._entries)} version={self.version}>"
+        return f"<Inventory {self._reach.state} domains={len(self._entries)} version={self.version}>"
 
     def start(self) -> None:
         """Start the thread and ask for the first list, where that is not done; there may be no thread to be had."""
@@ -155,7 +137,7 @@ class Inventory:
     @property
     def link(self) -> Link | None:
         """Whether libvirt can be reached; None before that is known."""
-        return self._link
+        return self._reach.link
 
     @property
     def listed(self) -> bool:
@@ -247,7 +229,7 @@ class Inventory:
                 return True
             if self.hung_for() > HUNG_AFTER:
                 return False
-            if self._link is not None and not self._link.up:
+            if self._reach.is_down:
                 return False
             # What an attempt under way has listed may be too old.
             enough = self._attempts + (2 if self._attempting else 1)
@@ -257,7 +239,7 @@ class Inventory:
 
     def _is_young(self, max_age: float) -> bool:
         """Whether the last good list is no older than so many seconds, and libvirt is there."""
-        return self._listed_at is not None and self._up() and self._clock() - self._listed_at <= max_age
+        return self._listed_at is not None and self._reach.is_up and self._clock() - self._listed_at <= max_age
 
     def knows(self, uuid: str) -> bool:
         """Whether a domain is in the list."""
@@ -293,7 +275,7 @@ class Inventory:
         """
         with self._changed:
             known = self._entries.find(uuid)
-            if known is not None or not timeout or not self._entries.describes_idle or not self._up():
+            if known is not None or not timeout or not self._entries.describes_idle or not self._reach.is_up:
                 return known
             # What an attempt under way has listed may be older than the event.
             enough = self._attempts + (2 if self._attempting else 1)
@@ -313,9 +295,6 @@ class Inventory:
         if event is not _REQUEST:
             self._listeners.on_event(event)
 
-    def _up(self) -> bool:
-        return self._link is not None and self._link.up
-
     def _run(self) -> None:
         while not self._stopping:
             self._await_reason()
@@ -326,7 +305,8 @@ class Inventory:
             try:
                 self._attempt()
             except Disconnected as error:
-                self._lost(str(error))
+                self._calls.forget_unanswered()
+                self._reach.fail(self._hypervisor.uri, str(error))
             except Error as error:
                 self._say_once(f"the list of domains could not be read: {error}")
             except Exception as error:
@@ -341,8 +321,8 @@ class Inventory:
 
     def _await_reason(self) -> None:
         """Wait for a request, for events and then a little for their like, or for when libvirt is to be tried again."""
-        while self._link is not None and not self._link.up:
-            pause = self._next_attempt - self._clock()
+        while self._reach.is_down:
+            pause = self._reach.pause()
             if pause <= 0 or self._stopping:
                 return
             with contextlib.suppress(queue.Empty):
@@ -402,7 +382,7 @@ class Inventory:
         self._connection = connection
         self._listeners.on_connect()
         self._entries.expire()
-        self._found()
+        self._reach.succeed()
         return connection
 
     def _disconnect(self) -> None:
@@ -429,28 +409,3 @@ class Inventory:
     def _say_once(self, text: str) -> None:
         if self._once.first(text):
             log.warning("%s", text)
-
-    def _found(self) -> None:
-        before, now = self._link, self._clock()
-        self._backoff = FIRST_RETRY
-        if before is None or not before.up:
-            self._link = Link(True, now, "")
-            if before is not None:
-                log.info("libvirt is back after %.0f s", now - before.since)
-                self._listeners.on_link(self._link)
-
-    def _lost(self, reason: str) -> None:
-        now, before = self._clock(), self._link
-        self._calls.forget_unanswered()
-        self._next_attempt = now + self._backoff
-        self._backoff = min(self._backoff * 2, max(FIRST_RETRY, self._retry))
-        if before is not None and not before.up:
-            return
-        self._link = Link(False, now, reason)
-        log.error(
-            "libvirt cannot be reached at %s: %s; its domains are not reported until it can, tried every %.0f s",
-            self._hypervisor.uri or "its default URI",
-            reason,
-            self._retry,
-        )
-        self._listeners.on_link(self._link)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from tests.unit.fakes import BOUND, TAG_NAMESPACE, Clock, FakeHypervisor
 from virt2.description import domainxml, storage
 from virt2.domains.entries import Describe, Describing
-from virt2.domains.inventory import Inventory, Link, Listeners, Schedule
+from virt2.domains.inventory import Inventory, Listeners, Schedule
+from virt2.domains.link import Link
 from virt2.model.domain import Description
 from virt2.workers.budget import Budget
 

@@ -215,7 +215,7 @@ class TestDown:
         for count in range(2, 8):
             began = down.clock()
             while down.inventory._attempts < count:
-                if down.clock() >= down.inventory._next_attempt:
+                if down.clock() >= down.inventory._reach.next_attempt:
                     down.wake()
                     down.await_attempts(count)
                 else:
@@ -247,7 +247,7 @@ class TestDown:
         down.hypervisor.crash()
         down.clock.now += 0.5
         down.inventory.refresh(max_age=0.0, timeout=BOUND)
-        assert down.inventory._next_attempt - down.clock() == 1.0
+        assert down.inventory._reach.next_attempt - down.clock() == 1.0
 
 
 def test_a_lost_connection_is_replaced_at_once(listed):
