@@ -1,5 +1,6 @@
-"""The domains that are known, and their descriptions: read when, from where, and what stands where they cannot be read.
+"""The domains that are known, and their descriptions.
 
+Here it is decided when a description is read, from where, and what stands where it cannot be read.
 libvirt has the XML of a domain. Where it may not be asked for it, or has no room for it in its messages, a file of
 libvirt's has the same. Where that cannot be read either, what was known before stands, or the interfaces alone.
 """
@@ -27,8 +28,8 @@ CONTROL_OK = 0
 """virDomainControlState of a monitor that nobody is in."""
 
 WITHOUT_XML = (
-    "; its interfaces are reported, its disks and its tag are not known. Where its metadata is larger than libvirt's"
-    " messages (4 MiB), make it smaller, or run collectd as root"
+    "; its interfaces are reported, but its disks and its tag are not known. Where its metadata is larger than"
+    " libvirt's messages (4 MiB), make it smaller, or run collectd as root"
 )
 """What is said of a domain whose XML cannot be read."""
 
@@ -56,9 +57,9 @@ class Describing(NamedTuple):
     describer: Callable[[], Describe]
     """Asked before descriptions are read; makes what turns XML into a description."""
     status_file: StatusFile | None = None
-    """Where what libvirt keeps of a running domain in files can be seen; None where it cannot."""
+    """Shows what libvirt keeps of a running domain in files; None where that cannot be seen."""
     troubles: Gatherer | None = None
-    """Where troubles of domains are said; None has those of one attempt said together."""
+    """Where troubles of domains are said. With None, those of one attempt are said together."""
     backups: bool = False
     """Whether it matters what backups write to, which costs a call for each description."""
     idle: bool = False
@@ -72,9 +73,9 @@ class Entry(NamedTuple):
 
     domain: Domain
     described: float | None
-    """When its description was asked for; None when that failed and is to be tried again."""
+    """When its description was asked for. None where it is to be read again, as after a failure."""
     stamp: object = None
-    """That of its status file, from before its description was asked for; None where that cannot be seen."""
+    """The stamp of its status file from before its description was asked for; None where that cannot be seen."""
 
 
 class Descriptions:
@@ -96,7 +97,7 @@ class Descriptions:
         """Of the libvirt at the other end; empty before the first connection."""
 
     def stamp(self, name: str) -> object:
-        """That of a running domain's status file as it is now; None where it cannot be seen."""
+        """The stamp of a running domain's status file as it is now; None where it cannot be seen."""
         return None if self._status_file is None else self._status_file.stamp(name)
 
     def read(self, connection: DomainCalls, line: Line, describe: Describe, known: Description | None) -> Entry:
@@ -107,7 +108,7 @@ class Descriptions:
             Disconnected: the connection is lost.
         """
         described: float | None = self._clock()
-        # Taken before: a change while the description is read shows as one afterwards.
+        # It is taken before, so that a change while the description is read shows as one afterwards.
         stamp = None if line.id < 0 else self.stamp(line.name)
         try:
             if takes_job_for_xml(self.libvirt_version) and not self._looks_free(connection, line):
@@ -118,10 +119,16 @@ class Descriptions:
         except Error as error:
             found = self._of_status_file(connection, line, describe)
             if found is None:
-                # Of what it lacks nothing is known for sure: it is tried again.
+                # Nothing is known for sure of what the description lacks, so it is tried again.
                 described = None
                 found = known if known is not None else self._least(connection, line)
-                lack = "" if found.complete else WITHOUT_XML if found.nics else "; only what needs none is reported"
+                lack = (
+                    ""
+                    if found.complete
+                    else WITHOUT_XML
+                    if found.nics
+                    else "; only what needs no description is reported"
+                )
                 self._troubles.add(line.uuid, line.name, f"its description could not be read: {error}{lack}")
             description = found
         for problem in description.problems:
@@ -131,14 +138,18 @@ class Descriptions:
     def _without_xml(
         self, connection: DomainCalls, line: Line, describe: Describe, known: Description | None, stamp: object
     ) -> Entry:
-        """A domain whose XML may not come now: what libvirt's file has, else what is known, which is tried again."""
+        """A domain whose XML may not come now.
+
+        It has the description that libvirt's file gives. Where that cannot be read, it has what is known, and is tried
+        again.
+        """
         found, described = self._of_status_file(connection, line, describe), self._clock()
         if found is not None:
             return Entry(_domain(line, found), described, stamp)
         return Entry(_domain(line, known if known is not None else self._least(connection, line)), None)
 
     def _looks_free(self, connection: DomainCalls, line: Line) -> bool:
-        """Whether a domain's monitor would answer: then its XML comes at once, else it may not come at all."""
+        """Whether a domain's monitor would answer. Then its XML comes at once; else it may not come at all."""
         if line.id < 0:
             return True
         if self._stopped(line.uuid, line.name):
@@ -150,7 +161,7 @@ class Descriptions:
             return True
 
     def _of_status_file(self, connection: DomainCalls, line: Line, describe: Describe) -> Description | None:
-        """A domain's description by what libvirt keeps of it in a file: that has the same XML, of any length."""
+        """A domain's description by what libvirt keeps of it in a file, which has the same XML, of any length."""
         xml = "" if self._status_file is None or line.id < 0 else self._status_file.xml(line.name)
         return self._of_xml(xml, connection, line, describe) if xml else None
 
@@ -159,7 +170,7 @@ class Descriptions:
         return describe(line.name, xml, lambda namespace: connection.metadata(line.uuid, namespace), backup)
 
     def _backup(self, connection: DomainCalls, line: Line) -> str:
-        """The XML of a domain's backup that is under way, empty where there is none or nobody wants it.
+        """The XML of a domain's backup that is under way; empty where there is none, or nobody wants it.
 
         Where it cannot be read the domain is described without it, because that is better than no description.
         """
@@ -215,7 +226,7 @@ class Entries:
         self._lock = threading.Lock()
         self._active: dict[str, Entry] = {}
         self._idle: dict[str, Entry] = {}
-        """Of domains that are not active, or not listed yet; the latest last."""
+        """Those of domains that are not active, or not listed yet. The latest come last."""
         self._version = 0
 
     def __repr__(self) -> str:

@@ -3,7 +3,7 @@
 libvirt's list blocks as a whole while any domain's object lock is held, so it may cost this one thread and this one
 connection, never a reader. While it hangs, or libvirtd is away, the last good list stands.
 
-Polling is the truth; events only make it current sooner, and tell which descriptions to read again.
+Polling is the truth. Events only make it current sooner, and tell which descriptions are to be read again.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ from virt2.workers.budget import Budget
 log = logging.getLogger(__name__)
 
 HUNG_AFTER = 0.5
-"""Seconds in one attempt after which no reader waits for it any more. A list takes 1 ms, a description 0.3 ms."""
+"""Seconds in one call after which no reader waits for the list any more. A list takes 1 ms, a description 0.3 ms."""
 SPACING = 0.1
-"""Seconds at least between two lists that only events asked for: a host that starts a hundred guests sends hundreds."""
+"""Seconds at least between two lists that only events asked for, because a host that starts a hundred guests sends
+hundreds of them."""
 _REQUEST = None
+"""The message that asks for a list; all others are events."""
 
 
 class Schedule(NamedTuple):
@@ -76,7 +78,7 @@ class Inventory:
 
     Arguments:
         hypervisor: makes connections (see `virt2.sources.hypervisor.Hypervisor`).
-        budget: a list holds a worker of libvirtd like any other call.
+        budget: gives the slot for a list, because a list holds a worker of libvirtd like any other call.
         describing: how domains are described, and which.
         schedule: what is done how often.
         listeners: who hears of what.
@@ -108,14 +110,14 @@ class Inventory:
         self._changed = threading.Condition()
         self._listed_at: float | None = None
         self._answered: float | None = None
-        """When the last list was asked for that was answered, whatever became of the descriptions."""
+        """When the last list was asked for that was answered. It counts whatever became of the descriptions."""
         self._calls = Calls(clock, HUNG_AFTER)
-        """Those over the list's own connection."""
+        """The calls over the list's own connection."""
         self._attempting = False
         self._attempts = 0
         self._connection: Connection | None = None
         self._stale: dict[str, str] = {}
-        """Domains that events were about, with their names where the events had them."""
+        """Names by UUID of the domains that events were about; empty where the events did not have them."""
         self._once = Once()
         self._started = False
         self._stopping = False
@@ -124,7 +126,7 @@ class Inventory:
         return f"<Inventory {self._reach.state} domains={len(self._entries)} version={self.version}>"
 
     def start(self) -> None:
-        """Start the thread and ask for the first list, where that is not done; there may be no thread to be had."""
+        """Start the thread and ask for the first list, unless that was done, or no thread can be started."""
         if not self._started and threads.try_start("virt2/list", self._run):
             self._started = True
             self._messages.put(_REQUEST)
@@ -150,11 +152,12 @@ class Inventory:
         return self._listed_at
 
     def hung_for(self) -> float:
-        """Seconds the call that is under way over the list's own connection has taken; 0 when none is.
+        """Seconds for which the call that is under way over the list's own connection has lasted; 0 without one.
 
-        One whose connection was given up, because nothing came back, counts until libvirtd answers an attempt to
-        connect. Not the attempt to list: that takes long where there are many domains to describe, or a slow link, and
-        nothing hangs. Nor connecting by itself, of which `Budget.connects` knows.
+        A call whose connection was given up, because nothing came back, counts until libvirtd answers an attempt to
+        connect. The attempt to list as a whole does not count: it takes long where many domains are to be described, or
+        the link is slow, and nothing hangs. An attempt to connect does not count by itself either; `Budget.connects`
+        knows of that.
         """
         return self._calls.hung_for()
 
@@ -177,14 +180,14 @@ class Inventory:
         if since is None:
             return False
         if describing is not None and describing <= since:
-            # A list was answered just before; another cannot be asked for as long as this call hangs.
+            # A list was answered just before. Another cannot be asked for as long as this call hangs.
             return self._budget.answered_at < describing
         if self._budget.answered_at >= since:
             return False
         return self._answered is not None and self._answered > since
 
     def check_workers(self) -> bool:
-        """Whether libvirtd has no normal worker for us; has a list asked for where that would tell."""
+        """Find out whether libvirtd has no normal worker for us; asks for a list where only that would tell."""
         since = self._budget.stalled_since()
         if since is None:
             return False
@@ -221,8 +224,8 @@ class Inventory:
     def refresh(self, max_age: float, timeout: float) -> bool:
         """Ask for a list no older than `max_age` seconds and wait `timeout` seconds for it at the most.
 
-        Returns whether there is one. Does not wait where that is in vain: an attempt already hangs, or libvirt is away
-        and the next attempt is not due.
+        Returns whether there is one. Does not wait where that would be in vain, because a call already hangs, or
+        libvirt is away.
         """
         with self._changed:
             if self._is_young(max_age):
@@ -231,14 +234,14 @@ class Inventory:
                 return False
             if self._reach.is_down:
                 return False
-            # What an attempt under way has listed may be too old.
+            # The list of an attempt that is under way may be too old.
             enough = self._attempts + (2 if self._attempting else 1)
             self._messages.put(_REQUEST)
             self._changed.wait_for(lambda: self._is_young(max_age) or self._attempts >= enough, timeout)
             return self._is_young(max_age)
 
     def _is_young(self, max_age: float) -> bool:
-        """Whether the last good list is no older than so many seconds, and libvirt is there."""
+        """Whether libvirt is there, and the last good list is no older than that many seconds."""
         return self._listed_at is not None and self._reach.is_up and self._clock() - self._listed_at <= max_age
 
     def knows(self, uuid: str) -> bool:
@@ -254,30 +257,34 @@ class Inventory:
         return self._entries.is_fresh(domain, since)
 
     def notice_change(self, domain: Domain) -> bool:
-        """Whether a domain is seen to have changed since it was described; then the next list describes it anew."""
+        """Look whether a domain has changed since it was described, and have the next list describe it anew then.
+
+        Returns whether it is seen to have changed.
+        """
         if self.is_current(domain) is not False:
             return False
         self._messages.put(Event(CHANGED, domain.uuid, name=domain.name))
         return True
 
     def adopt(self, connection: DomainCalls, line: Line) -> None:
-        """Take in a domain that was found without a list; reads its description over the given connection."""
+        """Take in a domain that was found without a list. Its description is read over the given connection."""
         self._entries.describe(connection, line)
 
     def adopt_unseen(self, uuid: str, name: str) -> None:
-        """Take in a domain that runs but cannot be looked up; the next list has the rest of it."""
+        """Take in a domain that runs but cannot be looked up. The next list tells the rest of it."""
         self._entries.add_unseen(uuid, name)
 
     def find(self, uuid: str, timeout: float = 0.0) -> Domain | None:
         """What is known of a domain, active or not; None where nothing is.
 
-        Waits for what an event has just brought to light, where `describes_idle`; not on collectd's threads.
+        Where idle domains are described, waits up to `timeout` seconds for one that an event has just told of. That is
+        not for collectd's threads.
         """
         with self._changed:
             known = self._entries.find(uuid)
             if known is not None or not timeout or not self._entries.describes_idle or not self._reach.is_up:
                 return known
-            # What an attempt under way has listed may be older than the event.
+            # The list of an attempt that is under way may be older than the event.
             enough = self._attempts + (2 if self._attempting else 1)
             self._messages.put(_REQUEST)
             self._changed.wait_for(
@@ -289,7 +296,7 @@ class Inventory:
             return self._entries.find(uuid)
 
     def tell(self, event: Event | None) -> None:
-        """Take an event (see `virt2.model.events.Event`); called on libvirt's thread, only enqueues."""
+        """Take an event (see `virt2.model.events.Event`). It is called on libvirt's thread, and only enqueues."""
         if event is _REQUEST or event.kind in OF_THE_LIST:
             self._messages.put(event)
         if event is not _REQUEST:
@@ -320,7 +327,10 @@ class Inventory:
         self._disconnect()
 
     def _await_reason(self) -> None:
-        """Wait for a request, for events and then a little for their like, or for when libvirt is to be tried again."""
+        """Wait for a reason for an attempt: a request, events, or the time to try libvirt again.
+
+        After an event it waits a little for others, because events come in crowds.
+        """
         while self._reach.is_down:
             pause = self._reach.pause()
             if pause <= 0 or self._stopping:
@@ -335,7 +345,7 @@ class Inventory:
                 message = self._messages.get(timeout=max(0.0, earliest - self._clock()))
             except queue.Empty:
                 return
-        # A request is answered by a list made after it: events and requests that came before are served by it too.
+        # A request is answered by a list that is made after it. It serves events and requests that came before, too.
         while not self._messages.empty():
             message = self._messages.get()
             if message is not _REQUEST:
@@ -354,7 +364,7 @@ class Inventory:
                     self._read(self._connection)
                     return
                 except Disconnected as error:
-                    # libvirtd may just have been restarted: it is lost only when it cannot be had anew.
+                    # libvirtd may just have been restarted: it is lost only when no new connection can be made.
                     log.info("the connection to libvirt was lost: %s", error)
                     self._disconnect()
             self._read(self._connect())
@@ -398,7 +408,7 @@ class Inventory:
         listed = [line for line in listed if self.wants(line.name, line.uuid)]
         stale = dict(self._stale)
         self._entries.take(connection, listed, stale, asked)
-        # Only now: where the connection is lost on the way, all of them are still to be read.
+        # Not before: where the connection is lost on the way, all of them are still to be read.
         for uuid in stale:
             del self._stale[uuid]
         with self._changed:

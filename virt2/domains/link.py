@@ -9,9 +9,9 @@ from typing import NamedTuple
 log = logging.getLogger(__name__)
 
 FIRST_RETRY = 1.0
-"""Seconds until the first new attempt after a failed one; doubled each time."""
+"""Seconds until the first new attempt after a failed one. It doubles with each that fails."""
 LONGEST_RETRY = 30.0
-"""Seconds between attempts at the most, or the interval where that is shorter."""
+"""Seconds between two attempts at the most; the interval where that is shorter."""
 
 
 class Link(NamedTuple):
@@ -39,16 +39,16 @@ class Reach:
         self._clock = clock
         self._backoff = FIRST_RETRY
         self.next_attempt = 0.0
-        """When the next one is due while libvirt is away."""
+        """When the next attempt is due while libvirt is away, monotonic seconds."""
         self.link: Link | None = None
-        """None before the first one."""
+        """How it is, and since when. None before the first attempt."""
 
     def __repr__(self) -> str:
         return f"<Reach {self.state}>"
 
     @property
     def state(self) -> str:
-        """One word for it, or two."""
+        """The same in a word or two."""
         return "never connected" if self.link is None else "up" if self.link.up else "down"
 
     @property
@@ -89,7 +89,8 @@ class Reach:
             return
         self.link = Link(False, now, reason)
         log.error(
-            "libvirt cannot be reached at %s: %s; its domains are not reported until it can, tried every %.0f s",
+            "libvirt cannot be reached at %s: %s; its domains are not reported until it can be reached again, which is"
+            " tried every %.0f s",
             uri or "its default URI",
             reason,
             self._longest,

@@ -189,8 +189,8 @@ def test_what_cannot_be_described_is_there_all_the_same_said_once_and_tried_agai
     assert bench.names == ["db", "web"]
     assert bench.hypervisor.count("xml", "web") == 3
     assert [record.getMessage() for record in caplog.records] == [
-        "domain web: its description could not be read: internal error; its interfaces are reported, its disks and its"
-        " tag are not known. Where its metadata is larger than libvirt's messages (4 MiB), make it smaller, or run"
+        "domain web: its description could not be read: internal error; its interfaces are reported, but its disks and"
+        " its tag are not known. Where its metadata is larger than libvirt's messages (4 MiB), make it smaller, or run"
         " collectd as root"
     ]
     (web,) = [domain for domain in bench.inventory.domains()[1] if domain.name == "web"]
