@@ -22,8 +22,10 @@ from virt2.description.labels import Labels
 from virt2.description.metadata import Pick
 from virt2.description.storage import Mounts
 from virt2.domains.discovery import Discovery
+from virt2.domains.entries import Describe, Describing
 from virt2.domains.health import Healths
-from virt2.domains.inventory import Describe, Inventory, Link
+from virt2.domains.inventory import Inventory, Listeners, Schedule
+from virt2.domains.link import Link
 from virt2.metrics.selectors import Selection
 from virt2.model.domain import Description
 from virt2.notifications.alarms import Alarms
@@ -274,22 +276,28 @@ class Assembly:
         self.inventory = Inventory(
             self.hypervisor,
             self.budget,
-            self._describer,
-            retry=self.interval,
-            refresh=settings.refresh_interval,
-            on_link=self._guarded(self._on_link),
-            on_connect=self._guarded(self._on_connect),
+            Describing(
+                self._describer,
+                status_file=procfs.StatusFiles(run_dir) if run_dir else None,
+                troubles=self.troubles,
+                backups=self._touches_storage or settings.disk_stats == "bulk",
+                idle=self._pick is not None,
+                stopped=lambda uuid, name: self.processes.stopped(uuid, name) if self.processes is not None else "",
+            ),
+            schedule=Schedule(
+                retry=self.interval,
+                refresh=settings.refresh_interval,
+                statuses_every=self.interval if settings.persistent_notification else None,
+                inactive_every=self.interval if self._selection.state else None,
+            ),
+            listeners=Listeners(
+                on_link=self._guarded(self._on_link),
+                on_connect=self._guarded(self._on_connect),
+                on_list=self._guarded(self._on_list),
+                on_event=self._guarded(self.domain_events.tell),
+                on_statuses=self._guarded(self.domain_events.take),
+            ),
             wants=self.filters.domain,
-            on_list=self._guarded(self._on_list),
-            on_event=self._guarded(self.domain_events.tell),
-            on_statuses=self._guarded(self.domain_events.take),
-            statuses_every=self.interval if settings.persistent_notification else None,
-            inactive_every=self.interval if self._selection.state else None,
-            describes_idle=self._pick is not None,
-            status_file=procfs.StatusFiles(run_dir) if run_dir else None,
-            troubles=self.troubles,
-            backups=self._touches_storage or settings.disk_stats == "bulk",
-            stopped=lambda uuid, name: self.processes.stopped(uuid, name) if self.processes is not None else "",
         )
         self.discovery_pool = self._new_pool("scout")
         self.discovery = Discovery(

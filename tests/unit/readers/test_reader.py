@@ -28,8 +28,9 @@ from tests.unit.fakes import (
 )
 from virt2.description import domainxml, storage
 from virt2.domains.discovery import Discovery
+from virt2.domains.entries import Describe, Describing
 from virt2.domains.health import Healths
-from virt2.domains.inventory import Describe, Inventory
+from virt2.domains.inventory import Inventory, Schedule
 from virt2.errors import CallFailed, Unsupported
 from virt2.metrics.defaults import INFO
 from virt2.metrics.metric import Metric
@@ -67,6 +68,18 @@ class Guest(NamedTuple):
 
     name: str
     uuid: str
+
+
+class Stamps(NamedTuple):
+    """What libvirt keeps of running domains in files, of which only changes can be seen."""
+
+    stamps: Mapping[str, object]
+
+    def stamp(self, name: str) -> object:
+        return self.stamps.get(name)
+
+    def xml(self, name: str) -> str:
+        return ""
 
 
 class Point(NamedTuple):
@@ -111,13 +124,13 @@ class Bench:
         self.texts: list[tuple[str, str, str, str, str]] = []
         """Notifications of texts that libvirt has among numbers."""
         self.notifications: list[tuple[str, str, str]] = []
+        self.stamps: dict[str, object] = {}
+        """Those of the domains' status files, where they can be seen."""
         self.inventory = Inventory(
             self.hypervisor,
             self.budget,
-            describer,
-            retry=INTERVAL,
-            refresh=REFRESH,
-            describes_idle=describes_idle,
+            Describing(describer, Stamps(self.stamps), idle=describes_idle),
+            schedule=Schedule(retry=INTERVAL, refresh=REFRESH),
             clock=self.clock,
         )
         self.clock.watch_inventory(self.inventory)

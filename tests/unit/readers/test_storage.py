@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from types import SimpleNamespace
 
 import pytest
 
@@ -168,8 +167,8 @@ class TestValues:
         )
 
     def test_where_its_status_file_has_not_changed_a_domain_need_not_be_described_anew(self, bench):
-        changes = dict.fromkeys("abcxy", 1)
-        bench.inventory._status_file = SimpleNamespace(stamp=changes.get, xml=lambda name: "")
+        changes = bench.stamps
+        changes.update(dict.fromkeys("abcxy", 1))
         bench.read_storage()
         bench.read_storage()
         assert bench.hypervisor.count("xml") == 0
@@ -446,7 +445,7 @@ def test_a_momentary_call_does_not_cost_the_domain_its_disks_in_a_concurrent_rea
         return bench.clock.wait(event, seconds)
 
     # Described as it is now, so that nothing else is waited for first.
-    bench.inventory._status_file = SimpleNamespace(stamp=lambda name: 1, xml=lambda name: "")
+    bench.stamps.update(dict.fromkeys(bench.hypervisor.domains, 1))
     bench.read_storage()
     bench.waits.update({"storage": read_meanwhile, "0": come_back})
     bench.hypervisor.on_call = lambda call, name, device: (
