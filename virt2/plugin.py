@@ -46,6 +46,7 @@ from virt2.once import Conditions, Gatherer
 from virt2.output.log import Handler
 from virt2.output.naming import Identity, Names
 from virt2.output.sink import Sink
+from virt2.readers.gate import Gate
 from virt2.readers.groups import Groups
 from virt2.readers.inactive import InactiveStates
 from virt2.readers.outside import Outside
@@ -305,17 +306,20 @@ class Plugin:
         self._inactive = InactiveStates(self._inventory, self._names, self._sink)
         self._missing = MissingCalls()
         self._outside = Outside()
-        self._sampler = functools.partial(
-            Sampler,
+        self._gate = Gate(
             processes=self._processes,
             pre_scan=settings.pre_scan,
             alone=self._other_clients.away,
-            out_of_workers=self._inventory.check_workers,
+            check_workers=self._inventory.check_workers,
             missing=self._missing,
+            stuck_after=settings.stuck_after,
+        )
+        self._sampler = functools.partial(
+            Sampler,
+            gate=self._gate,
             outside=self._outside,
             bulk=settings.disk_stats == "bulk",
             is_changed=self._inventory.notice_change,
-            stuck_after=settings.stuck_after,
         )
         self._alarms = Alarms(settings.stuck_after, self._notifier.notify)
         self._conditions = Conditions(HELD_INTERVALS * self._interval)
@@ -430,7 +434,7 @@ class Plugin:
             patience=settings.guest_agent_timeout,
             timeout=settings.timeout_for(tick),
             refused=lambda: line.refused or self._agents_wait(),
-            processes=self._processes,
+            gate=self._gate,
         )
         if self._of_agents:
             log.info(

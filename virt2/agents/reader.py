@@ -36,7 +36,7 @@ from virt2.notifications.notification import OKAY, Notify
 from virt2.once import Conditions
 from virt2.output.batch import Sink
 from virt2.output.naming import Identity, Names
-from virt2.readers.gate import Processes
+from virt2.readers.gate import Gate
 from virt2.readers.turns import Turns
 from virt2.text.printable import printable
 from virt2.workers.budget import Budget
@@ -114,7 +114,7 @@ class AgentReader:
         patience: seconds after which an agent that has not answered is said to hang; infinity for never.
         timeout: seconds a read may take.
         refused: why the workers have no connection; empty when they have one.
-        processes: looked at before an agent is asked; None to do without.
+        gate: looks at a domain's process before its agent is asked.
         clock, wall: monotonic seconds, and the time of day.
     """
 
@@ -133,8 +133,8 @@ class AgentReader:
         tick: float,
         patience: float,
         timeout: float,
+        gate: Gate,
         refused: Callable[[], str] = lambda: "",
-        processes: Processes | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -153,7 +153,7 @@ class AgentReader:
         self._refused = refused
         self._refusals = 0
         """Reads in a row without a connection."""
-        self._processes = processes
+        self._gate = gate
         self._clock = clock
         self._wall = wall
         self._turns = Turns()
@@ -260,7 +260,7 @@ class AgentReader:
 
     def _work(self, domain: Domain) -> Callable[[Hold, Job], None]:
         def work(hold: Hold, job: Job) -> None:
-            if self._processes is not None and self._processes.stopped(domain.uuid, domain.name):
+            if self._gate.stopped(domain):
                 return
             result: Guest | Exception
             wall, taken = self._wall(), self._clock()

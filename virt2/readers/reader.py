@@ -22,13 +22,13 @@ from virt2.notifications.notification import Notify
 from virt2.once import Gatherer
 from virt2.output.batch import Batch, Sink
 from virt2.output.naming import Identity, Names
-from virt2.readers.gate import CONTROL_INFO
 from virt2.readers.groups import Groups
 from virt2.readers.records import Outcome, Sample
 from virt2.readers.results import Results
 from virt2.readers.sampling import ASK_OUTSIDE, OUTSIDE, Sampler
 from virt2.readers.taps import Taps
 from virt2.readers.turns import Turns
+from virt2.readers.unsupported import CONTROL_INFO
 from virt2.workers.budget import Budget
 from virt2.workers.job import MONITOR, SERVER, STALLED_AFTER, Job
 from virt2.workers.pool import Pool
@@ -336,7 +336,7 @@ class Reader:
         now = self._clock()
         link = self._inventory.link
         up = link is not None and link.up
-        can_look = self._sampler.can_look
+        can_look = self._sampler.gate.can_look
         for domain in domains:
             health = healths[domain.uuid]
             values = [sample_age(health.age(now))]

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Union
 
+from virt2.errors import DomainGone, Error
+from virt2.metrics import defaults, selectors
 from virt2.model.domain import NO_ID
+from virt2.workers.job import Job
+
+OF_DEVICES = frozenset({defaults.DISK, defaults.NIC, defaults.SIZES, selectors.DISK_TIMES})
+"""Calls that are made for a disk or an interface."""
 
 
 class Sample(NamedTuple):
@@ -64,3 +71,21 @@ class Trouble(NamedTuple):
 
 
 Record = Union[Sample, Outcome, Note, Trouble]
+
+Put = Callable[[Record], None]
+"""Takes a record; called from worker threads."""
+
+
+def report(put: Put, job: Job, error: Error, now: float, device: str = "") -> None:
+    """Put a trouble for the error that a call of a job ended with.
+
+    That a domain or a device has just gone is normal; anything else is worth a line. What libvirt says of a domain
+    that is just being destroyed may be any error: the next list tells.
+
+    Arguments:
+        now: monotonic seconds.
+        device: the disk or interface that was asked for; empty for the domain itself.
+    """
+    if not isinstance(error, DomainGone):
+        text = f"{job.what}{device and ' ' + device}: {error}"
+        put(Trouble(job.uuid, text, job.run, now, device if job.what in OF_DEVICES else ""))

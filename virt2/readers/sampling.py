@@ -6,7 +6,6 @@ A job reports by putting `Sample` and `Outcome` records; it never raises for wha
 from __future__ import annotations
 
 import functools
-import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
@@ -17,23 +16,11 @@ from virt2.metrics import defaults, extras, selectors
 from virt2.metrics.rates import CpuUse
 from virt2.metrics.selectors import NOTHING, Ask, Selection
 from virt2.model.domain import Disk, Domain, Nic
-from virt2.readers.gate import (
-    CONTROL_BROKEN,
-    CONTROL_INFO,
-    CONTROL_INTERNAL,
-    CONTROL_JOB,
-    CONTROL_OCCUPIED,
-    CONTROL_OK,
-    LOOKS,
-    WAIT_FOR_STATE,
-    Processes,
-)
+from virt2.readers.gate import CONTROL_OK, Gate
 from virt2.readers.outside import SLOW, Outside
-from virt2.readers.records import Note, Outcome, Record, Sample, Trouble
-from virt2.readers.unsupported import MissingCalls
-from virt2.workers.job import MONITOR, SERVER, Again, Job
-
-log = logging.getLogger(__name__)
+from virt2.readers.records import Note, Outcome, Put, Sample, report
+from virt2.readers.unsupported import CONTROL_INFO
+from virt2.workers.job import MONITOR, SERVER, Job
 
 PAUSED = 3
 """libvirt's VIR_DOMAIN_PAUSED."""
@@ -51,59 +38,42 @@ MEMORY_SELECTORS = frozenset(
 )
 """The selectors that it serves."""
 
-OF_DEVICES = frozenset({defaults.DISK, defaults.NIC, defaults.SIZES, selectors.DISK_TIMES})
-"""Calls that are made for a disk or an interface."""
-
 
 class Sampler:
     """Makes the jobs for a domain.
 
     Arguments:
         put: takes the records; called from worker threads.
-        processes: looked at before a monitor is used; None to do without.
-        pre_scan: whether libvirt's control info is looked at before a monitor is used.
-        alone: tells, by when a domain last answered, that nobody else can be inside its monitor.
+        gate: says whether a monitor may be used now.
         host_interfaces: names of devices whose counters were read off the host: libvirt is not asked for them.
-        out_of_workers: whether libvirtd answers priority calls only.
         extra: tells by UUID what is asked of a domain because of ExtraStats.
-        missing: calls that this libvirt does not have.
         outside: which call may be made that waits for another program of the host.
         bulk: whether all disks of a domain are asked for their counters by one call that touches the storage.
         is_changed: whether a domain may lie on other storage than it is described with: then no such call is made.
-        stuck_after: seconds for which a job of somebody else is thought to end soon.
         clock, wall: monotonic seconds, and the time of day that samples carry.
     """
 
     def __init__(
         self,
-        put: Callable[[Record], None],
+        put: Put,
+        gate: Gate,
         *,
-        processes: Processes | None = None,
-        pre_scan: bool = True,
-        alone: Callable[[float | None], bool] = lambda answered: False,
         host_interfaces: Callable[[], Collection[str]] = tuple,
-        out_of_workers: Callable[[], bool] = lambda: False,
         extra: Callable[[str], Selection] = lambda uuid: NOTHING,
-        missing: MissingCalls | None = None,
         outside: Outside | None = None,
         bulk: bool = False,
         is_changed: Callable[[Domain], bool] = lambda domain: False,
-        stuck_after: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._put = put
-        self._processes = processes
-        self._pre_scan = pre_scan
-        self._alone = alone
+        self.gate = gate
+        self._missing = gate.missing
         self._host_interfaces = host_interfaces
-        self._out_of_workers = out_of_workers
         self._extra = extra
-        self._missing = MissingCalls() if missing is None else missing
         self.outside = Outside(clock) if outside is None else outside
         self._bulk = bulk
         self._is_changed = is_changed
-        self._stuck_after = stuck_after
         self._clock = clock
         self._wall = wall
 
@@ -118,7 +88,7 @@ class Sampler:
         def work(connection: Any, job: Job) -> None:
             taken = job.doing(CONTROL_INFO) if probe else self._clock()
             try:
-                control = self._control(connection, job, domain) if probe else None
+                control = self.gate.control(connection, job, domain, self._put) if probe else None
                 if control is not None and control.state == CONTROL_OK:
                     done_with(domain.uuid)
                 answered = self._ask_server(connection, job, domain, health)
@@ -127,8 +97,8 @@ class Sampler:
                     done_with(domain.uuid)
                 if not health.incoming and (health.skipped or not answered or not health.monitored):
                     # Nobody else looks whether its monitor is blocked, and looking needs neither monitor nor worker.
-                    alone = answered and not health.skipped and not health.blocked and self._alone(health.complete)
-                    obstacle = self._obstacle(connection, job, domain, last=True, alone=alone)
+                    alone = answered and not health.skipped and not health.blocked and self.gate.alone(health.complete)
+                    obstacle = self.gate.obstacle(connection, job, domain, self._put, last=True, alone=alone)
                     if obstacle is not None:
                         self._put(obstacle)
             except (CallFailed, DomainBusy, DomainGone, Unsupported) as error:
@@ -155,11 +125,6 @@ class Sampler:
         """Whether there is anything to ask the domain's monitor in a read."""
         return any(disk.reported for disk in domain.description.disks) or bool(self._extra(domain.uuid).monitor)
 
-    @property
-    def can_look(self) -> bool:
-        """Whether it can be seen without using a domain's monitor if that is blocked."""
-        return self._processes is not None or (self._pre_scan and CONTROL_INFO not in self._missing)
-
     def asks_storage(self, domain: Domain) -> bool:
         """Whether there is anything to ask that touches the domain's storage."""
         extra = self._extra(domain.uuid)
@@ -181,7 +146,7 @@ class Sampler:
                     job.hear()
             return self._ask_extras(connection, job, domain, health, extra.monitor)
 
-        work = self._through_monitor(domain, health, ask)
+        work = self.gate.through(domain, health, ask, self._put)
         storage = _storage(domain) if self._bulk and not self._is_changed(domain) else frozenset()
         return Job(
             domain.uuid,
@@ -214,51 +179,8 @@ class Sampler:
                 self._ask_errors(connection, job, domain, health)
             return True
 
-        work = self._through_monitor(domain, health, ask)
+        work = self.gate.through(domain, health, ask, self._put)
         return Job(domain.uuid, MONITOR, work, answered=health.answered, storage=_storage(domain), run=domain.id)
-
-    def _through_monitor(
-        self, domain: Domain, health: Health, ask: Callable[[Any, Job], bool]
-    ) -> Callable[[Any, Job], None]:
-        """The work of a job that asks something of a monitor, once that looks free.
-
-        Asking may end with False: libvirtd has no worker for the rest.
-        """
-        looks = list(LOOKS)
-
-        def work(connection: Any, job: Job) -> None:
-            taken = self._clock()
-            if self._out_of_workers():
-                self._put(Outcome(domain.uuid, MONITOR, taken, answered=False))
-                return
-            if health.incoming is None:
-                raise Again(WAIT_FOR_STATE)
-            if health.incoming:
-                self._put(Outcome(domain.uuid, MONITOR, taken, answered=True))
-                return
-            try:
-                alone = not health.blocked and self._alone(health.answered)
-                last = not looks or health.blocked
-                obstacle = self._obstacle(connection, job, domain, last=last, alone=alone)
-                # What a domain is known to be blocked by gets one look a read, so that it does not make reads longer.
-                if obstacle is not None and looks and (not health.blocked or health.is_another(obstacle.entered)):
-                    raise Again(looks.pop(0))
-                if obstacle is None:
-                    taken = self._clock()
-                    answered = ask(connection, job)
-            except DomainBusy:
-                cause = f"{job.what}, by another client"
-                self._put(Outcome(domain.uuid, MONITOR, taken, False, cause, job.since))
-            except (CallFailed, DomainGone, Unsupported) as error:
-                self._report(job, error)
-                self._put(Outcome(domain.uuid, MONITOR, taken, answered=False))
-            else:
-                if obstacle is None:
-                    self._put(Outcome(domain.uuid, MONITOR, taken, answered, complete=not job.failed))
-                else:
-                    self._put(obstacle._replace(taken=taken))
-
-        return work
 
     def _ask_server(self, connection: Any, job: Job, domain: Domain, health: Health) -> bool:
         """Interfaces, then the domain itself; False where libvirtd has no worker for the latter.
@@ -281,7 +203,7 @@ class Sampler:
                     # The lock of the domain was held, or it is another program that is waited for: found out where
                     # nothing of the domain has to wait behind it.
                     health.slow.add(nic.target)
-        if self._out_of_workers():
+        if self.gate.check_workers():
             return False
         taken, wall = job.doing(defaults.INFO), self._wall()
         info = None
@@ -350,7 +272,7 @@ class Sampler:
     ) -> bool:
         """Make the calls that only ExtraStats selectors need; False where libvirtd has no worker for them any more."""
         for ask in asks:
-            if self._out_of_workers():
+            if self.gate.check_workers():
                 return False
             if ask.what == selectors.VCPUS and info is None:
                 # How many there are is not known.
@@ -470,59 +392,7 @@ class Sampler:
             self._report(job, error, device)
 
     def _report(self, job: Job, error: Error, device: str = "") -> None:
-        """A domain or device that has just gone is normal; anything else is worth a line.
-
-        What libvirt says of a domain that is just being destroyed may be any error: the next list tells.
-        """
-        if not isinstance(error, DomainGone):
-            text = f"{job.what}{device and ' ' + device}: {error}"
-            of_device = device if job.what in OF_DEVICES else ""
-            self._put(Trouble(job.uuid, text, job.run, self._clock(), of_device))
-
-    def _control(self, connection: Any, job: Job, domain: Domain) -> Any:
-        """Give libvirt's word on who is inside a monitor; None where it does not tell, and all else goes on."""
-        if CONTROL_INFO in self._missing:
-            return None
-        job.doing(CONTROL_INFO)
-        try:
-            return connection.control(domain.uuid)
-        except Missing as error:
-            self._missing.add(CONTROL_INFO, str(error))
-        except (CallFailed, Unsupported) as error:
-            self._report(job, error)
-        return None
-
-    def _obstacle(self, connection: Any, job: Job, domain: Domain, last: bool, alone: bool = False) -> Outcome | None:
-        """Why the monitor is not to be used now, if it is not.
-
-        The process first: that costs nobody anything. Then, unless nobody can be, libvirt's word on who is inside; a
-        job (a migration, say) that began a moment ago is let pass only at the last look, when it did not end by itself.
-        """
-        now = self._clock()
-        if self._processes is not None:
-            letter = self._processes.stopped(domain.uuid, domain.name)
-            if letter:
-                words = "process stopped" if letter == "T" else "process in uninterruptible sleep"
-                return Outcome(domain.uuid, MONITOR, now, False, words)
-        if alone or not self._pre_scan:
-            return None
-        control = self._control(connection, job, domain)
-        if control is None or control.state == CONTROL_OK:
-            return None
-        if control.state == CONTROL_JOB:
-            if last and control.seconds < self._stuck_after:
-                return None
-            return Outcome(domain.uuid, MONITOR, now, False, "job of another client")
-        if control.state == CONTROL_OCCUPIED:
-            return Outcome(domain.uuid, MONITOR, now, False, "by another client", entered=now - control.seconds)
-        # Its "how long" is always 0, also where a job is really held, as while a device removal waits.
-        if control.detail == CONTROL_BROKEN:
-            words = "libvirt has lost its connection to this monitor; restart libvirtd, else the domain"
-        elif control.detail == CONTROL_INTERNAL:
-            words = "held by another client outside the monitor"
-        else:
-            words = "libvirt calls this monitor unusable and does not say why; see libvirtd's log, restart libvirtd"
-        return Outcome(domain.uuid, MONITOR, now, False, words)
+        report(self._put, job, error, self._clock(), device)
 
 
 def reported(domain: Domain) -> list[Disk]:

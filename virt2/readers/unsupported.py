@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from virt2.readers.gate import CONTROL_INFO
-
 log = logging.getLogger(__name__)
+
+CONTROL_INFO = "controlInfo"
+"""The call that asks who is inside a monitor: libvirtd answers it at once, except for a domain whose lock is held."""
 
 CONSEQUENCES = {
     CONTROL_INFO: "whether somebody is inside a domain's monitor is found out only by a call that does not come back",

@@ -67,6 +67,7 @@ class AgentBench(Bench):
             tick=INTERVAL,
             patience=patience,
             timeout=TIMEOUT,
+            gate=self.gate,
             refused=lambda: self.line.refused,
             clock=self.clock,
             wall=self.clock.wall,

@@ -38,6 +38,7 @@ from virt2.model.domain import Description
 from virt2.model.events import CHANGED, LIFECYCLE
 from virt2.notifications.alarms import OKAY, WARNING, Alarms
 from virt2.output.naming import Identity, Names
+from virt2.readers.gate import Gate
 from virt2.readers.groups import Groups
 from virt2.readers.outside import FIRST_PAUSE
 from virt2.readers.partition import Explicit
@@ -131,6 +132,7 @@ class Bench:
             on_change=lambda uuids: self.healths.retain(uuids),
             clock=self.clock,
         )
+        self.gate = Gate(check_workers=self.inventory.check_workers, stuck_after=STUCK_AFTER, clock=self.clock)
         self.alarms = Alarms(STUCK_AFTER, self._notify, clock=self.clock)
         self.waits: dict[str, Callable[[threading.Event, float], bool]] = {}
         """What the reads of a pool do instead of waiting, by its name."""
@@ -157,10 +159,9 @@ class Bench:
             self.put[name] = put
             return Sampler(
                 put,
+                self.gate,
                 host_interfaces=host_interfaces,
-                out_of_workers=self.inventory.check_workers,
                 extra=lambda uuid: self.selection,
-                stuck_after=STUCK_AFTER,
                 clock=self.clock,
                 wall=self.clock.wall,
             )
