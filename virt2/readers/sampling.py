@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from virt2.domains.health import Health
-from virt2.errors import CallFailed, DomainBusy, DomainGone, Error, Missing, Refused, Unsupported
+from virt2.errors import CallFailed, DomainBusy, DomainGone, Error, Unsupported
 from virt2.metrics import defaults, extras, selectors
 from virt2.metrics.rates import CpuUse
 from virt2.metrics.selectors import NOTHING, Ask, Selection
@@ -245,7 +245,7 @@ class Sampler:
         if extra:
             serves = (defaults.DISK, *extra)
             self._ask(connection.disk_times, job, domain.uuid, selectors.DISK_TIMES, disk.target, health, serves)
-            if not self._is_unsupported(selectors.DISK_TIMES, disk.target, health):
+            if not self._missing.covers(selectors.DISK_TIMES, disk.target, health):
                 return
             job.hear()
         self._ask(connection.disk, job, domain.uuid, defaults.DISK, disk.target, health)
@@ -321,7 +321,7 @@ class Sampler:
 
         The reply is put once, or once for each selector it is said to serve, and returned; None where there is none.
         """
-        if self._is_unsupported(what, device, health):
+        if self._missing.covers(what, device, health):
             return None
         taken, wall = job.doing(what), self._wall()
         try:
@@ -341,7 +341,7 @@ class Sampler:
 
     def _ask_outside(self, connection: Any, job: Job, domain: Domain, nic: Nic, health: Health) -> None:
         """Ask for the counters of an interface for which libvirt asks another program, if it is time for that."""
-        if self._is_unsupported(defaults.NIC, nic.target, health):
+        if self._missing.covers(defaults.NIC, nic.target, health):
             return
         job.doing(ASK_OUTSIDE)
         if not self.outside.begin(domain.name, nic.target):
@@ -378,17 +378,9 @@ class Sampler:
             self._ask(lambda uuid, _: connection.memory(uuid), job, domain.uuid, MEMORY_STATS, "", health, serves)
             job.hear()
 
-    def _is_unsupported(self, what: str, device: str, health: Health) -> bool:
-        return (what, device) in health.unsupported or what in self._missing
-
     def _note_unsupported(self, job: Job, error: Unsupported, what: str, device: str, health: Health) -> None:
         """Remember what need not be asked again, and say so once."""
-        if isinstance(error, Missing):
-            self._missing.add(what, str(error))
-        elif isinstance(error, Refused) and (what, device) not in health.refused:
-            health.refused.add((what, device))
-        else:
-            health.unsupported.add((what, device))
+        if self._missing.note(error, what, device, health):
             self._report(job, error, device)
 
     def _report(self, job: Job, error: Error, device: str = "") -> None:
