@@ -214,7 +214,7 @@ def _distinct(found: Iterable[FileSystem | None]) -> tuple[FileSystem, ...]:
     return tuple(by_path[path] for path in sorted(by_path))
 
 
-def _disks(aliases: Any) -> tuple[str, ...]:
+def _disks(aliases: object) -> tuple[str, ...]:
     if not isinstance(aliases, (list, tuple)):
         return ()
     return tuple(filter(None, map(_text, aliases[:MOST_DISKS])))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Union
+from typing import NamedTuple, Union
 
 from virt2.errors import DomainGone, Error
 from virt2.metrics import defaults, selectors
@@ -26,7 +26,7 @@ class Sample(NamedTuple):
     """The time before the call, monotonic seconds."""
     time: float
     """The same, as wall time."""
-    reply: Any
+    reply: object
 
 
 class Outcome(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar, Union
 
 from virt2.domains.health import Health
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Error, Unsupported
@@ -16,6 +16,8 @@ from virt2.metrics import defaults, extras, selectors
 from virt2.metrics.rates import CpuUse
 from virt2.metrics.selectors import NOTHING, Ask, Selection
 from virt2.model.domain import Disk, Domain, Nic
+from virt2.model.replies import CpuTimes, DiskSizes, Info, Vcpu
+from virt2.readers.connection import DomainCalls
 from virt2.readers.gate import CONTROL_OK, Gate
 from virt2.readers.outside import SLOW, Outside
 from virt2.readers.records import Note, Outcome, Put, Sample, report
@@ -37,6 +39,10 @@ MEMORY_SELECTORS = frozenset(
     selector.name for selector in selectors.SELECTORS if selector.call == selectors.BULK + "BALLOON"
 )
 """The selectors that it serves."""
+
+T = TypeVar("T")
+Extra = Union[list[Vcpu], CpuTimes, dict[str, Any]]
+"""What a call replies that only ExtraStats selectors need; a dictionary has libvirt's own names."""
 
 
 class Sampler:
@@ -85,7 +91,7 @@ class Sampler:
             done_with: told the domain when it is.
         """
 
-        def work(connection: Any, job: Job) -> None:
+        def work(connection: DomainCalls, job: Job) -> None:
             taken = job.doing(CONTROL_INFO) if probe else self._clock()
             try:
                 control = self.gate.control(connection, job, domain, self._put) if probe else None
@@ -112,7 +118,7 @@ class Sampler:
     def outside_job(self, domain: Domain, health: Health) -> Job:
         """The calls for which libvirt asks another program of the host: class A by the letter, last of a read."""
 
-        def work(connection: Any, job: Job) -> None:
+        def work(connection: DomainCalls, job: Job) -> None:
             taken = self._clock()
             for nic in domain.description.nics:
                 if nic.outside or nic.target in health.slow:
@@ -135,7 +141,7 @@ class Sampler:
     def monitor_job(self, domain: Domain, health: Health) -> Job:
         """The calls that need the QEMU monitor, once it looks free."""
 
-        def ask(connection: Any, job: Job) -> bool:
+        def ask(connection: DomainCalls, job: Job) -> bool:
             extra = self._extra(domain.uuid)
             if not (job.storage and self._ask_disks(connection, job, domain, health, extra.disk)):
                 for disk in reported(domain):
@@ -161,7 +167,7 @@ class Sampler:
     def storage_job(self, domain: Domain, health: Health) -> Job:
         """The calls that touch the storage, once the monitor looks free."""
 
-        def ask(connection: Any, job: Job) -> bool:
+        def ask(connection: DomainCalls, job: Job) -> bool:
             extra = self._extra(domain.uuid)
             for disk in reported(domain):
                 if extra.sizes and disk.storage:
@@ -182,7 +188,7 @@ class Sampler:
         work = self.gate.through(domain, health, ask, self._put)
         return Job(domain.uuid, MONITOR, work, answered=health.answered, storage=_storage(domain), run=domain.id)
 
-    def _ask_server(self, connection: Any, job: Job, domain: Domain, health: Health) -> bool:
+    def _ask_server(self, connection: DomainCalls, job: Job, domain: Domain, health: Health) -> bool:
         """Interfaces, then the domain itself; False where libvirtd has no worker for the latter.
 
         Those for which libvirt asks another program come last of all (see `outside_job`).
@@ -227,7 +233,14 @@ class Sampler:
         return self._ask_extras(connection, job, domain, health, extra.server, info)
 
     def _put_use(
-        self, connection: Any, job: Job, domain: Domain, info: Any, taken: float, wall: float, serves: Sequence[str]
+        self,
+        connection: DomainCalls,
+        job: Job,
+        domain: Domain,
+        info: Info,
+        taken: float,
+        wall: float,
+        serves: Sequence[str],
     ) -> None:
         """Put what the reply to a call says to selectors that need more than the reply."""
         try:
@@ -239,7 +252,7 @@ class Sampler:
             self._put(Sample(domain.uuid, selector, "", taken, wall, CpuUse(info.cpu_time, info.vcpus, cpus)))
 
     def _ask_disk(
-        self, connection: Any, job: Job, domain: Domain, disk: Disk, health: Health, extra: Sequence[str]
+        self, connection: DomainCalls, job: Job, domain: Domain, disk: Disk, health: Health, extra: Sequence[str]
     ) -> None:
         """Ask for a disk's counters, with times where these are wanted and can be had: one call serves both."""
         if extra:
@@ -250,25 +263,34 @@ class Sampler:
             job.hear()
         self._ask(connection.disk, job, domain.uuid, defaults.DISK, disk.target, health)
 
-    def _ask_disks(self, connection: Any, job: Job, domain: Domain, health: Health, extra: Sequence[str]) -> bool:
+    def _ask_disks(
+        self, connection: DomainCalls, job: Job, domain: Domain, health: Health, extra: Sequence[str]
+    ) -> bool:
         """Ask for the counters of all disks at once; False where there are none to be had that way."""
         what = selectors.BULK + selectors.LAYERS
         taken, wall = self._clock(), self._wall()
         failed = job.failed
         found = self._ask(lambda uuid, _: connection.disks(uuid), job, domain.uuid, what, "", health, ())
+        job.hear()
+        job.touched = bool(found)
         if not found:
             # Nothing is missing because of it: each disk is asked then.
             job.failed = failed
-        job.hear()
-        job.touched = bool(found)
-        for disk in reported(domain) if found else ():
+            return False
+        for disk in reported(domain):
             if disk.target in found:
                 for purpose in (defaults.DISK, *extra):
                     self._put(Sample(domain.uuid, purpose, disk.target, taken, wall, found[disk.target]))
-        return bool(found)
+        return True
 
     def _ask_extras(
-        self, connection: Any, job: Job, domain: Domain, health: Health, asks: Iterable[Ask], info: Any = None
+        self,
+        connection: DomainCalls,
+        job: Job,
+        domain: Domain,
+        health: Health,
+        asks: Iterable[Ask],
+        info: Info | None = None,
     ) -> bool:
         """Make the calls that only ExtraStats selectors need; False where libvirtd has no worker for them any more."""
         for ask in asks:
@@ -277,17 +299,19 @@ class Sampler:
             if ask.what == selectors.VCPUS and info is None:
                 # How many there are is not known.
                 continue
-            call = functools.partial(_make, connection, ask, info)
+            call = functools.partial(_make, connection, ask, 0 if info is None else info.vcpus)
             reply = self._ask(call, job, domain.uuid, ask.what, ask.prefix, health, ask.serves)
             job.hear()
             if ask.groups and ask.what in self._missing:
                 self._ask_memory(connection, job, domain, health, ask)
-            if reply is not None and ask.what in selectors.JOBS:
+            if isinstance(reply, dict) and ask.what in selectors.JOBS:
                 for name, text in extras.notes_of_job(reply, ask.prefix):
                     self._put(Note(domain.uuid, "job_stats", name, text))
         return True
 
-    def _ask_layers(self, connection: Any, job: Job, domain: Domain, health: Health, serves: Sequence[str]) -> None:
+    def _ask_layers(
+        self, connection: DomainCalls, job: Job, domain: Domain, health: Health, serves: Sequence[str]
+    ) -> None:
         """Ask for the images of all disks; the reply goes by disk to the selectors it serves."""
         what = selectors.BULK + selectors.LAYERS
         call = functools.partial(_layers, connection)
@@ -298,25 +322,27 @@ class Sampler:
             for selector in serves if disk.target in images else ():
                 self._put(Sample(domain.uuid, selector, disk.target, taken, wall, images[disk.target]))
 
-    def _ask_errors(self, connection: Any, job: Job, domain: Domain, health: Health) -> None:
+    def _ask_errors(self, connection: DomainCalls, job: Job, domain: Domain, health: Health) -> None:
         """Ask which disks fail; those that do not are said to be well."""
         taken, wall = self._clock(), self._wall()
         call = functools.partial(_errors, connection)
         failing = self._ask(call, job, domain.uuid, defaults.ERRORS, "", health, ())
-        for disk in domain.description.disks if failing is not None else ():
+        if failing is None:
+            return
+        for disk in domain.description.disks:
             code = failing.get(disk.target, 0)
             self._put(Sample(domain.uuid, defaults.ERRORS, disk.target, taken, wall, code))
 
     def _ask(
         self,
-        call: Callable[[str, str], Any],
+        call: Callable[[str, str], T],
         job: Job,
         uuid: str,
         what: str,
         device: str,
         health: Health,
         serves: Sequence[str] | None = None,
-    ) -> Any:
+    ) -> T | None:
         """Ask for one device's counters; an error costs these only.
 
         The reply is put once, or once for each selector it is said to serve, and returned; None where there is none.
@@ -339,7 +365,7 @@ class Sampler:
             self._put(Sample(uuid, purpose, device, taken, wall, reply))
         return reply
 
-    def _ask_outside(self, connection: Any, job: Job, domain: Domain, nic: Nic, health: Health) -> None:
+    def _ask_outside(self, connection: DomainCalls, job: Job, domain: Domain, nic: Nic, health: Health) -> None:
         """Ask for the counters of an interface for which libvirt asks another program, if it is time for that."""
         if self._missing.covers(defaults.NIC, nic.target, health):
             return
@@ -371,7 +397,7 @@ class Sampler:
             job.failed = True
             self._report(job, failure, nic.target)
 
-    def _ask_memory(self, connection: Any, job: Job, domain: Domain, health: Health, ask: Ask) -> None:
+    def _ask_memory(self, connection: DomainCalls, job: Job, domain: Domain, health: Health, ask: Ask) -> None:
         """Ask for what a libvirt without bulk statistics tells of memory by another call."""
         serves = [name for name in ask.serves if name in MEMORY_SELECTORS]
         if serves:
@@ -397,29 +423,29 @@ def _storage(domain: Domain) -> frozenset[str]:
     return frozenset(domain.description.storage or (domain.uuid,))
 
 
-def _state(connection: Any, uuid: str, device: str) -> Any:
+def _state(connection: DomainCalls, uuid: str, device: str) -> tuple[int, int]:
     return connection.state(uuid)
 
 
-def _errors(connection: Any, uuid: str, device: str) -> Any:
+def _errors(connection: DomainCalls, uuid: str, device: str) -> dict[str, int]:
     return connection.disk_errors(uuid)
 
 
-def _layers(connection: Any, uuid: str, device: str) -> Any:
+def _layers(connection: DomainCalls, uuid: str, device: str) -> dict[str, Any]:
     return connection.stats(uuid, (selectors.LAYERS,))
 
 
-def _make(connection: Any, ask: Ask, info: Any, uuid: str, device: str) -> Any:
-    """Make a call that only ExtraStats selectors need; `info` is of the same domain, for calls of class A."""
+def _make(connection: DomainCalls, ask: Ask, vcpus: int, uuid: str, device: str) -> Extra:
+    """Make a call that only ExtraStats selectors need; `vcpus` is how many the domain has, for calls of class A."""
     if ask.groups:
         return connection.stats(uuid, ask.groups)
     if ask.what == selectors.VCPUS:
-        return connection.vcpus(uuid, info.vcpus, affinity="vcpupin" in ask.serves)
+        return connection.vcpus(uuid, vcpus, affinity="vcpupin" in ask.serves)
     if ask.what == selectors.CPU_TIMES:
         return connection.cpu_times(uuid)
     return connection.job(uuid, completed=ask.what == selectors.COMPLETED_JOB)
 
 
-def _chosen(sizes: Any, kinds: Iterable[str]) -> dict[str, int]:
+def _chosen(sizes: DiskSizes, kinds: Iterable[str]) -> dict[str, int]:
     """The sizes that were asked for, by type: ``disk_capacity`` and so on."""
     return {kind: getattr(sizes, kind[len("disk_") :]) for kind in kinds}

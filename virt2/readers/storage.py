@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
-from typing import Any
 
 from virt2.domains.health import Healths
 from virt2.domains.inventory import Inventory
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.model.domain import Domain
 from virt2.once import Conditions
+from virt2.readers.connection import DomainCalls
 from virt2.readers.records import Record
 from virt2.readers.results import Results
 from virt2.readers.sampling import Sampler
@@ -133,7 +133,7 @@ class StorageReader:
             if self._is_due(domain, began) and not self._inventory.is_current(domain)
         ]
 
-    def _describe(self, domain: Domain, connection: Any, job: Job) -> None:
+    def _describe(self, domain: Domain, connection: DomainCalls, job: Job) -> None:
         job.doing("XMLDesc")
         try:
             self._inventory.adopt(connection, domain)
