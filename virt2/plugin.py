@@ -46,8 +46,9 @@ from virt2.once import Conditions, Gatherer
 from virt2.output.log import Handler
 from virt2.output.naming import Identity, Names
 from virt2.output.sink import Sink
+from virt2.readers.context import Domains, Outputs, Timing, Workers
 from virt2.readers.gate import Gate
-from virt2.readers.groups import Groups
+from virt2.readers.groups import Groups, Readers
 from virt2.readers.inactive import InactiveStates
 from virt2.readers.outside import Outside
 from virt2.readers.partition import Explicit
@@ -295,10 +296,12 @@ class Plugin:
         ]
         self._groups = Groups(
             self._inventory,
-            explicit=explicit,
-            automatic=settings.instances,
-            limit=lambda: min(MOST_AUTOMATIC, self._make_plan({}).budget),
-            partition_by=settings.partition_by,
+            Readers(
+                explicit,
+                settings.instances,
+                limit=lambda: min(MOST_AUTOMATIC, self._make_plan({}).budget),
+                partition_by=settings.partition_by,
+            ),
             interval=self._interval,
             on_change=self._guarded(self._retain),
         )
@@ -318,10 +321,12 @@ class Plugin:
             Sampler,
             gate=self._gate,
             outside=self._outside,
-            bulk=settings.disk_stats == "bulk",
-            is_changed=self._inventory.notice_change,
+            notice_move=self._inventory.notice_change if settings.disk_stats == "bulk" else None,
         )
         self._alarms = Alarms(settings.stuck_after, self._notifier.notify)
+        self._domains = Domains(
+            self._inventory, self._discovery, self._groups, self._healths, self._names, self._alarms
+        )
         self._conditions = Conditions(HELD_INTERVALS * self._interval)
 
     def _libvirtd(self) -> daemon.Daemon | None:
@@ -377,15 +382,11 @@ class Plugin:
         self._storage_pool = Pool("storage", self._budget, self._hypervisor.connect, silent=self._silent)
         self._parts.append(self._storage_pool)
         self._storage = StorageReader(
-            inventory=self._inventory,
-            budget=self._budget,
-            pool=self._storage_pool,
-            healths=self._healths,
+            domains=self._domains,
+            workers=Workers(self._storage_pool, self._budget),
             results=Results(self._names, self._new_sink(interval), troubles=self._troubles),
             sampler=functools.partial(self._sampler, extra=self._selection_of),
-            interval=interval,
-            tick=tick,
-            timeout=self._settings.timeout_for(tick),
+            timing=Timing(self._settings.timeout_for(tick), interval, tick),
         )
         if self._touches_storage:
             # Not a name that a configured reader can have: collectd drops the second of a name without a word.
@@ -422,18 +423,11 @@ class Plugin:
         self._parts.append(self._agent_pool)
         self._agents = AgentReader(
             selectors=self._of_agents,
-            inventory=self._inventory,
-            budget=self._budget,
-            pool=self._agent_pool,
-            healths=self._healths,
-            names=self._names,
-            sink=self._new_sink(settings.guest_agent_interval),
-            notify=self._notifier.notify,
-            interval=settings.guest_agent_interval,
-            tick=tick,
+            domains=self._domains,
+            workers=Workers(self._agent_pool, self._budget, refused=lambda: line.refused or self._agents_wait()),
+            outputs=Outputs(self._new_sink(settings.guest_agent_interval), self._notifier.notify),
+            timing=Timing(settings.timeout_for(tick), settings.guest_agent_interval, tick),
             patience=settings.guest_agent_timeout,
-            timeout=settings.timeout_for(tick),
-            refused=lambda: line.refused or self._agents_wait(),
             gate=self._gate,
         )
         if self._of_agents:
@@ -477,21 +471,12 @@ class Plugin:
         selection = self._selections.get(name, self._selection)
         return Reader(
             name,
-            inventory=self._inventory,
-            discovery=self._discovery,
-            groups=self._groups,
-            budget=self._budget,
-            pool=pool,
-            healths=self._healths,
-            names=self._names,
+            domains=self._domains,
+            workers=Workers(pool, self._budget, self._silent),
             sampler=functools.partial(self._sampler, extra=lambda uuid: selection),
+            outputs=Outputs(self._new_sink(self._interval), self._notifier.notify, self._troubles),
+            timing=Timing(self._settings.timeout_for(self._interval), self._interval, self._interval),
             interfaces=self._interfaces.read,
-            alarms=self._alarms,
-            silent=self._silent,
-            troubles=self._troubles,
-            sink=self._new_sink(self._interval),
-            notify=self._notifier.notify,
-            timeout=self._settings.timeout_for(self._interval),
         )
 
     def _adjust(self) -> None:

@@ -8,7 +8,6 @@ and a hanging agent costs the other guests' agents a little time, and nothing el
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Collection, Mapping
 from queue import SimpleQueue
 from typing import NamedTuple
@@ -27,21 +26,17 @@ from virt2.agents.guestinfo import (
     from_fs_info,
     from_guest_info,
 )
-from virt2.domains.health import Healths
-from virt2.domains.inventory import Inventory
 from virt2.errors import AgentSilent, CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.metrics.metric import Metric
 from virt2.model.domain import Domain
-from virt2.notifications.notification import OKAY, Notify
+from virt2.notifications.notification import OKAY
 from virt2.once import Conditions
-from virt2.output.batch import Sink
-from virt2.output.naming import Identity, Names
+from virt2.output.naming import Identity
+from virt2.readers.context import Domains, Outputs, Timing, Workers
 from virt2.readers.gate import Gate
 from virt2.readers.turns import Turns
 from virt2.text.printable import printable
-from virt2.workers.budget import Budget
 from virt2.workers.job import AGENT, Job
-from virt2.workers.pool import Pool
 
 log = logging.getLogger(__name__)
 
@@ -102,64 +97,40 @@ class AgentReader:
 
     Arguments:
         selectors: those of `virt2.agents.guestinfo.AGENT_SELECTORS` that are on.
-        inventory: the active domains.
-        budget: knows which calls are in flight, over all readers.
-        pool: workers of its own; their connections are `Hold`s.
-        healths: the health of all domains: one whose monitor is blocked is not asked, for the call needs it in the end.
-        names: the identity of all domains.
-        sink: where metrics go.
-        notify: where notifications go.
-        interval: seconds between two calls for one domain.
-        tick: seconds between two reads.
+        domains: what is known of the domains. One whose monitor is blocked is not asked, because the call needs the
+            monitor in the end.
+        workers: of its own; their connections are `Hold`s.
+        outputs: where metrics and notifications go.
+        timing: when it reads.
         patience: seconds after which an agent that has not answered is said to hang; infinity for never.
-        timeout: seconds a read may take.
-        refused: why the workers have no connection; empty when they have one.
         gate: looks at a domain's process before its agent is asked.
-        clock, wall: monotonic seconds, and the time of day.
     """
 
     def __init__(
         self,
         *,
         selectors: Collection[str],
-        inventory: Inventory,
-        budget: Budget,
-        pool: Pool,
-        healths: Healths,
-        names: Names,
-        sink: Sink,
-        notify: Notify,
-        interval: float,
-        tick: float,
+        domains: Domains,
+        workers: Workers,
+        outputs: Outputs,
+        timing: Timing,
         patience: float,
-        timeout: float,
         gate: Gate,
-        refused: Callable[[], str] = lambda: "",
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
     ) -> None:
         self._selectors = frozenset(selectors)
-        self._inventory = inventory
-        self._budget = budget
-        self._pool = pool
-        self._healths = healths
-        self._names = names
-        self._sink = sink
-        self._notify = notify
-        self._interval = interval
-        self._tick = tick
-        self._patience = patience
-        self._timeout = timeout
-        self._refused = refused
+        self._inventory, self._healths, self._names = domains.inventory, domains.healths, domains.names
+        self._pool, self._budget, self._refused = workers.pool, workers.budget, workers.refused
         self._refusals = 0
         """Reads in a row without a connection."""
+        self._sink, self._notify = outputs.sink, outputs.notify
+        self._timeout, self._interval, self._tick = timing.timeout, timing.interval, timing.tick
+        self._clock, self._wall = timing.clocks
+        self._patience = patience
         self._gate = gate
-        self._clock = clock
-        self._wall = wall
         self._turns = Turns()
         self._guests: dict[str, _Guest] = {}
         self._answers: SimpleQueue[_Answer] = SimpleQueue()
-        self._conditions = Conditions(1.5 * tick, clock)
+        self._conditions = Conditions(1.5 * timing.tick, timing.clocks.monotonic)
         self._lacking: dict[str, tuple[AgentCalls, str]] = {}
         """Calls that a connection's libvirt does not know, with its words: not made there again."""
 
@@ -337,7 +308,8 @@ class AgentReader:
             "ndevAlias": len(file_system.disks),
             "devAlias": ",".join(file_system.disks),
         }
-        self._notify(OKAY, "File system information", identity, type=FILE_SYSTEM, type_instance="", meta=meta)
+        if self._notify is not None:
+            self._notify(OKAY, "File system information", identity, type=FILE_SYSTEM, type_instance="", meta=meta)
 
     def _judge(self, domain: Domain, guest: _Guest, answer: _Answer, error: Exception) -> None:
         """One that is not there is no news; one that says nothing, or nonsense, is said once."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from virt2.domains.inventory import Inventory
 from virt2.model.domain import Domain
@@ -36,15 +37,25 @@ class _Turn:
         self.ended: float | None = None
 
 
+class Readers(NamedTuple):
+    """Which readers there are to be."""
+
+    explicit: Sequence[Explicit] = ()
+    """Those that the configuration names, in its order."""
+    automatic: int | None = None
+    """How many automatic ones; None to tell from the first list."""
+    limit: Callable[[], int] = lambda: 1
+    """Gives the most automatic ones there may be; asked when the first list is there."""
+    partition_by: Collection[str] = ("tag", "storage")
+    """What places a domain: ``tag``, ``storage`` or both."""
+
+
 class Groups:
     """The readers and their groups.
 
     Arguments:
         inventory: the active domains.
-        explicit: the readers that the configuration names, in its order.
-        automatic: how many automatic readers there are, None to tell from the first list.
-        limit: gives the most automatic readers there may be; asked when the first list is there.
-        partition_by: ``tag``, ``storage`` or both.
+        readers: which readers there are to be.
         interval: seconds between two reads of a reader.
         on_change: told the UUIDs of the active domains whenever they changed, before anybody reads them.
         clock: monotonic seconds.
@@ -53,28 +64,25 @@ class Groups:
     def __init__(
         self,
         inventory: Inventory,
+        readers: Readers,
         *,
-        explicit: Sequence[Explicit] = (),
-        automatic: int | None = None,
-        limit: Callable[[], int] = lambda: 1,
-        partition_by: Collection[str] = ("tag", "storage"),
         interval: float = 10.0,
         on_change: Callable[[Collection[str]], None] = lambda uuids: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inventory = inventory
-        self._explicit = explicit
-        self._partition_by = partition_by
+        self._explicit = readers.explicit
+        self._partition_by = readers.partition_by
         self._interval = interval
         self._on_change = on_change
         self._clock = clock
         self._lock = threading.Lock()
         self._making = threading.Lock()
         """Held by who makes the groups. Nobody waits for it without a bound."""
-        self._limit = limit
-        self._automatic = automatic
+        self._limit = readers.limit
+        self._automatic = readers.automatic
         self._seen = -1
-        self._partition = partition([], explicit, automatic or 1, partition_by, {})
+        self._partition = partition([], readers.explicit, readers.automatic or 1, readers.partition_by, {})
         self._readers: dict[str, str] = {}
         self._turns: dict[str, _Turn] = {}
 

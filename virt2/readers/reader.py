@@ -6,34 +6,24 @@ left to its worker. A record that comes late is taken by the next read.
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from virt2.domains.discovery import Discovery
-from virt2.domains.health import Health, Healths
-from virt2.domains.inventory import HUNG_AFTER, Inventory
+from virt2.domains.health import Health
+from virt2.domains.inventory import HUNG_AFTER
 from virt2.metrics import defaults
 from virt2.metrics.metric import Metric, gauge, monitor_blocked, sample_age
 from virt2.model.domain import Domain
 from virt2.model.replies import NicStats
-from virt2.notifications.alarms import Alarms
-from virt2.notifications.notification import Notify
-from virt2.once import Gatherer
-from virt2.output.batch import Batch, Sink
-from virt2.output.naming import Identity, Names
-from virt2.readers.groups import Groups
+from virt2.output.batch import Batch
+from virt2.output.naming import Identity
+from virt2.readers.context import Domains, Outputs, Timing, Workers
 from virt2.readers.records import Outcome, Sample
 from virt2.readers.results import Results
 from virt2.readers.sampling import ASK_OUTSIDE, OUTSIDE, Sampler
 from virt2.readers.taps import Taps
 from virt2.readers.turns import Turns
 from virt2.readers.unsupported import CONTROL_INFO
-from virt2.workers.budget import Budget
 from virt2.workers.job import MONITOR, SERVER, STALLED_AFTER, Job
-from virt2.workers.pool import Pool
-
-log = logging.getLogger(__name__)
 
 FIRST_LIST = 0.6
 """Part of a read's time for which the very first read waits for a list of domains: without one it has nothing to do."""
@@ -48,76 +38,46 @@ class Reader:
 
     Arguments:
         name: the reader's, as configured or ``0``, ``1``, ...
-        inventory: the active domains.
-        discovery: finds domains while their list hangs.
-        groups: says which of them are this reader's.
-        budget: knows which calls are in flight, over all readers.
-        pool: this reader's workers.
-        healths: the health of all domains.
-        names: the identity of all domains.
+        domains: what is known of the domains.
+        workers: this reader's.
         sampler: given where records go, makes what makes the jobs.
+        outputs: where metrics, texts that libvirt has among numbers, and troubles go.
+        timing: when it reads; each read asks every domain.
         interfaces: reads the counters of the host's own network devices that may stand in for libvirt's.
-        taps: tells which of these are the domains' own; one is made by default.
-        alarms: says when a domain gets stuck, and when it is well again.
-        silent: whether libvirtd seems to answer nobody: then no domain is blamed for it.
-        troubles: where troubles of domains are said; one of its own by default.
-        sink: where metrics go.
-        notify: has a notification sent of a text that libvirt has among numbers.
-        timeout: seconds a read may take.
-        clock, wall: monotonic seconds, and the time of day.
     """
 
     def __init__(
         self,
         name: str,
         *,
-        inventory: Inventory,
-        discovery: Discovery,
-        groups: Groups,
-        budget: Budget,
-        pool: Pool,
-        healths: Healths,
-        names: Names,
+        domains: Domains,
+        workers: Workers,
         sampler: Callable[..., Sampler],
+        outputs: Outputs,
+        timing: Timing,
         interfaces: Callable[[], Mapping[str, NicStats]] = dict,
-        taps: Taps | None = None,
-        alarms: Alarms,
-        silent: Callable[[], bool] = lambda: False,
-        troubles: Gatherer | None = None,
-        sink: Sink,
-        notify: Notify | None = None,
-        timeout: float,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
     ) -> None:
         self.name = name
-        self._inventory = inventory
-        self._discovery = discovery
-        self._groups = groups
-        self._budget = budget
-        self._pool = pool
-        self._healths = healths
-        self._names = names
-        self._sink = Batch(sink)
-        self._results = Results(names, self._sink, notify, troubles)
-        self._turns = Turns()
         self.domains = 0
         """How many it had in the last read."""
         self.skipped: Sequence[str] = ()
         """The names of those of them that there was no time for."""
         self.stuck = 0
         """Workers whose call was out before that read."""
+        self._inventory, self._discovery, self._groups = domains.inventory, domains.discovery, domains.groups
+        self._healths, self._names, self._alarms = domains.healths, domains.names, domains.alarms
+        self._pool, self._budget, self._silent = workers.pool, workers.budget, workers.silent
+        self._timeout = timing.timeout
+        self._clock, self._wall = timing.clocks
+        self._sink = Batch(outputs.sink)
+        self._results = Results(domains.names, self._sink, outputs.notify, outputs.troubles)
+        self._turns = Turns()
         self._interfaces = interfaces
-        self._taps = Taps(inventory) if taps is None else taps
+        self._taps = Taps(domains.inventory)
         self._counters: Mapping[str, NicStats] = {}
         self._took_all_its_time = False
         """Whether the last read ended at its deadline."""
         self._sampler = sampler(self._results.put, host_interfaces=lambda: self._counters.keys())
-        self._alarms = alarms
-        self._silent = silent
-        self._timeout = timeout
-        self._clock = clock
-        self._wall = wall
 
     def __repr__(self) -> str:
         return f"<Reader {self.name} {self._pool!r}>"

@@ -6,7 +6,6 @@ A job reports by putting `Sample` and `Outcome` records; it never raises for wha
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, TypeVar, Union
 
@@ -18,6 +17,7 @@ from virt2.metrics.selectors import NOTHING, Ask, Selection
 from virt2.model.domain import Disk, Domain, Nic
 from virt2.model.replies import CpuTimes, DiskSizes, Info, Vcpu
 from virt2.readers.connection import DomainCalls
+from virt2.readers.context import CLOCKS, Clocks
 from virt2.readers.gate import CONTROL_OK, Gate
 from virt2.readers.outside import SLOW, Outside
 from virt2.readers.records import Note, Outcome, Put, Sample, report
@@ -54,9 +54,10 @@ class Sampler:
         host_interfaces: names of devices whose counters were read off the host: libvirt is not asked for them.
         extra: tells by UUID what is asked of a domain because of ExtraStats.
         outside: which call may be made that waits for another program of the host.
-        bulk: whether all disks of a domain are asked for their counters by one call that touches the storage.
-        is_changed: whether a domain may lie on other storage than it is described with: then no such call is made.
-        clock, wall: monotonic seconds, and the time of day that samples carry.
+        notice_move: given where all disks of a domain are asked for their counters by one call that touches the
+            storage; tells whether the domain may lie on other storage than it is described with, because then no such
+            call is made. None to ask each disk.
+        clocks: of the time before each call, and of the time of day that samples carry.
     """
 
     def __init__(
@@ -67,21 +68,17 @@ class Sampler:
         host_interfaces: Callable[[], Collection[str]] = tuple,
         extra: Callable[[str], Selection] = lambda uuid: NOTHING,
         outside: Outside | None = None,
-        bulk: bool = False,
-        is_changed: Callable[[Domain], bool] = lambda domain: False,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        notice_move: Callable[[Domain], bool] | None = None,
+        clocks: Clocks = CLOCKS,
     ) -> None:
         self._put = put
         self.gate = gate
         self._missing = gate.missing
         self._host_interfaces = host_interfaces
         self._extra = extra
-        self.outside = Outside(clock) if outside is None else outside
-        self._bulk = bulk
-        self._is_changed = is_changed
-        self._clock = clock
-        self._wall = wall
+        self.outside = Outside(clocks.monotonic) if outside is None else outside
+        self._notice_move = notice_move
+        self._clock, self._wall = clocks
 
     def server_job(self, domain: Domain, health: Health, probe: bool, done_with: Callable[[str], None]) -> Job:
         """The calls that need libvirtd alone.
@@ -153,14 +150,15 @@ class Sampler:
             return self._ask_extras(connection, job, domain, health, extra.monitor)
 
         work = self.gate.through(domain, health, ask, self._put)
-        storage = _storage(domain) if self._bulk and not self._is_changed(domain) else frozenset()
+        bulk = self._notice_move is not None
+        stays = self._notice_move is not None and not self._notice_move(domain)
         return Job(
             domain.uuid,
             MONITOR,
             work,
             answered=health.answered,
-            storage=storage,
-            detours=self._bulk,
+            storage=_storage(domain) if stays else frozenset(),
+            detours=bulk,
             run=domain.id,
         )
 

@@ -7,22 +7,18 @@ one does not come back no other is made there: a dead storage domain costs one g
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable
 
-from virt2.domains.health import Healths
-from virt2.domains.inventory import Inventory
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.model.domain import Domain
 from virt2.once import Conditions
 from virt2.readers.connection import DomainCalls
-from virt2.readers.records import Record
+from virt2.readers.context import Domains, Timing, Workers
+from virt2.readers.records import Put
 from virt2.readers.results import Results
 from virt2.readers.sampling import Sampler
 from virt2.readers.turns import Turns
-from virt2.workers.budget import Budget
 from virt2.workers.job import SERVER, Job
-from virt2.workers.pool import Pool
 
 LATE = 2.0
 """Times ``StorageInterval`` after which a size is called late: as collectd itself calls a value missing."""
@@ -35,46 +31,32 @@ class StorageReader:
     next one; one that was asked and did not answer has had its turn.
 
     Arguments:
-        inventory: the active domains.
-        budget: knows which calls are in flight, over all readers.
-        pool: workers of its own.
-        healths: the health of all domains.
+        domains: what is known of the domains.
+        workers: of its own.
         results: dispatches what comes in.
         sampler: given where records go, makes what makes the jobs.
-        interval: seconds between two questions to one domain.
-        tick: seconds between two reads.
-        timeout: seconds a read may take.
-        clock: monotonic seconds.
+        timing: when it reads.
     """
 
     def __init__(
         self,
         *,
-        inventory: Inventory,
-        budget: Budget,
-        pool: Pool,
-        healths: Healths,
+        domains: Domains,
+        workers: Workers,
         results: Results,
-        sampler: Callable[[Callable[[Record], None]], Sampler],
-        interval: float,
-        tick: float,
-        timeout: float,
-        clock: Callable[[], float] = time.monotonic,
+        sampler: Callable[[Put], Sampler],
+        timing: Timing,
     ) -> None:
-        self._inventory = inventory
-        self._budget = budget
-        self._pool = pool
-        self._healths = healths
+        self._inventory, self._healths = domains.inventory, domains.healths
+        self._pool, self._budget = workers.pool, workers.budget
         self._results = results
         self._sampler = sampler(results.put)
-        self._interval = interval
-        self._tick = tick
-        self._timeout = timeout
-        self._clock = clock
+        self._timeout, self._interval, self._tick = timing.timeout, timing.interval, timing.tick
+        self._clock = timing.clocks.monotonic
         self._turns = Turns()
         self._asked: dict[str, float] = {}
         """When the read began in which a domain was asked last, or was first there to be asked, by UUID."""
-        self._conditions = Conditions(1.5 * tick, clock)
+        self._conditions = Conditions(1.5 * timing.tick, timing.clocks.monotonic)
         self._late: frozenset[str] = frozenset()
         """The storage domains whose sizes were said to come late."""
 

@@ -15,7 +15,7 @@ from virt2.model.domain import Domain
 from virt2.model.replies import NicStats
 
 
-class Domains(Protocol):
+class ActiveDomains(Protocol):
     """The active domains (see `virt2.domains.inventory.Inventory`)."""
 
     @property
@@ -34,7 +34,7 @@ class Taps:
         index: the kernel's number for a device, which is never used again; OSError where there is none of that name.
     """
 
-    def __init__(self, inventory: Domains, index: Callable[[str], int] = socket.if_nametoindex) -> None:
+    def __init__(self, inventory: ActiveDomains, index: Callable[[str], int] = socket.if_nametoindex) -> None:
         self._inventory = inventory
         self._index = index
         self._version: int | None = None

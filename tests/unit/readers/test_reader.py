@@ -38,8 +38,9 @@ from virt2.model.domain import Description
 from virt2.model.events import CHANGED, LIFECYCLE
 from virt2.notifications.alarms import OKAY, WARNING, Alarms
 from virt2.output.naming import Identity, Names
+from virt2.readers.context import Clocks, Domains, Outputs, Timing, Workers
 from virt2.readers.gate import Gate
-from virt2.readers.groups import Groups
+from virt2.readers.groups import Groups, Readers
 from virt2.readers.outside import FIRST_PAUSE
 from virt2.readers.partition import Explicit
 from virt2.readers.reader import Reader
@@ -126,8 +127,7 @@ class Bench:
         self.names = Names(("name",), (), "node1")
         self.groups = Groups(
             self.inventory,
-            explicit=[Explicit(name, (name.__eq__,)) for name in readers.split()],
-            automatic=1,
+            Readers([Explicit(name, (name.__eq__,)) for name in readers.split()], automatic=1),
             interval=INTERVAL,
             on_change=lambda uuids: self.healths.retain(uuids),
             clock=self.clock,
@@ -138,6 +138,8 @@ class Bench:
         """What the reads of a pool do instead of waiting, by its name."""
         self.guests: list[Guest] = []
         self.discovery_pool = self._pool("scout", 1)
+        discovery = Discovery(self.inventory, self.budget, self.discovery_pool, lambda: self.guests)
+        self.domains = Domains(self.inventory, discovery, self.groups, self.healths, self.names, self.alarms)
         self.selection = Selection(extra)
         self.put: dict[str, Callable[[Record], None]] = {}
         self.pools = {name: self._pool(name, share) for name in [*readers.split(), "0"]}
@@ -162,28 +164,20 @@ class Bench:
                 self.gate,
                 host_interfaces=host_interfaces,
                 extra=lambda uuid: self.selection,
-                clock=self.clock,
-                wall=self.clock.wall,
+                clocks=Clocks(self.clock, self.clock.wall),
             )
 
         return Reader(
             name,
-            inventory=self.inventory,
-            discovery=Discovery(self.inventory, self.budget, self.discovery_pool, lambda: self.guests),
-            groups=self.groups,
-            budget=self.budget,
-            pool=self.pools[name],
-            healths=self.healths,
-            names=self.names,
+            domains=self.domains,
+            workers=Workers(self.pools[name], self.budget, lambda: self.inventory.silent),
             sampler=sampler,
-            alarms=self.alarms,
-            silent=lambda: self.inventory.silent,
-            sink=self.sink,
-            notify=self._notify_text,
-            timeout=TIMEOUT,
-            clock=self.clock,
-            wall=self.clock.wall,
+            outputs=Outputs(self.sink, self._notify_text),
+            timing=self.timing(INTERVAL, INTERVAL),
         )
+
+    def timing(self, interval: float, tick: float) -> Timing:
+        return Timing(TIMEOUT, interval, tick, Clocks(self.clock, self.clock.wall))
 
     def _notify(self, severity: str, message: str, identity: Identity) -> None:
         self.notifications.append((severity, message, identity.host))

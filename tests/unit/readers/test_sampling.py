@@ -26,6 +26,7 @@ from virt2.domains.health import Health
 from virt2.errors import CallFailed, Disconnected, DomainBusy, Missing, Refused, Unsupported
 from virt2.metrics.selectors import SELECTORS, Selection
 from virt2.model.domain import Description, Disk, Domain, Nic
+from virt2.readers.context import Clocks
 from virt2.readers.gate import LOOKS, Gate
 from virt2.readers.records import Note, Outcome, Record, Sample, Trouble
 from virt2.readers.sampling import Sampler
@@ -47,6 +48,11 @@ class Processes:
 
     def stopped(self, uuid: str, name: str) -> str:
         return self.letter
+
+
+def stays(domain: Domain) -> bool:
+    """A domain whose disks are asked in bulk, because it lies where it always did."""
+    return False
 
 
 class Bench:
@@ -81,8 +87,7 @@ class Bench:
         self.sampler = Sampler(
             self.records.append,
             self.gate,
-            clock=self.clock,
-            wall=self.clock.wall,
+            clocks=Clocks(self.clock, self.clock.wall),
             **{name: value for name, value in options.items() if name not in GATE},
         )
         self.hypervisor.on_call = self._tick
@@ -281,7 +286,7 @@ def test_with_libvirtd_out_of_workers_only_priority_calls_are_made():
 
 def test_in_bulk_a_domain_that_may_have_moved_is_asked_without_touching_its_storage():
     moved = [False]
-    bench = Bench(bulk=True, is_changed=lambda domain: moved[0])
+    bench = Bench(notice_move=lambda domain: moved[0])
     assert bench.sampler.monitor_job(bench.domain, bench.health).storage
     moved[0] = True
     assert not bench.sampler.monitor_job(bench.domain, bench.health).storage
@@ -493,7 +498,7 @@ class TestExtras:
 
     def test_in_bulk_all_disks_come_in_one_call_times_where_they_are_wanted(self):
         for extra in ((), ("disk",)):
-            bench = extra_bench(*extra, bulk=True)
+            bench = extra_bench(*extra, notice_move=stays)
             bench.monitor()
             assert bench.asked == [("controlInfo", ""), ("bulk", "BLOCK")]
             assert [(sample.call, sample.device, sample.reply) for sample in bench.samples] == [
@@ -503,20 +508,20 @@ class TestExtras:
 
     @pytest.mark.parametrize("failure", [Unsupported("no bulk here"), CallFailed("out of sorts")], ids=repr)
     def test_where_bulk_fails_each_disk_is_asked_at_once(self, failure):
-        bench = extra_bench(bulk=True)
+        bench = extra_bench(notice_move=stays)
         bench.fake.failures["bulk"] = failure
         bench.monitor()
         assert bench.asked[1:] == [("bulk", "BLOCK"), ("blockStats", "vda"), ("blockStats", "vdb")]
         assert {sample.device for sample in bench.samples} == {"vda", "vdb"}
 
     def test_a_bulk_call_without_counters_leaves_it_to_each_disk(self):
-        bench = extra_bench(bulk=True)
+        bench = extra_bench(notice_move=stays)
         bench.fake.disks = ()
         bench.monitor()
         assert bench.asked[1:] == [("bulk", "BLOCK"), ("blockStats", "vda"), ("blockStats", "vdb")]
 
     def test_a_bulk_job_names_its_storage_and_one_that_is_not_does_not(self):
-        bench = extra_bench(bulk=True)
+        bench = extra_bench(notice_move=stays)
         job = bench.sampler.monitor_job(bench.domain, bench.health)
         assert (job.storage, job.detours) == (frozenset({bench.domain.uuid}), True)
         job.storage = frozenset()
@@ -807,7 +812,7 @@ class TestNeighbours:
         assert bench.troubles == ["controlInfo: out of sorts"] * 2
 
     def test_disks_that_come_one_by_one_are_not_missed_where_bulk_fails(self):
-        bench = extra_bench(bulk=True)
+        bench = extra_bench(notice_move=stays)
         bench.fake.failures["bulk"] = CallFailed("out of sorts")
         bench.monitor()
         assert {sample.device for sample in bench.samples} == {"vda", "vdb"}
