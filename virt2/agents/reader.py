@@ -30,11 +30,10 @@ from virt2.errors import AgentSilent, CallFailed, DomainBusy, DomainGone, Unsupp
 from virt2.metrics.metric import Metric
 from virt2.model.domain import Domain
 from virt2.notifications.notification import OKAY
-from virt2.once import Conditions
 from virt2.output.naming import Identity
 from virt2.readers.context import Domains, Outputs, Timing, Workers
 from virt2.readers.gate import Gate
-from virt2.readers.turns import Turns
+from virt2.readers.polling import Polling
 from virt2.text.printable import printable
 from virt2.workers.job import AGENT, Job
 
@@ -123,14 +122,13 @@ class AgentReader:
         self._refusals = 0
         """Reads in a row without a connection."""
         self._sink, self._notify = outputs.sink, outputs.notify
-        self._timeout, self._interval, self._tick = timing.timeout, timing.interval, timing.tick
+        self._interval = timing.interval
         self._clock, self._wall = timing.clocks
         self._patience = patience
         self._gate = gate
-        self._turns = Turns()
+        self._polling = Polling(domains, workers, timing)
         self._guests: dict[str, _Guest] = {}
         self._answers: SimpleQueue[_Answer] = SimpleQueue()
-        self._conditions = Conditions(1.5 * timing.tick, timing.clocks.monotonic)
         self._lacking: dict[str, tuple[AgentCalls, str]] = {}
         """Calls that a connection's libvirt does not know, with its words: not made there again."""
 
@@ -139,31 +137,30 @@ class AgentReader:
 
     def read(self) -> None:
         """Ask those whose time has come until the deadline; dispatch what came in."""
-        began = self._clock()
-        domains = {domain.uuid: domain for domain in self._inventory.domains()[1]}
-        self._know(domains)
-        self._take(domains)
-        self._find_overdue(domains, began)
-        self._budget.expire(AGENT, began - GIVEN_UP)
-        link = self._inventory.link
-        self._conditions.update(
-            not self._pool.share,
-            "libvirtd has too few workers for us to wait for guest agents: they are not asked",
-            "guest agents are asked: libvirtd has workers enough",
-        )
-        self._watch_workers(domains, began)
-        if link is not None and link.up and self._pool.share:
-            jobs = self._turns.order(self._jobs(domains, began), began, self._handicap)
-            self._pool.run(jobs, began + self._timeout)
-            self._turns.note(jobs, began)
-            for job in jobs:
-                if job.begun:
-                    self._guests[job.uuid].asked = began
-            if jobs:
-                self._watch_connection()
-        self._take(domains)
+        with self._polling.read() as read:
+            began = read.began
+            domains = {domain.uuid: domain for domain in self._inventory.domains()[1]}
+            self._know(domains)
+            read.over.callback(self._take, domains)
+            self._take(domains)
+            self._find_overdue(domains, began)
+            self._budget.expire(AGENT, began - GIVEN_UP)
+            self._polling.conditions.update(
+                not self._pool.share,
+                "libvirtd has too few workers for us to wait for guest agents: they are not asked",
+                "guest agents are asked: libvirtd has workers enough",
+            )
+            self._watch_workers(domains, began)
+            if self._polling.connected and self._pool.share:
+                jobs = self._jobs(domains, began)
+                read.run(jobs, handicap=self._handicap)
+                for job in jobs:
+                    if job.begun:
+                        self._guests[job.uuid].asked = began
+                if jobs:
+                    self._watch_connection()
         for call, (_, words) in tuple(self._lacking.items()):
-            self._conditions.update(True, f"{call} is not known to this libvirt: {words}", f"{call} can be had")
+            self._polling.conditions.update(True, f"{call} is not known to this libvirt: {words}", f"{call} can be had")
 
     def _watch_workers(self, domains: Mapping[str, Domain], now: float) -> None:
         """Say that hanging agents hold all workers, and whose they are."""
@@ -171,7 +168,7 @@ class AgentReader:
         hanging = [job.uuid for job in out if now - job.since >= self._patience]
         names = ", ".join(sorted(domains[uuid].name for uuid in hanging if uuid in domains))
         full = 0 < self._pool.share <= self._out()
-        self._conditions.update(
+        self._polling.conditions.update(
             full and bool(hanging),
             f"all {self._out()} workers for guest agents wait for agents that do not answer: no other agent is asked"
             f" until one of these does, or its guest ends: {names}",
@@ -185,7 +182,7 @@ class AgentReader:
     def _watch_connection(self) -> None:
         """Say that there is none, but not where libvirtd is just being restarted, which others say."""
         self._refusals = self._refusals + 1 if self._refused() else 0
-        self._conditions.update(
+        self._polling.conditions.update(
             self._refusals > 1,
             f"guest agents cannot be asked, for libvirt refuses a read-write connection: {self._refused()}",
             "guest agents can be asked again",
@@ -209,7 +206,7 @@ class AgentReader:
             guest = self._guests[uuid]
             if (
                 domain.description.agent
-                and (guest.asked is None or now - guest.asked >= self._pause(guest) - self._tick / 2)
+                and self._polling.is_due(guest.asked, now, self._pause(guest))
                 and not self._healths.of(uuid, now).blocked
                 and self._budget.running(uuid, AGENT) is None
                 and (uuid, AGENT) not in self._budget.charges

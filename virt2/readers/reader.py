@@ -17,11 +17,11 @@ from virt2.model.replies import NicStats
 from virt2.output.batch import Batch
 from virt2.output.naming import Identity
 from virt2.readers.context import Domains, Outputs, Timing, Workers
+from virt2.readers.polling import Polling, Read
 from virt2.readers.records import Outcome, Sample
 from virt2.readers.results import Results
 from virt2.readers.sampling import ASK_OUTSIDE, OUTSIDE, Sampler
 from virt2.readers.taps import Taps
-from virt2.readers.turns import Turns
 from virt2.readers.unsupported import CONTROL_INFO
 from virt2.workers.job import MONITOR, SERVER, STALLED_AFTER, Job
 
@@ -69,9 +69,9 @@ class Reader:
         self._pool, self._budget, self._silent = workers.pool, workers.budget, workers.silent
         self._timeout = timing.timeout
         self._clock, self._wall = timing.clocks
+        self._polling = Polling(domains, workers, timing)
         self._sink = Batch(outputs.sink)
         self._results = Results(domains.names, self._sink, outputs.notify, outputs.troubles)
-        self._turns = Turns()
         self._interfaces = interfaces
         self._taps = Taps(domains.inventory)
         self._counters: Mapping[str, NicStats] = {}
@@ -84,12 +84,14 @@ class Reader:
 
     def read(self) -> None:
         """Ask every domain of the group, dispatch what is known by the deadline. Never blocks beyond it."""
-        began = self._clock()
-        # Before the list: a domain that is in a later one had the device of that name when the counters were read.
-        counters, wall = self._interfaces(), self._wall()
-        self._wait_for_list(began)
-        domains = self._groups.begin(self.name)
-        try:
+        with self._polling.read() as read:
+            began = read.began
+            # Before the list: a domain that is in a later one had the device of that name when the counters were read.
+            counters, wall = self._interfaces(), self._wall()
+            self._wait_for_list(began)
+            domains = self._groups.begin(self.name)
+            read.over.callback(self._groups.end, self.name)
+            read.over.callback(self._sink.flush)
             healths = {domain.uuid: self._healths.of(domain.uuid, began, domain.id) for domain in domains}
             for domain in domains:
                 health = healths[domain.uuid]
@@ -101,18 +103,15 @@ class Reader:
             if self._took_all_its_time:
                 # What is there already does not wait for calls that may not come back either.
                 self._sink.flush()
-            skipped = self._ask(domains, healths, began + self._timeout)
-            self._took_all_its_time = self._clock() - began >= self._timeout
+            skipped = self._ask(domains, healths, read)
+            self._took_all_its_time = self._clock() >= read.deadline
             answered = self._take(domains, healths, began)
-            waiting = self._ask_outside(domains, healths, answered, began)
+            waiting = self._ask_outside(domains, healths, answered, read)
             self._judge(domains, healths, answered, waiting, began)
             self._report(domains, healths, wall)
             self._sink.flush()
             self._count(domains, skipped, began)
             self._report_itself(domains, healths, len(skipped), began)
-            self._sink.flush()
-        finally:
-            self._groups.end(self.name)
 
     def _wait_for_list(self, began: float) -> None:
         patience = LIST_PATIENCE if self._inventory.listed else FIRST_LIST * self._timeout
@@ -132,22 +131,16 @@ class Reader:
                 if stats is not None:
                     self._results.put(Sample(domain.uuid, defaults.NIC, nic.target, taken, wall, stats))
 
-    def _ask(self, domains: Sequence[Domain], healths: Mapping[str, Health], deadline: float) -> Collection[str]:
+    def _ask(self, domains: Sequence[Domain], healths: Mapping[str, Health], read: Read) -> Collection[str]:
         """Run the jobs of this read, first of those that waited longest; returns the domains there was no slot for."""
-        link = self._inventory.link
-        if link is None or not link.up:
+        if not self._polling.connected:
             return ()
-        began = self._clock()
         charged = [domain for domain in domains if self._budget.charged(domain.uuid) is not None]
-        jobs = [*self._server_jobs(domains, healths), *self._monitor_jobs(domains, healths)]
-        _, left = self._pool.run(self._turns.order(jobs, began), deadline)
+        left = read.run([*self._server_jobs(domains, healths), *self._monitor_jobs(domains, healths)])
         freed = [domain for domain in charged if self._budget.charged(domain.uuid) is None]
         if freed:
             # The first look at them showed that what was cut off is over: they need not wait for the next read.
-            more = list(self._monitor_jobs(freed, healths))
-            left += self._pool.run(more, deadline)[1]
-            jobs += more
-        self._turns.note(jobs, began)
+            left += read.run(self._monitor_jobs(freed, healths))
         skipped = {job.uuid for job in left if job.kind == MONITOR}
         for uuid, health in healths.items():
             health.skipped = uuid in skipped
@@ -158,7 +151,7 @@ class Reader:
         domains: Sequence[Domain],
         healths: Mapping[str, Health],
         outcomes: dict[tuple[str, str], Outcome],
-        began: float,
+        read: Read,
     ) -> Collection[str]:
         """Ask for what libvirt asks another program for, one domain after the other, longest unasked first.
 
@@ -189,11 +182,11 @@ class Reader:
                 and not health.blocked
                 and not self._sampler.outside.resting
             ):
-                health.asked_outside = began
-                self._pool.run([self._sampler.outside_job(domain, health)], began + self._timeout)
-            if self._clock() >= began + self._timeout:
+                health.asked_outside = read.began
+                self._pool.run([self._sampler.outside_job(domain, health)], read.deadline)
+            if self._clock() >= read.deadline:
                 break
-        outcomes.update(self._take(domains, healths, began))
+        outcomes.update(self._take(domains, healths, read.began))
         return {domain.uuid for domain in waiting}
 
     def _server_jobs(self, domains: Sequence[Domain], healths: Mapping[str, Health]) -> Iterable[Job]:
@@ -294,8 +287,7 @@ class Reader:
     def _report(self, domains: Sequence[Domain], healths: Mapping[str, Health], wall: float) -> None:
         """What is always said of a domain, with the time when the read began: reads take more and less long."""
         now = self._clock()
-        link = self._inventory.link
-        up = link is not None and link.up
+        up = self._polling.connected
         can_look = self._sampler.gate.can_look
         for domain in domains:
             health = healths[domain.uuid]

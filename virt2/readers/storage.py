@@ -11,13 +11,12 @@ from collections.abc import Callable
 
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.model.domain import Domain
-from virt2.once import Conditions
 from virt2.readers.connection import DomainCalls
 from virt2.readers.context import Domains, Timing, Workers
+from virt2.readers.polling import Polling
 from virt2.readers.records import Put
 from virt2.readers.results import Results
 from virt2.readers.sampling import Sampler
-from virt2.readers.turns import Turns
 from virt2.workers.job import SERVER, Job
 
 LATE = 2.0
@@ -51,35 +50,31 @@ class StorageReader:
         self._pool, self._budget = workers.pool, workers.budget
         self._results = results
         self._sampler = sampler(results.put)
-        self._timeout, self._interval, self._tick = timing.timeout, timing.interval, timing.tick
+        self._timeout, self._interval = timing.timeout, timing.interval
         self._clock = timing.clocks.monotonic
-        self._turns = Turns()
+        self._polling = Polling(domains, workers, timing)
         self._asked: dict[str, float] = {}
         """When the read began in which a domain was asked last, or was first there to be asked, by UUID."""
-        self._conditions = Conditions(1.5 * timing.tick, timing.clocks.monotonic)
         self._late: frozenset[str] = frozenset()
         """The storage domains whose sizes were said to come late."""
 
     def read(self) -> None:
         """Ask until the deadline; dispatch what came in."""
-        began = self._clock()
-        self._inventory.refresh(max_age=self._timeout, timeout=self._timeout / 2)
-        self._take()
-        link = self._inventory.link
-        if link is not None and link.up:
-            described = self._turns.order(self._descriptions(began), began)
-            if described:
-                self._pool.run(described, began + self._timeout / 2)
-            jobs = self._turns.order(self._jobs(began), began)
-            self._pool.run(jobs, began + self._timeout)
-            self._turns.note([*described, *jobs], began)
-            for job in jobs:
-                if job.begun:
-                    self._asked[job.uuid] = began
-                else:
-                    self._asked.setdefault(job.uuid, began - self._interval)
-            self._report_lag(began)
-        self._take()
+        with self._polling.read() as read:
+            read.over.callback(self._take)
+            began = read.began
+            self._inventory.refresh(max_age=self._timeout, timeout=self._timeout / 2)
+            self._take()
+            if self._polling.connected:
+                read.run(self._descriptions(began), deadline=began + self._timeout / 2)
+                jobs = self._jobs(began)
+                read.run(jobs)
+                for job in jobs:
+                    if job.begun:
+                        self._asked[job.uuid] = began
+                    else:
+                        self._asked.setdefault(job.uuid, began - self._interval)
+                self._report_lag(began)
 
     def _report_lag(self, now: float) -> None:
         """Say where sizes come less often than is promised, because one call at a time is made per storage domain."""
@@ -95,14 +90,14 @@ class StorageReader:
                     late.setdefault(name, []).append(now - when)
         for name in late.keys() | self._late:
             ages = late.get(name, [0.0])
-            self._conditions.update(
+            self._polling.conditions.update(
                 name in late,
                 f"storage domain {name}: {len(ages)} domains on it have sizes that are up to {max(ages):.0f} s old,"
                 f" because one call at a time is made there; set StorageInterval to {max(ages):.0f} or more",
                 f"storage domain {name}: sizes come every StorageInterval again",
             )
         self._late = frozenset(late)
-        self._conditions.review()
+        self._polling.conditions.review()
 
     def _descriptions(self, began: float) -> list[Job]:
         """Describe anew what may not be what it was: a disk may lie on another storage than when it was described.
@@ -132,10 +127,7 @@ class StorageReader:
 
     def _is_due(self, domain: Domain, now: float) -> bool:
         """Whether it is time to ask a domain again, and it may be asked."""
-        if not self._may_be_asked(domain, now):
-            return False
-        asked = self._asked.get(domain.uuid)
-        return asked is None or now - asked >= self._interval - self._tick / 2
+        return self._may_be_asked(domain, now) and self._polling.is_due(self._asked.get(domain.uuid), now)
 
     def _may_be_asked(self, domain: Domain, now: float) -> bool:
         """Whether there is something to ask of a domain, and its monitor is neither blocked nor charged for a call."""
