@@ -147,8 +147,8 @@ class AgentReader:
             self._budget.expire(AGENT, began - GIVEN_UP)
             self._polling.conditions.update(
                 not self._pool.share,
-                "libvirtd has too few workers for us to wait for guest agents: they are not asked",
-                "guest agents are asked: libvirtd has workers enough",
+                "guest agents are not asked, because libvirtd has too few workers for us to wait for them",
+                "guest agents are asked: libvirtd has enough workers",
             )
             self._watch_workers(domains, began)
             if self._polling.connected and self._pool.share:
@@ -160,7 +160,8 @@ class AgentReader:
                 if jobs:
                     self._watch_connection()
         for call, (_, words) in tuple(self._lacking.items()):
-            self._polling.conditions.update(True, f"{call} is not known to this libvirt: {words}", f"{call} can be had")
+            lacks = f"{call} is not known to this libvirt: {words}"
+            self._polling.conditions.update(True, lacks, f"{call} is known to this libvirt again")
 
     def _watch_workers(self, domains: Mapping[str, Domain], now: float) -> None:
         """Say that hanging agents hold all workers, and whose they are."""
@@ -184,7 +185,7 @@ class AgentReader:
         self._refusals = self._refusals + 1 if self._refused() else 0
         self._polling.conditions.update(
             self._refusals > 1,
-            f"guest agents cannot be asked, for libvirt refuses a read-write connection: {self._refused()}",
+            f"guest agents cannot be asked, because libvirt refuses a read-write connection: {self._refused()}",
             "guest agents can be asked again",
         )
 
@@ -291,7 +292,7 @@ class AgentReader:
         if guest.series.full and not guest.full_said:
             guest.full_said = True
             log.warning(
-                "domain %s: its guest agent told of more than %d mount points: only the first ones are reported",
+                "domain %s: its guest agent told of more than %d mount points, so only the first ones are reported",
                 domain.name,
                 MOST_FILE_SYSTEMS,
             )

@@ -135,11 +135,14 @@ class Gate:
             return Outcome(domain.uuid, MONITOR, now, False, "by another client", entered=now - control.seconds)
         # Its "how long" is always 0, also where a job is really held, as while a device removal waits.
         if control.detail == CONTROL_BROKEN:
-            words = "libvirt has lost its connection to this monitor; restart libvirtd, else the domain"
+            words = (
+                "libvirt has lost its connection to this monitor;"
+                " restart libvirtd, and the domain if that does not help"
+            )
         elif control.detail == CONTROL_INTERNAL:
             words = "held by another client outside the monitor"
         else:
-            words = "libvirt calls this monitor unusable and does not say why; see libvirtd's log, restart libvirtd"
+            words = "libvirt calls this monitor unusable and does not say why; see libvirtd's log, and restart libvirtd"
         return Outcome(domain.uuid, MONITOR, now, False, words)
 
     def through(

@@ -109,9 +109,9 @@ class Outside:
     def _say(self, words: str) -> None:
         if words:
             log.warning(
-                "%s: libvirt asks another program for its counters (Open vSwitch's ovs-vsctl), which does not answer"
-                " within %.0f s, and holds the domain's lock meanwhile: interfaces of that kind are asked one at a time"
-                " and only every %.0f to %.0f s until it answers; look whether Open vSwitch runs",
+                "%s: libvirt asks another program (Open vSwitch's ovs-vsctl) for its counters, and holds the domain's"
+                " lock meanwhile; that program does not answer within %.0f s, so interfaces of that kind are asked one"
+                " at a time, and only every %.0f to %.0f s until it answers; check whether Open vSwitch runs",
                 words,
                 SLOW,
                 FIRST_PAUSE,

@@ -103,8 +103,8 @@ class Shortage:
         else:
             cause = "is short of time"
         log.warning(
-            "reader %s %s: since %.0f s ago each read has left out domains, the last one %d of %d (%s%s);"
-            " those that waited longest go first in the next one",
+            "reader %s %s: for %.0f s each read has left domains out, the last read %d of %d (%s%s);"
+            " those that waited longest go first in the next read",
             self._reader,
             cause,
             now - self._since,

@@ -462,7 +462,7 @@ class TestTrouble:
         bench.read()
         assert bench.types("web") >= CLASS_A | CLASS_B
         assert said() == [
-            "guest agents cannot be asked, for libvirt refuses a read-write connection: authentication failed"
+            "guest agents cannot be asked, because libvirt refuses a read-write connection: authentication failed"
         ]
         bench.hypervisor.read_write = True
         assert bench.ask()

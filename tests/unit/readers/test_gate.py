@@ -78,7 +78,7 @@ class TestAlone:
         pytest.param(Control(ERROR, 3, 0.0), "held by another client outside the monitor", id="an error of libvirt's"),
         pytest.param(
             Control(ERROR, 2, 0.0),
-            "libvirt has lost its connection to this monitor; restart libvirtd, else the domain",
+            "libvirt has lost its connection to this monitor; restart libvirtd, and the domain if that does not help",
             id="a broken monitor",
         ),
     ],
@@ -173,7 +173,7 @@ def test_a_monitor_that_libvirt_calls_unusable_without_a_reason_is_not_called_so
     bench.fake.control = Control(ERROR, detail, 0.0)
     bench.monitor_to_the_last_look()
     assert bench.outcome.cause == (
-        "libvirt calls this monitor unusable and does not say why; see libvirtd's log, restart libvirtd"
+        "libvirt calls this monitor unusable and does not say why; see libvirtd's log, and restart libvirtd"
     )
 
 
