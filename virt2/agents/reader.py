@@ -1,8 +1,8 @@
-"""What only a guest's agent can tell (selectors `guest_info` and `fs_info`), apart from everything else.
+"""Asks what only a guest's agent can tell (selectors `guest_info` and `fs_info`), apart from everything else.
 
 An agent hangs as easily as a QEMU, and the guest decides when. A call to one holds a worker of libvirtd's for as long
-as it waits, though neither the monitor nor the domain's lock: so these calls have workers of their own, few of them,
-and a hanging agent costs the other guests' agents a little time, and nothing else anything.
+as it waits, though neither the monitor nor the domain's lock. So these calls have a few workers of their own. A hanging
+agent costs the other guests' agents a little time, and costs nothing else.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ log = logging.getLogger(__name__)
 SLOW = 1.0
 """Seconds after which "not connected" means that an agent did not answer; one that is not there costs 5 ms."""
 SAID_APART = 3600.0
-"""Seconds at least between two complaints on one domain: whoever is in the guest could cause one at any time."""
+"""The least seconds between two complaints about one domain, because its guest could cause one at any time."""
 LONGEST_REASON = 200
-"""Bytes of libvirt's words that are said: it quotes the agent in them."""
+"""The most bytes of libvirt's words that are said, because it quotes the agent in them."""
 LONGEST_PAUSE = 3600.0
-"""Seconds at the most between two calls for an agent that hangs again and again; the interval, where that is longer."""
+"""The most seconds between two calls to an agent that hangs again and again; the interval, where that is longer."""
 MOST_DOUBLINGS = 32
-"""After which the pause has long been the longest one, whatever the interval."""
+"""Doublings of the pause after which it has long been the longest one, whatever the interval."""
 GIVEN_UP = 3600.0
 """Seconds after which the agent of a call that was cut off is asked again. Nothing tells whether libvirtd is still in
-that call. If it is, it refuses the new one after 30 s: one more worker for so long, once an hour."""
+that call. If it is, it refuses the new one after 30 s, which holds one more worker for 30 s, once an hour."""
 SILENT_WAIT = 2.0
-"""Intervals by which one that did not answer counts as having waited less than others: it may keep a worker for as long
-as it likes. Then it has its turn, however many others there are."""
+"""Intervals by which an agent that did not answer counts as having waited less than others, because it may keep a
+worker for as long as it likes. After that it has its turn, however many others there are."""
 
 
 class _Answer(NamedTuple):
@@ -81,18 +81,18 @@ class _Guest:
         """Calls in a row that were not answered in time."""
         self.complained: float | None = None
         self.complaining = False
-        """Something was said of it that is not over."""
+        """Whether something was said of it that is not over."""
         self.full_said = False
 
 
 class AgentReader:
     """Asks the agents of all domains, whatever their reader, each once per ``GuestAgentInterval``.
 
-    It is read more often than that, so that the work is spread and what comes late goes out soon.
+    It reads more often than that, so that the work is spread and what comes late goes out soon.
 
-    A call is never cut short: libvirt's limit is a setting of the domain's, for everybody. So one that hangs keeps its
-    worker, and no second call is made for it. Those that hung before are asked more and more rarely, and only while
-    they leave a worker to the others.
+    A call is never cut short, because libvirt's limit is a setting of the domain's that holds for everybody. So an
+    agent that hangs keeps its worker, and no second call is made to it. Those that hung before are asked more and more
+    rarely, and only while they leave a worker to the others.
 
     Arguments:
         selectors: those of `virt2.agents.guestinfo.AGENT_SELECTORS` that are on.
@@ -181,7 +181,7 @@ class AgentReader:
         return [kind for _, kind in (*tuple(self._budget.in_flight), *tuple(self._budget.charges))].count(AGENT)
 
     def _watch_connection(self) -> None:
-        """Say that there is none, but not where libvirtd is just being restarted, which others say."""
+        """Say that there is no connection, except while libvirtd is just being restarted, which others say."""
         self._refusals = self._refusals + 1 if self._refused() else 0
         self._polling.conditions.update(
             self._refusals > 1,
@@ -190,7 +190,7 @@ class AgentReader:
         )
 
     def _know(self, domains: Mapping[str, Domain]) -> None:
-        """Forget what is gone; one that was started anew is another guest."""
+        """Forget guests that are gone. A domain that was started anew is another guest."""
         before = self._guests
         self._guests = {}
         for uuid, domain in domains.items():
@@ -198,9 +198,9 @@ class AgentReader:
             self._guests[uuid] = guest if guest is not None and guest.id == domain.id else _Guest(domain.id)
 
     def _jobs(self, domains: Mapping[str, Domain], now: float) -> list[Job]:
-        """Of those whose time has come, who was asked longest ago first; none for whom a call is out.
+        """Make the jobs of those whose time has come and for whom no call is out, who was asked longest ago first.
 
-        Those that hung the last time only where a worker is left for the others.
+        Those that hung the last time are asked only where a worker is left for the others.
         """
         due = []
         for uuid, domain in domains.items():
@@ -220,7 +220,7 @@ class AgentReader:
         return [Job(uuid, AGENT, self._work(domains[uuid])) for _, uuid in due if uuid not in waiting]
 
     def _handicap(self, job: Job) -> float:
-        """Those that answer go first, but not for ever."""
+        """Have those that answer go first, though not for ever."""
         return SILENT_WAIT * self._interval if self._guests[job.uuid].hung else 0.0
 
     def _pause(self, guest: _Guest) -> float:
@@ -243,7 +243,7 @@ class AgentReader:
         return work
 
     def _ask(self, hold: Hold, job: Job, uuid: str) -> Guest:
-        """Ask for all at once where libvirt can; it knows the older call, which has no sizes, for longer."""
+        """Ask for everything at once where libvirt can. More versions know the older call, which has no sizes."""
         if GUEST_INFO in self._selectors and self._is_known("guestInfo", hold):
             job.doing("guestInfo")
             try:
@@ -262,7 +262,7 @@ class AgentReader:
         return call not in self._lacking or self._lacking[call][0] is not hold.calls
 
     def _take(self, domains: Mapping[str, Domain]) -> None:
-        # Not until it is empty: workers that report as fast as this thread takes must not keep it here.
+        # Only what is there now: workers that report as fast as this thread takes must not keep it here.
         for _ in range(self._answers.qsize()):
             answer = self._answers.get_nowait()
             guest = self._guests.get(answer.uuid)
@@ -310,7 +310,7 @@ class AgentReader:
             self._notify(OKAY, "File system information", identity, type=FILE_SYSTEM, type_instance="", meta=meta)
 
     def _judge(self, domain: Domain, guest: _Guest, answer: _Answer, error: Exception) -> None:
-        """One that is not there is no news; one that says nothing, or nonsense, is said once."""
+        """Say once that an agent says nothing, or nonsense. An agent that is not there is no news."""
         if isinstance(error, DomainGone):
             return
         slow = answer.took >= SLOW
@@ -323,7 +323,7 @@ class AgentReader:
             self._complain(domain, guest, f"its guest agent did not answer in {answer.took:.0f} s: {error}")
 
     def _find_overdue(self, domains: Mapping[str, Domain], now: float) -> None:
-        """One that does not come back at all must not go unsaid."""
+        """Say of an agent that it has not answered yet, since its call may never come back."""
         for uuid, guest in self._guests.items():
             job = self._budget.running(uuid, AGENT)
             if job is not None and now - job.since >= self._patience:

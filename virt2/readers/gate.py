@@ -23,8 +23,8 @@ CONTROL_OK, CONTROL_JOB, CONTROL_OCCUPIED, CONTROL_ERROR = range(4)
 """libvirt's virDomainControlState."""
 
 LOOKS = (0.02, 0.08, 0.3)
-"""Seconds until the next look at a monitor that somebody else is in. Their calls take 1 to 100 ms: a domain that a
-management system happens to talk to keeps its point; together well under the deadline of a read."""
+"""Seconds until the next look at a monitor that somebody else is in. Their calls take 1 to 100 ms, so a domain that a
+management system happens to talk to keeps its point. Together they are well under the deadline of a read."""
 WAIT_FOR_STATE = 0.02
 """Seconds until a domain's class B job is tried again when its class A job has not come back yet."""
 
@@ -33,7 +33,7 @@ class Processes(Protocol):
     """What is seen of a domain's QEMU without asking anybody (see `virt2.sources.procfs`)."""
 
     def stopped(self, uuid: str, name: str) -> str:
-        """T or D where its main thread is stopped or in uninterruptible sleep, else empty."""
+        """T or D where its main thread is stopped or in uninterruptible sleep; otherwise empty."""
 
 
 class MonitorCalls(Protocol):
@@ -87,11 +87,11 @@ class Gate:
         return self._processes is not None or (self._pre_scan and CONTROL_INFO not in self.missing)
 
     def stopped(self, domain: Domain) -> str:
-        """T or D where the domain's process is stopped or in uninterruptible sleep; else, or where unseen, empty."""
+        """T or D where the domain's process is stopped or in uninterruptible sleep; empty where it is not seen so."""
         return "" if self._processes is None else self._processes.stopped(domain.uuid, domain.name)
 
     def control(self, connection: MonitorCalls, job: Job, domain: Domain, put: Put) -> Control | None:
-        """Give libvirt's word on who is inside a monitor; None where it does not tell, and all else goes on."""
+        """Give libvirt's word on who is inside a monitor; None where it does not tell, which ends no job."""
         if CONTROL_INFO in self.missing:
             return None
         job.doing(CONTROL_INFO)

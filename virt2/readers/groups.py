@@ -18,12 +18,13 @@ from virt2.readers.partition import Explicit, Partition, automatic_count, partit
 APART = 0.25
 """Part of an interval that lies at least between the reads of one domain by two readers."""
 LATE = 1.4
-"""Intervals after a domain's last read from which its next one would be a gap; clear of the promised 1.5, and of 1 and
-APART by as much of an interval as a read may take: else a domain would stay with its former reader."""
+"""Intervals after a domain's last read from which its next one would be a gap. It is clear of the promised 1.5. It is
+clear of 1 plus APART, by as much of an interval as a read may take, because otherwise a domain would stay with its
+former reader."""
 
 PATIENCE = 0.2
-"""Seconds for which a read waits for the groups that another one is making; that takes some milliseconds for hundreds
-of domains. Small against the 1.5 s of a read."""
+"""Seconds for which a read waits for the groups that another one is making. That takes some milliseconds with hundreds
+of domains. The wait is small against the 1.5 s of a read."""
 
 
 class _Turn:
@@ -96,7 +97,7 @@ class Groups:
         return self._readers.get(uuid)
 
     def begin(self, reader: str) -> list[Domain]:
-        """The domains a reader is to read now. To be followed by `end`.
+        """The domains a reader is to read now. The reader calls `end` when it has dispatched what it read.
 
         A domain that has just been given to this reader waits while the former one may still be at it; one that has
         just been taken from it is read once more where the new one will come to it too late for the next point.
@@ -138,9 +139,9 @@ class Groups:
     def _current(self, patience: float = 0.0) -> Partition:
         """The groups as they are now, made anew where domains have changed.
 
-        One reader makes them, and calls what is told then: whoever takes our log lines may never return. The others
-        wait for `patience` seconds, since all of them come at the same moment when a list is there, and go on with the
-        groups there are.
+        One reader makes them, and tells of the change; who is told may never return, because log lines are taken by
+        others. The other readers wait for `patience` seconds, since all of them come at the same moment when a list is
+        there, and then go on with the groups there are.
         """
         if (self._seen != self._inventory.version or self._to_settle()) and self._making.acquire(timeout=patience):
             try:
@@ -153,7 +154,7 @@ class Groups:
         previous: Mapping[str, str] = self._partition.assignment
         version, domains = self._inventory.domains()
         if self._to_settle():
-            # What was assigned while there was but one reader says nothing about where it belongs.
+            # What was assigned while there was only one reader says nothing about where it belongs.
             previous = {}
             self._automatic = automatic_count(domains, self._explicit, self._partition_by, self._limit())
         elif version == self._seen:

@@ -1,6 +1,6 @@
-"""One polling cycle for one group of domains, on collectd's read thread.
+"""One polling cycle of one group of domains, on collectd's read thread.
 
-No libvirt call is made here: jobs go to the reader's pool, records come back, and what is not back by the deadline is
+No libvirt call is made here. Jobs go to the reader's pool and records come back; what is not back by the deadline is
 left to its worker. A record that comes late is taken by the next read.
 """
 
@@ -26,7 +26,7 @@ from virt2.readers.unsupported import CONTROL_INFO
 from virt2.workers.job import MONITOR, SERVER, STALLED_AFTER, Job
 
 FIRST_LIST = 0.6
-"""Part of a read's time for which the very first read waits for a list of domains: without one it has nothing to do."""
+"""Part of a read's time for which the very first read waits for a list, because it has nothing to do without one."""
 LEAST_LOOK = 0.25
 """Part of a read's time for which running domains are looked for, also where the wait for the first list took long."""
 LIST_PATIENCE = 0.2
@@ -86,7 +86,7 @@ class Reader:
         """Ask every domain of the group, dispatch what is known by the deadline. Never blocks beyond it."""
         with self._polling.read() as read:
             began = read.began
-            # Before the list: a domain that is in a later one had the device of that name when the counters were read.
+            # Before the list, because a domain in a later one had the device of that name when the counters were read.
             counters, wall = self._interfaces(), self._wall()
             self._wait_for_list(began)
             domains = self._groups.begin(self.name)
@@ -98,7 +98,7 @@ class Reader:
                 if health.description is not domain.description:
                     health.describe(domain.description)
             self._put_interfaces(domains, counters, began, wall)
-            # What came back since the last read goes first: a series must not run backwards.
+            # What came back since the last read goes first, because a series must not run backwards.
             self._take(domains, healths, began)
             if self._took_all_its_time:
                 # What is there already does not wait for calls that may not come back either.
@@ -132,14 +132,14 @@ class Reader:
                     self._results.put(Sample(domain.uuid, defaults.NIC, nic.target, taken, wall, stats))
 
     def _ask(self, domains: Sequence[Domain], healths: Mapping[str, Health], read: Read) -> Collection[str]:
-        """Run the jobs of this read, first of those that waited longest; returns the domains there was no slot for."""
+        """Run the jobs of this read; returns the domains that there was no slot for."""
         if not self._polling.connected:
             return ()
         charged = [domain for domain in domains if self._budget.charged(domain.uuid) is not None]
         left = read.run([*self._server_jobs(domains, healths), *self._monitor_jobs(domains, healths)])
         freed = [domain for domain in charged if self._budget.charged(domain.uuid) is None]
         if freed:
-            # The first look at them showed that what was cut off is over: they need not wait for the next read.
+            # The first look at them showed that what was cut off is over, so they need not wait for the next read.
             left += read.run(self._monitor_jobs(freed, healths))
         skipped = {job.uuid for job in left if job.kind == MONITOR}
         for uuid, health in healths.items():
@@ -153,10 +153,10 @@ class Reader:
         outcomes: dict[tuple[str, str], Outcome],
         read: Read,
     ) -> Collection[str]:
-        """Ask for what libvirt asks another program for, one domain after the other, longest unasked first.
+        """Ask for what libvirt asks another program for, one domain after the other, the longest unasked first.
 
-        Such a call holds the domain's lock. So it comes when all else of the domain is answered, and what is known of
-        all the others goes out before. Returns the domains that have to be asked such a thing.
+        Such a call holds the domain's lock. So it comes when everything else of the domain is answered, and what is
+        known of all the others goes out before. Returns the domains that need such a call.
         """
         self._sampler.outside.review()
         waiting = []
@@ -196,9 +196,9 @@ class Reader:
                 yield self._sampler.server_job(domain, healths[domain.uuid], charged, self._budget.discharge)
 
     def _monitor_jobs(self, domains: Sequence[Domain], healths: Mapping[str, Health]) -> Iterable[Job]:
-        """Never a second call for a domain that one is stuck or charged for, nor one behind a held lock.
+        """Make no second job for a domain while a call for it is stuck or charged, or waits for the domain's lock.
 
-        One that is well and in flight now (a size is being asked for) is waited for.
+        A call that is well and in flight now (a size is being asked for) is waited for.
         """
         for domain in domains:
             uuid = domain.uuid
@@ -225,7 +225,7 @@ class Reader:
                 health.answered = outcome.taken
                 health.clear()
             key = (outcome.uuid, outcome.kind)
-            # Of two looks at one domain the one that found something counts.
+            # Of two looks at one domain, the one that found something counts.
             if outcome.taken >= began and not (key in outcomes and outcomes[key].cause):
                 outcomes[key] = outcome
         return outcomes
@@ -245,7 +245,7 @@ class Reader:
             server, monitor = outcomes.get((uuid, SERVER)), outcomes.get((uuid, MONITOR))
             ours = self._budget.running(uuid, MONITOR)
             if monitor is not None and not monitor.answered and ours is not None and ours.stalled:
-                # Whoever a look has found inside is the one who asks for sizes, say, not another client.
+                # The look has found our own call inside, which asks for sizes, say, and not another client.
                 monitor = None
             if monitor is not None and not monitor.answered and monitor.cause:
                 since = next(when for when in (monitor.entered, monitor.since, monitor.taken) if when is not None)
@@ -267,13 +267,14 @@ class Reader:
             self._alarms.review(domain, self._names.of(domain), health)
 
     def _judge_by_calls(self, uuid: str, health: Health, now: float) -> None:
-        """A domain whose monitor was not asked in this read, or has not answered: by what is in flight for it."""
+        """Judge a domain whose monitor was not asked in this read, or has not answered, by what is in flight for it."""
         monitor, server = self._budget.running(uuid, MONITOR), self._budget.running(uuid, SERVER)
         charge = self._budget.charged(uuid)
         stuck_by = now - STALLED_AFTER
         if self._inventory.out_of_workers or self._budget.calls_wait:
-            # What was asked since libvirtd last had a worker waits for one: that says nothing of the domain. Nor does
-            # what was asked in the same read before, because libvirtd takes calls in turn and answers them out of turn.
+            # What was asked since libvirtd last had a worker waits for one, which says nothing of the domain. What was
+            # asked in the same read before says nothing either, because libvirtd takes calls in turn and answers them
+            # out of turn.
             stuck_by = min(stuck_by, self._budget.answered_at - self._timeout)
             if health.blocked_since is not None and health.blocked_since > stuck_by:
                 health.clear()
@@ -285,7 +286,7 @@ class Reader:
             health.block(f"{charge.what}, cut off with its connection", charge.since)
 
     def _report(self, domains: Sequence[Domain], healths: Mapping[str, Health], wall: float) -> None:
-        """What is always said of a domain, with the time when the read began: reads take more and less long."""
+        """Dispatch what is always said of a domain, with the time when the read began, since reads differ in length."""
         now = self._clock()
         up = self._polling.connected
         can_look = self._sampler.gate.can_look
@@ -300,7 +301,7 @@ class Reader:
     def _count(self, domains: Sequence[Domain], skipped: Collection[str], began: float) -> None:
         self.domains = len(domains)
         self.skipped = [domain.name for domain in domains if domain.uuid in skipped] if skipped else ()
-        # Those that were out before this read are stuck; a machine may be slow for a moment.
+        # Only those that were out before this read are stuck, because a machine may be slow for a moment.
         self.stuck = self._pool.stuck(self._clock() - began) if skipped else 0
 
     def _report_itself(

@@ -1,4 +1,4 @@
-"""What workers hand to a reader: records of what was asked, and of how that ended."""
+"""Records that workers hand to a reader: what was asked, and how that ended."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Sample(NamedTuple):
 
     uuid: str
     call: str
-    """What it is for: a key of `virt2.metrics.defaults.MAPPING`, or a selector."""
+    """What the call was made for: a key of `virt2.metrics.defaults.MAPPING`, or a selector."""
     device: str
     """The disk or interface asked for; empty for the domain itself."""
     taken: float
     """The time before the call, monotonic seconds."""
     time: float
-    """The same, as wall time."""
+    """The same moment as wall time."""
     reply: object
 
 
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
     cause: str = ""
     """Why the monitor could not be used, in words; empty when it could, or was not tried."""
     since: float | None = None
-    """Since when, where that is known."""
+    """Since when the monitor could not be used, where that is known; monotonic seconds."""
     entered: float | None = None
     """When the one who is in the monitor entered it, by libvirt's word."""
     complete: bool = True
@@ -49,7 +49,7 @@ class Outcome(NamedTuple):
 
 
 class Note(NamedTuple):
-    """A text that libvirt has among numbers: it goes out as a notification, once."""
+    """A text that libvirt has among numbers. It goes out once, as a notification."""
 
     uuid: str
     type: str
@@ -79,8 +79,8 @@ Put = Callable[[Record], None]
 def report(put: Put, job: Job, error: Error, now: float, device: str = "") -> None:
     """Put a trouble for the error that a call of a job ended with.
 
-    That a domain or a device has just gone is normal; anything else is worth a line. What libvirt says of a domain
-    that is just being destroyed may be any error: the next list tells.
+    That a domain or a device has just gone is normal; anything else is worth a line. libvirt may say anything of a
+    domain that is just being destroyed, so the next list tells whether the trouble counts.
 
     Arguments:
         now: monotonic seconds.

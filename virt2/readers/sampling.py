@@ -1,4 +1,4 @@
-"""What is asked of one domain, in which order: the jobs that workers run.
+"""What is asked of one domain, and in which order: this makes the jobs that workers run.
 
 A job reports by putting `Sample` and `Outcome` records; it never raises for what can be foreseen of a domain.
 """
@@ -96,10 +96,10 @@ class Sampler:
                     done_with(domain.uuid)
                 answered = self._ask_server(connection, job, domain, health)
                 if probe and CONTROL_INFO in self._missing:
-                    # A driver without control info: that the domain answers again is all that can be known.
+                    # This driver has no control info: all that can be known is that the domain answers again.
                     done_with(domain.uuid)
                 if not health.incoming and (health.skipped or not answered or not health.monitored):
-                    # Nobody else looks whether its monitor is blocked, and looking needs neither monitor nor worker.
+                    # No other job looks whether its monitor is blocked, and a look needs neither monitor nor worker.
                     alone = answered and not health.skipped and not health.blocked and self.gate.alone(health.complete)
                     obstacle = self.gate.obstacle(connection, job, domain, self._put, last=True, alone=alone)
                     if obstacle is not None:
@@ -113,7 +113,7 @@ class Sampler:
         return Job(domain.uuid, SERVER, work, probe=probe, run=domain.id)
 
     def outside_job(self, domain: Domain, health: Health) -> Job:
-        """The calls for which libvirt asks another program of the host: class A by the letter, last of a read."""
+        """The calls for which libvirt asks another program of the host: formally class A, but last of a read."""
 
         def work(connection: DomainCalls, job: Job) -> None:
             taken = self._clock()
@@ -144,7 +144,7 @@ class Sampler:
                 for disk in reported(domain):
                     failed = job.failed
                     self._ask_disk(connection, job, domain, disk, health, extra.disk)
-                    # A drive without a medium may have no counters: nothing is missing then.
+                    # A drive without a medium may have no counters; then nothing is missing.
                     job.failed = failed or (job.failed and bool(disk.source))
                     job.hear()
             return self._ask_extras(connection, job, domain, health, extra.monitor)
@@ -189,10 +189,9 @@ class Sampler:
     def _ask_server(self, connection: DomainCalls, job: Job, domain: Domain, health: Health) -> bool:
         """Interfaces, then the domain itself; False where libvirtd has no worker for the latter.
 
-        Those for which libvirt asks another program come last of all (see `outside_job`).
-
-        Interfaces first, for theirs are priority calls, which libvirtd answers even when its normal workers are taken;
-        so is that for the state.
+        Interfaces come first, because theirs are priority calls, which libvirtd answers even when its normal workers
+        are taken; the call for the state is one, too. Interfaces for which libvirt asks another program come last of
+        all (see `outside_job`).
         """
         extra = self._extra(domain.uuid)
         if extra.state:
@@ -204,8 +203,8 @@ class Sampler:
                 began = self._clock()
                 self._ask(connection.nic, job, domain.uuid, defaults.NIC, nic.target, health)
                 if self._clock() - began > SLOW:
-                    # The lock of the domain was held, or it is another program that is waited for: found out where
-                    # nothing of the domain has to wait behind it.
+                    # The lock of the domain was held, or libvirt waits for another program. It is asked last from now
+                    # on, where nothing of the domain has to wait behind it.
                     health.slow.add(nic.target)
         if self.gate.check_workers():
             return False
@@ -240,7 +239,7 @@ class Sampler:
         wall: float,
         serves: Sequence[str],
     ) -> None:
-        """Put what the reply to a call says to selectors that need more than the reply."""
+        """Put samples for the selectors that need more than the reply to a call."""
         try:
             job.doing("nodeInfo")
             cpus = connection.host_cpus().active
@@ -252,7 +251,7 @@ class Sampler:
     def _ask_disk(
         self, connection: DomainCalls, job: Job, domain: Domain, disk: Disk, health: Health, extra: Sequence[str]
     ) -> None:
-        """Ask for a disk's counters, with times where these are wanted and can be had: one call serves both."""
+        """Ask for a disk's counters, with times where these are wanted and libvirt has them: one call serves both."""
         if extra:
             serves = (defaults.DISK, *extra)
             self._ask(connection.disk_times, job, domain.uuid, selectors.DISK_TIMES, disk.target, health, serves)
@@ -264,7 +263,7 @@ class Sampler:
     def _ask_disks(
         self, connection: DomainCalls, job: Job, domain: Domain, health: Health, extra: Sequence[str]
     ) -> bool:
-        """Ask for the counters of all disks at once; False where there are none to be had that way."""
+        """Ask for the counters of all disks at once; returns False where libvirt does not give them that way."""
         what = selectors.BULK + selectors.LAYERS
         taken, wall = self._clock(), self._wall()
         failed = job.failed
@@ -272,7 +271,7 @@ class Sampler:
         job.hear()
         job.touched = bool(found)
         if not found:
-            # Nothing is missing because of it: each disk is asked then.
+            # Nothing is missing because of it, since each disk is asked then.
             job.failed = failed
             return False
         for disk in reported(domain):
@@ -383,7 +382,7 @@ class Sampler:
         if reply is not None:
             self._put(Sample(domain.uuid, defaults.NIC, nic.target, taken, wall, reply))
         if slow:
-            # What libvirt says then has its reason there, and that was said.
+            # What libvirt says then has its reason in that program, which was said already.
             job.failed = job.failed or reply is None
             health.slow.add(nic.target)
             return
@@ -417,7 +416,7 @@ def reported(domain: Domain) -> list[Disk]:
 
 
 def _storage(domain: Domain) -> frozenset[str]:
-    """The storage domains of a domain; where nothing can be said of them it is one of its own."""
+    """The storage domains of a domain; where they are not known, the domain counts as one of its own."""
     return frozenset(domain.description.storage or (domain.uuid,))
 
 

@@ -1,7 +1,7 @@
-"""What touches the storage itself (class C: sizes, disk errors), in quarantine: rarely, apart from everything else.
+"""Asks what touches the storage itself (class C: sizes, disk errors), rarely and apart from everything else.
 
 A call of class C freezes its guest until the storage answers. So at most one is in flight per storage domain, and where
-one does not come back no other is made there: a dead storage domain costs one guest, and only where this was asked for.
+one does not come back no other is made there. A dead storage domain costs one guest, and only where this was asked for.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from virt2.readers.sampling import Sampler
 from virt2.workers.job import SERVER, Job
 
 LATE = 2.0
-"""Times ``StorageInterval`` after which a size is called late: as collectd itself calls a value missing."""
+"""A size is late after that many times ``StorageInterval``, as a value is missing to collectd itself."""
 
 
 class StorageReader:
     """Asks all domains, whatever their reader, once per ``StorageInterval``.
 
-    It is read more often than that, since one read may have no time for all: what it leaves out is asked first by the
-    next one; one that was asked and did not answer has had its turn.
+    It reads more often than that, since one read may have no time for all. What a read leaves out is asked first by the
+    next one; a domain that was asked and did not answer has had its turn.
 
     Arguments:
         domains: what is known of the domains.
@@ -100,9 +100,9 @@ class StorageReader:
         self._polling.conditions.review()
 
     def _descriptions(self, began: float) -> list[Job]:
-        """Describe anew what may not be what it was: a disk may lie on another storage than when it was described.
+        """Describe anew the domains that may have changed, whose disks may lie on other storage than described.
 
-        Block jobs and snapshots move disks while the domain runs, and libvirt does not tell of all of them.
+        Block jobs and snapshots move disks while a domain runs, and libvirt does not tell of all of them.
         """
         return [
             Job(domain.uuid, SERVER, functools.partial(self._describe, domain), run=domain.id)
@@ -116,7 +116,7 @@ class StorageReader:
             self._inventory.adopt(connection, domain)
             job.hear()
         except (CallFailed, DomainBusy, DomainGone, Unsupported):
-            # It is not asked in this read then.
+            # Then it is not asked in this read.
             return
 
     def _take(self) -> None:
@@ -135,7 +135,10 @@ class StorageReader:
         return self._sampler.asks_storage(domain) and not health.blocked and self._budget.charged(domain.uuid) is None
 
     def _jobs(self, began: float) -> list[Job]:
-        """None for a domain that is blocked, that a call is out for, or of which is not known on what it lies now."""
+        """Make the jobs of the domains that are due.
+
+        None is made for a domain that is blocked, that a call is out for, or whose storage is not known as it is now.
+        """
         jobs = []
         for domain in self._inventory.domains()[1]:
             if self._is_due(domain, began) and self._inventory.is_fresh(domain, began):

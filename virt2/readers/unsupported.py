@@ -15,7 +15,7 @@ CONTROL_INFO = "controlInfo"
 CONSEQUENCES = {
     CONTROL_INFO: "whether somebody is inside a domain's monitor is found out only by a call that does not come back",
 }
-"""What it costs that a call is missing, where that is more than the values it serves."""
+"""What a missing call costs, where that is more than the values it serves."""
 
 
 class MissingCalls:
