@@ -58,6 +58,9 @@ class Sampler:
             storage; tells whether the domain may lie on other storage than it is described with, because then no such
             call is made. None to ask each disk.
         clocks: of the time before each call, and of the time of day that samples carry.
+
+    Attributes:
+        gate, outside: as above.
     """
 
     def __init__(

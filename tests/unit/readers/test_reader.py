@@ -251,6 +251,20 @@ def bench(make) -> Bench:
     return bench
 
 
+def test_what_came_in_goes_out_where_a_step_of_the_read_fails_and_the_next_read_is_whole(bench, monkeypatch):
+    def fail(*_: object) -> None:
+        raise ValueError("in the middle of a read")
+
+    with monkeypatch.context() as context:
+        context.setattr(bench.readers["0"], "_judge", fail)
+        with pytest.raises(ValueError, match="in the middle"):
+            bench.read()
+    assert bench.types("web") == CLASS_A | CLASS_B
+    bench.read()
+    assert bench.types("web") >= CLASS_A | CLASS_B
+    assert bench.own()["domains"] == 3
+
+
 def test_all_metrics_of_a_healthy_domain_with_the_time_before_their_calls(make):
     bench = make()
     web = bench.hypervisor.add("web", disks=("vda",), nics=("vnet0",))
