@@ -36,7 +36,9 @@ from virt2.once import Conditions, Gatherer, Once
 from virt2.output import collectd_host
 from virt2.output.naming import Identity, Names
 from virt2.output.sink import Sink
-from virt2.readers.groups import Groups
+from virt2.readers.context import Domains, Outputs, Timing, Workers
+from virt2.readers.gate import Gate
+from virt2.readers.groups import Groups, Readers
 from virt2.readers.inactive import InactiveStates
 from virt2.readers.outside import Outside
 from virt2.readers.partition import Explicit
@@ -314,30 +316,35 @@ class Assembly:
         self._shortages: dict[str, Shortage] = {}
         self.groups = Groups(
             self.inventory,
-            explicit=[
-                Explicit(instance.name, tuple(match.matches for match in instance.tags))
-                for instance in settings.explicit_instances
-            ],
-            automatic=settings.instances,
-            limit=lambda: min(MOST_AUTOMATIC, self.capacity.plan({}).budget),
-            partition_by=settings.partition_by,
+            Readers(
+                [
+                    Explicit(instance.name, tuple(match.matches for match in instance.tags))
+                    for instance in settings.explicit_instances
+                ],
+                settings.instances,
+                limit=lambda: min(MOST_AUTOMATIC, self.capacity.plan({}).budget),
+                partition_by=settings.partition_by,
+            ),
             interval=self.interval,
             on_change=self._guarded(self._retain),
         )
         self._missing = MissingCalls()
         self._outside = Outside()
-        self._sampler = functools.partial(
-            Sampler,
+        self._gate = Gate(
             processes=self.processes,
             pre_scan=settings.pre_scan,
             alone=self.other_clients.away,
-            out_of_workers=self.inventory.check_workers,
+            check_workers=self.inventory.check_workers,
             missing=self._missing,
-            outside=self._outside,
-            bulk=settings.disk_stats == "bulk",
-            is_changed=self.inventory.notice_change,
             stuck_after=settings.stuck_after,
         )
+        self._sampler = functools.partial(
+            Sampler,
+            gate=self._gate,
+            outside=self._outside,
+            notice_move=self.inventory.notice_change if settings.disk_stats == "bulk" else None,
+        )
+        self._domains = Domains(self.inventory, self.discovery, self.groups, self.healths, self.names, self.alarms)
 
     def _build_capacity(self) -> None:
         settings = self.settings
@@ -357,15 +364,11 @@ class Assembly:
         self._storage_tick = tick = min(self.interval, interval)
         self.storage_pool = self._new_pool("storage")
         self.storage = StorageReader(
-            inventory=self.inventory,
-            budget=self.budget,
-            pool=self.storage_pool,
-            healths=self.healths,
+            domains=self._domains,
+            workers=Workers(self.storage_pool, self.budget),
             results=Results(self.names, self._new_sink(interval), troubles=self.troubles),
             sampler=functools.partial(self._sampler, extra=self._selection_of),
-            interval=interval,
-            tick=tick,
-            timeout=self.settings.timeout_for(tick),
+            timing=Timing(self.settings.timeout_for(tick), interval, tick),
         )
 
     def _build_agents(self) -> None:
@@ -386,19 +389,12 @@ class Assembly:
 
         self.agents = AgentReader(
             selectors=self._of_agents,
-            inventory=self.inventory,
-            budget=self.budget,
-            pool=self.agent_pool,
-            healths=self.healths,
-            names=self.names,
-            sink=self._new_sink(settings.guest_agent_interval),
-            notify=self.notifier.notify,
-            interval=settings.guest_agent_interval,
-            tick=tick,
+            domains=self._domains,
+            workers=Workers(self.agent_pool, self.budget, refused=lambda: shared.refused or waits()),
+            outputs=Outputs(self._new_sink(settings.guest_agent_interval), self.notifier.notify),
+            timing=Timing(settings.timeout_for(tick), settings.guest_agent_interval, tick),
             patience=settings.guest_agent_timeout,
-            timeout=settings.timeout_for(tick),
-            refused=lambda: shared.refused or waits(),
-            processes=self.processes,
+            gate=self._gate,
         )
 
     def _announce_agents(self) -> None:
@@ -439,21 +435,12 @@ class Assembly:
         selection = self._selections.get(name, self._selection)
         return Reader(
             name,
-            inventory=self.inventory,
-            discovery=self.discovery,
-            groups=self.groups,
-            budget=self.budget,
-            pool=pool,
-            healths=self.healths,
-            names=self.names,
+            domains=self._domains,
+            workers=Workers(pool, self.budget, self._is_silent),
             sampler=functools.partial(self._sampler, extra=lambda uuid: selection),
+            outputs=Outputs(self._new_sink(self.interval), self.notifier.notify, self.troubles),
+            timing=Timing(self.settings.timeout_for(self.interval), self.interval, self.interval),
             interfaces=self.interfaces.read,
-            alarms=self.alarms,
-            silent=self._is_silent,
-            troubles=self.troubles,
-            sink=self._new_sink(self.interval),
-            notify=self.notifier.notify,
-            timeout=self.settings.timeout_for(self.interval),
         )
 
     def _new_pool(self, name: str, share: int = 1) -> Pool:

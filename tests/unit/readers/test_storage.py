@@ -11,7 +11,8 @@ from tests.unit.fakes import JOB, OCCUPIED, OK, Control, DiskSizes
 from tests.unit.readers.test_reader import CLASS_A, CLASS_B, INTERVAL, STUCK_AFTER, TIMEOUT, Bench, Point
 from virt2.errors import CallFailed, DomainBusy, Unsupported
 from virt2.metrics.selectors import Selection
-from virt2.readers.gate import LOOKS
+from virt2.readers.context import Clocks, Workers
+from virt2.readers.gate import LOOKS, Gate
 from virt2.readers.records import Record
 from virt2.readers.results import Results
 from virt2.readers.sampling import Sampler
@@ -35,23 +36,17 @@ class StorageBench(Bench):
         def sampler(put: Callable[[Record], None]) -> Sampler:
             return Sampler(
                 put,
+                Gate(stuck_after=STUCK_AFTER, clock=self.clock),
                 extra=lambda uuid: Selection(extra),
-                stuck_after=STUCK_AFTER,
-                clock=self.clock,
-                wall=self.clock.wall,
+                clocks=Clocks(self.clock, self.clock.wall),
             )
 
         self.storage = StorageReader(
-            inventory=self.inventory,
-            budget=self.budget,
-            pool=self.storage_pool,
-            healths=self.healths,
+            domains=self.domains,
+            workers=Workers(self.storage_pool, self.budget),
             results=Results(self.names, self.sink),
             sampler=sampler,
-            interval=INTERVAL,
-            tick=tick,
-            timeout=TIMEOUT,
-            clock=self.clock,
+            timing=self.timing(INTERVAL, tick),
         )
 
     def start(self) -> None:
