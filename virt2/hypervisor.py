@@ -31,6 +31,11 @@ KEEPALIVE_INTERVAL = 5
 """Seconds between keepalive messages on an idle connection, libvirt's own default."""
 KEEPALIVE_COUNT = 3
 """Unanswered keepalives after which libvirt closes the connection: a frozen libvirtd is given up after 20 s."""
+SHARED_KEEPALIVE_INTERVAL = 1
+"""The same of a connection that several threads share. One of them does the input and output of all, and the others wake
+it when they have a call to send. libvirt's client loses such a wake-up where that thread is just about to wait: it then
+waits for the reply to its own call, which may never come. A keepalive message wakes it again. The connection is given up
+after the same time."""
 EVENT_LATENCY = 0.1
 """Seconds between two runs of libvirt's event loop. A loop that waits is woken twice by every call of every
 connection, which doubled what a read costs collectd; nobody needs an event before the next read."""
@@ -257,9 +262,9 @@ class Hypervisor:
         Raises:
             Disconnected: libvirt cannot be reached, or refuses it; with its words.
         """
-        return AgentConnection(self._open(libvirt.open))
+        return AgentConnection(self._open(libvirt.open, SHARED_KEEPALIVE_INTERVAL))
 
-    def _open(self, function: Callable[[str | None], Any]) -> Any:
+    def _open(self, function: Callable[[str | None], Any], keepalive: int = KEEPALIVE_INTERVAL) -> Any:
         try:
             raw = function(self.uri or None)
         except libvirt.libvirtError as error:
@@ -267,7 +272,7 @@ class Hypervisor:
         if self._events:
             # Drivers without a wire (the test driver) have no keepalive: nothing to guard there.
             with contextlib.suppress(libvirt.libvirtError):
-                raw.setKeepAlive(KEEPALIVE_INTERVAL, KEEPALIVE_COUNT)
+                raw.setKeepAlive(keepalive, KEEPALIVE_INTERVAL * KEEPALIVE_COUNT // keepalive)
         return raw
 
 
@@ -646,6 +651,8 @@ class AgentConnection:
     def __init__(self, raw: Any) -> None:
         self._raw = raw
         self._translated = _Translated(raw)
+        self._domains: dict[str, Any] = {}
+        """Look-ups: one message less for each call, each of which may wait (see `SHARED_KEEPALIVE_INTERVAL`)."""
 
     @property
     def alive(self) -> bool:
@@ -676,7 +683,12 @@ class AgentConnection:
     def _ask(self, call: str, uuid: str, *arguments: int) -> Any:
         try:
             with self._translated:
-                domain = self._raw.lookupByUUIDString(uuid)
+                domain = self._domains.get(uuid)
+                if domain is None:
+                    domain = self._raw.lookupByUUIDString(uuid)
+                    if len(self._domains) >= KNOWN_DOMAINS:
+                        self._domains.clear()
+                    self._domains[uuid] = domain
                 if not hasattr(domain, call):
                     raise errors.Unsupported(f"libvirt's Python binding has no {call}")
                 try:

@@ -360,7 +360,7 @@ class Plugin:
         """What touches the storage, apart from everything else."""
         interval = self._settings.storage_interval
         tick = min(self._interval, interval)
-        self._storage_pool = Pool("storage", self._budget, self._hypervisor.connect, silent=self._silent)
+        self._storage_pool = Pool("storage", self._budget, self._hypervisor.connect, silent=self._silent, strict=True)
         self._parts.append(self._storage_pool)
         self._storage = StorageReader(
             inventory=self._inventory,
@@ -404,7 +404,9 @@ class Plugin:
         tick = min(self._interval, settings.guest_agent_interval)
         line = AgentLine(self._hypervisor.connect_agents)
         # Of its own: libvirtd may keep a read-write connection waiting, for whom it authorizes, and no other.
-        self._agent_pool = Pool("agent", self._budget, line.hold, connects=self._agent_connects, silent=self._silent)
+        self._agent_pool = Pool(
+            "agent", self._budget, line.hold, connects=self._agent_connects, silent=self._silent, strict=True
+        )
         self._parts.append(self._agent_pool)
         self._agents = AgentReader(
             selectors=self._of_agents,
