@@ -32,10 +32,10 @@ KEEPALIVE_INTERVAL = 5
 KEEPALIVE_COUNT = 3
 """Unanswered keepalives after which libvirt closes the connection: a frozen libvirtd is given up after 20 s."""
 SHARED_KEEPALIVE_INTERVAL = 1
-"""The same of a connection that several threads share. One of them does the input and output of all, and the others wake
-it when they have a call to send. libvirt's client loses such a wake-up where that thread is just about to wait: it then
-waits for the reply to its own call, which may never come. A keepalive message wakes it again. The connection is given up
-after the same time."""
+"""The same of a connection that several threads share. One of them does the input and output of all, and the others
+wake it when they have a call to send. libvirt's client loses such a wake-up where that thread is just about to wait: it
+then waits for the reply to its own call, which may never come. A keepalive message wakes it again. The connection is
+given up after the same time."""
 EVENT_LATENCY = 0.1
 """Seconds between two runs of libvirt's event loop. A loop that waits is woken twice by every call of every
 connection, which doubled what a read costs collectd; nobody needs an event before the next read."""

@@ -363,9 +363,9 @@ class Pool:
         """All but class A keeps to the pool's share, and leaves the slot that is set aside.
 
         With stuck calls in the pool, one slot beyond the share is for the other domains, unless the pool is strict:
-        those behind the stuck ones in the queue would have no turn at all otherwise. Domains that answered in the read in which the first of the stuck
-        calls was made, or since, may have one more than that and, where nothing else is left, the one set aside: none
-        of the others can take it from them.
+        those behind the stuck ones in the queue would have no turn at all otherwise. Domains that answered in the read
+        in which the first of the stuck calls was made, or since, may have one more than that and, where nothing else is
+        left, the one set aside: none of the others can take it from them.
         """
         budget = self._budget
         soonest = OCCUPIED_PAUSE if self._server else IDLE
