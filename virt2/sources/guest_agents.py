@@ -18,6 +18,8 @@ _NO_AGENT = frozenset(
         libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
     }
 )
+KNOWN_DOMAINS = 4096
+"""Look-ups that a connection remembers before it forgets them all, because domains may come and go for months."""
 
 
 class AgentConnection:
@@ -36,6 +38,8 @@ class AgentConnection:
     def __init__(self, raw: Any) -> None:
         self._raw = raw
         self._translated = Translated(raw)
+        self._domains: dict[str, Any] = {}
+        """Look-ups, so that a call takes one message: each may wait (see `hypervisor.SHARED_KEEPALIVE_INTERVAL`)."""
 
     @property
     def alive(self) -> bool:
@@ -66,7 +70,12 @@ class AgentConnection:
     def _ask(self, call: str, uuid: str, *arguments: int) -> Any:
         try:
             with self._translated:
-                domain = self._raw.lookupByUUIDString(uuid)
+                domain = self._domains.get(uuid)
+                if domain is None:
+                    domain = self._raw.lookupByUUIDString(uuid)
+                    if len(self._domains) >= KNOWN_DOMAINS:
+                        self._domains.clear()
+                    self._domains[uuid] = domain
                 if not hasattr(domain, call):
                     raise errors.Unsupported(f"libvirt's Python binding has no {call}")
                 try:

@@ -33,7 +33,7 @@ from virt2.model.replies import (
     Vcpu,
 )
 from virt2.sources.event_loop import EventLoop, guarded
-from virt2.sources.guest_agents import AgentConnection
+from virt2.sources.guest_agents import KNOWN_DOMAINS, AgentConnection
 from virt2.sources.libvirt_c import CLibrary
 from virt2.sources.translation import Translated, is_alive, words
 
@@ -43,8 +43,11 @@ KEEPALIVE_INTERVAL = 5
 """Seconds between keepalive messages on an idle connection, libvirt's own default."""
 KEEPALIVE_COUNT = 3
 """Unanswered keepalives after which libvirt closes the connection. A frozen libvirtd is so given up after 20 s."""
-KNOWN_DOMAINS = 4096
-"""Look-ups that a connection remembers before it forgets them all: domains may come and go for months."""
+SHARED_KEEPALIVE_INTERVAL = 1
+"""The same of a connection that several threads share. One of them does the input and output of all, and the others
+wake it when they have a call to send. libvirt's client loses such a wake-up where that thread is just about to wait: it
+then waits for the reply to its own call, which may never come. A keepalive message wakes it again. The connection is
+given up after the same time."""
 JOB_WAIT = 29.0
 """Seconds after which an answer in bulk is taken for a partial one. libvirt waits 30 s for a domain's job, and then it
 leaves out what needs the job."""
@@ -111,9 +114,9 @@ class Hypervisor:
         Raises:
             Disconnected: libvirt cannot be reached, or it refuses; the message is libvirt's.
         """
-        return AgentConnection(self._open(libvirt.open))
+        return AgentConnection(self._open(libvirt.open, SHARED_KEEPALIVE_INTERVAL))
 
-    def _open(self, function: Callable[[str | None], Any]) -> Any:
+    def _open(self, function: Callable[[str | None], Any], keepalive: int = KEEPALIVE_INTERVAL) -> Any:
         try:
             raw = function(self.uri or None)
         except libvirt.libvirtError as error:
@@ -121,7 +124,7 @@ class Hypervisor:
         if self._loop.running:
             # Drivers without a wire (the test driver) have no keepalive, and need none.
             with contextlib.suppress(libvirt.libvirtError):
-                raw.setKeepAlive(KEEPALIVE_INTERVAL, KEEPALIVE_COUNT)
+                raw.setKeepAlive(keepalive, KEEPALIVE_INTERVAL * KEEPALIVE_COUNT // keepalive)
         return raw
 
 

@@ -103,6 +103,7 @@ class Pool:
         clock: monotonic seconds.
         wait: waits on an event for so many seconds and says whether it is set.
         silent: whether libvirtd seems to answer nobody: then no worker stands in for a stalled one.
+        strict: whether calls that are stuck count fully, so that domains nobody knows keep to the share.
         spawn: starts a named daemon thread; False where there can be none.
     """
 
@@ -117,6 +118,7 @@ class Pool:
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
         silent: Callable[[], bool] = lambda: False,
+        strict: bool = False,
         spawn: Callable[[str, Callable[[], None]], bool] = threads.try_start,
     ) -> None:
         self.name = name
@@ -130,6 +132,7 @@ class Pool:
         self._clock = clock
         self._wait = wait
         self._silent = silent
+        self._strict = strict
         self._spawn = spawn
         self._server: deque[Job] = deque()
         self._monitor: deque[Job] = deque()
@@ -358,8 +361,10 @@ class Pool:
     def _next_monitor(self) -> tuple[Job | None, float]:
         """All but class A keeps to the pool's share, and leaves the slot that is set aside.
 
-        With stuck calls in the pool, domains that answered in the read in which the first of those calls was made, or
-        since, may have one more, beyond the share and, where nothing else is left, the one that is set aside.
+        With stuck calls in the pool, one slot beyond the share is for the other domains, unless the pool is strict:
+        those behind the stuck ones in the queue would have no turn at all otherwise. Domains that answered in the read
+        in which the first of the stuck calls was made, or since, may have one more than that and, where nothing else is
+        left, the one set aside: none of the others can take it from them.
         """
         budget = self._budget
         soonest = OCCUPIED_PAUSE if self._server else IDLE
@@ -369,8 +374,9 @@ class Pool:
         first_stuck = min(self._stuck_reads(now), default=None)
         of_share = self.share - self.monitor_held
         room = budget.room
-        for_all = min(of_share, room - budget.set_aside)
-        for_known = for_all if first_stuck is None else min(of_share + 1, room)
+        beyond = 0 if first_stuck is None or self._strict else 1
+        for_all = min(of_share + beyond, room - budget.set_aside)
+        for_known = for_all if first_stuck is None else min(of_share + beyond + 1, room)
         if for_known <= 0:
             budget.refuse(self)
             return None, soonest

@@ -52,7 +52,7 @@ class AgentBench(Bench):
         self.told: list[Told] = []
         self.line = SharedConnection(self.hypervisor.connect_agents)
         self.agent_pool = Pool(
-            "agent", self.budget, self.line.hold, share=share, clock=self.clock, wait=self.clock.wait
+            "agent", self.budget, self.line.hold, share=share, clock=self.clock, wait=self.clock.wait, strict=True
         )
         self.clock.watch(self.budget, self.agent_pool)
         self.agents = AgentReader(

@@ -165,7 +165,8 @@ class Bench:
         def wait(event: threading.Event, seconds: float) -> bool:
             return self.waits.get(name, self.clock.wait)(event, seconds)
 
-        pool = Pool(name, self.budget, self.hypervisor.connect, share=share, clock=self.clock, wait=wait)
+        strict = name == "storage"
+        pool = Pool(name, self.budget, self.hypervisor.connect, share=share, clock=self.clock, wait=wait, strict=strict)
         self.clock.watch(self.budget, pool)
         return pool
 
