@@ -661,6 +661,8 @@ class AgentConnection:
 
     def close(self) -> None:
         """Give the connection back. May block like any call; never raises."""
+        # Each holds a reference to the connection, which would stay open.
+        self._domains.clear()
         with contextlib.suppress(libvirt.libvirtError):
             self._raw.close()
 
