@@ -40,14 +40,24 @@ class Once:
     """Remembers what was said.
 
     Arguments:
-        most: how many things; what was asked for longest ago is forgotten first, and may be said again.
+        most: how many things are remembered. Beyond that, what was asked for longest ago is forgotten first, and may be
+            said again.
         again: seconds after which a thing may be said again; None for never.
-        clock: monotonic seconds.
+        clock: monotonic seconds; not asked where `again` is None.
+        silent_when_full: whether nothing is forgotten, and nothing more is said once `most` things were. This is for
+            things that differ each time, such as the texts of unexpected errors.
     """
 
-    def __init__(self, most: int = MOST, again: float | None = None, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        most: int = MOST,
+        again: float | None = None,
+        clock: Clock = time.monotonic,
+        silent_when_full: bool = False,
+    ) -> None:
         self._most = most
         self._again = again
+        self._silent_when_full = silent_when_full
         self._clock = clock
         self._said: OrderedDict[Hashable, float] = OrderedDict()
         self._lock = threading.Lock()
@@ -59,18 +69,28 @@ class Once:
         return len(self._said)
 
     def first(self, *thing: Hashable) -> bool:
-        """Whether a thing is to be said now. Whoever is told so says it: the next one is told no."""
-        now = self._clock()
+        """Note a thing. Returns whether it is to be said now; then the caller says it, and the next one is told no."""
+        now = 0.0 if self._again is None else self._clock()
         with self._lock:
             said = self._said.get(thing)
             if said is not None and (self._again is None or now - said < self._again):
                 self._said.move_to_end(thing)
+                return False
+            if said is None and self._silent_when_full and len(self._said) >= self._most:
                 return False
             self._said[thing] = now
             self._said.move_to_end(thing)
             if len(self._said) > self._most:
                 self._said.popitem(last=False)
             return True
+
+    def review(self) -> None:
+        """Forget what may be said again by now."""
+        if self._again is not None:
+            now = self._clock()
+            with self._lock:
+                for thing in [thing for thing, said in self._said.items() if now - said >= self._again]:
+                    del self._said[thing]
 
     def forget(self, start: Hashable) -> None:
         """Forget all things that begin with this, such as what was said of one domain."""

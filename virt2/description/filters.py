@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from virt2.once import Once
 from virt2.text.patterns import Match, is_pattern
 
 DOMAIN, DISK, NIC = "Domain", "BlockDevice", "InterfaceDevice"
@@ -41,7 +42,7 @@ class Filters:
         self._ignore = ignore
         self._examples: dict[str, str] = {}
         self._matched: set[str] = set()
-        self._said: set[str] = set()
+        self._said = Once()
 
     def __repr__(self) -> str:
         counts = " ".join(f"{key}={len(entries)}" for key, entries in self._lists.items())
@@ -62,9 +63,8 @@ class Filters:
     def complaints(self) -> list[str]:
         """Give what an operator should hear of lists that were used and have never matched, each list once."""
         # Other threads add examples meanwhile.
-        idle = [key for key in self._lists if key in self._examples and key not in self._matched | self._said]
-        self._said.update(idle)
-        return [self._complaint(key) for key in idle]
+        idle = [key for key in self._lists if key in self._examples and key not in self._matched]
+        return [self._complaint(key) for key in idle if self._said.first(key)]
 
     def _reported(self, key: str, text: str, named: bool = False) -> bool:
         entries = self._lists[key]

@@ -19,6 +19,7 @@ from virt2.model.domain import NO_ID, Description, Domain, Status
 from virt2.model.events import IO_ERROR, LIFECYCLE, WATCHDOG, Event
 from virt2.notifications import wording
 from virt2.notifications.notification import Compose, Notification
+from virt2.once import Once
 from virt2.output.naming import Identity
 from virt2.text.identifiers import presentable
 from virt2.text.printable import printable
@@ -66,11 +67,10 @@ class DomainEvents:
         self._find = find
         self._wants = wants
         self._persistent = persistent
-        self._clock = clock
         self._wall = wall
         self._known: dict[str, _Known] | None = None
         """The active domains by UUID; None before the first list of states."""
-        self._told: dict[tuple[str, ...], float] = {}
+        self._told = Once(REMEMBERED, APART, clock)
 
     def __repr__(self) -> str:
         return f"<DomainEvents persistent={self._persistent} known={len(self._known or ())}>"
@@ -108,7 +108,7 @@ class DomainEvents:
 
     def _of_io_error(self, event: Event, when: float) -> Iterator[Notification]:
         action, reason = event.detail, event.reason
-        if self._note_error(event.uuid, event.kind, str(action), event.alias, event.path, reason):
+        if self._told.first(event.uuid, event.kind, str(action), event.alias, event.path, reason):
             domain = self._domain(event.uuid, event.name)
             target = _target(domain, event)
             names = [name for name in (event.alias, event.path) if name and name != target]
@@ -125,7 +125,7 @@ class DomainEvents:
             yield self._notification(domain, severity, message, when, "disk_error", presentable(target), meta)
 
     def _of_watchdog(self, event: Event, when: float) -> Iterator[Notification]:
-        if self._note_error(event.uuid, event.kind, str(event.detail)):
+        if self._told.first(event.uuid, event.kind, str(event.detail)):
             severity, text = wording.watchdog_message(event.detail)
             meta = {"action": wording.WATCHDOG_ACTIONS.get(event.detail, str(event.detail))}
             message = f"domain {event.name}: {text}"
@@ -178,19 +178,6 @@ class DomainEvents:
         """What is known of a domain, under the name it has now."""
         found = self._find(uuid)
         return Domain(uuid, name, id, Description()) if found is None or found.name != name else found
-
-    def _note_error(self, *what: str) -> bool:
-        """Remember when an error is told; returns False where it must not be, since it was told lately."""
-        now = self._clock()
-        last = self._told.get(what)
-        if last is not None and now - last < APART:
-            return False
-        # At the end, so that the first one is the oldest.
-        self._told.pop(what, None)
-        self._told[what] = now
-        if len(self._told) > REMEMBERED:
-            del self._told[next(iter(self._told))]
-        return True
 
 
 def _target(domain: Domain, event: Event) -> str:

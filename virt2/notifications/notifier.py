@@ -18,6 +18,7 @@ from typing import Any
 
 from virt2 import threads
 from virt2.notifications.notification import FAILURE, OKAY, WARNING, Compose, Notification
+from virt2.once import Once
 from virt2.output.naming import Identity
 from virt2.text.printable import printable
 
@@ -47,7 +48,7 @@ class Notifier:
         self._sending = False
         self._started = False
         self._stopped = False
-        self._failures: set[str] = set()
+        self._failures = Once()
 
     def __repr__(self) -> str:
         state = "stopped" if self._stopped else "sending" if self._sending else "idle"
@@ -112,9 +113,7 @@ class Notifier:
 
     def _fail(self, error: Exception) -> None:
         """Say once per kind of error that a notification failed."""
-        kind = type(error).__name__
-        if kind not in self._failures:
-            self._failures.add(kind)
+        if self._failures.first(type(error).__name__):
             log.exception("unexpected failure of a notification, said once")
 
     def _deal_with(self, entry: Notification | Compose) -> None:
@@ -153,7 +152,7 @@ class Mail:
             WARNING: collectd.NOTIF_WARNING,
             FAILURE: collectd.NOTIF_FAILURE,
         }
-        self._refused: set[str] = set()
+        self._refused = Once()
 
     def send(self, notification: Notification) -> None:
         """Hand one over; returns when all of collectd's plugins have taken it."""
@@ -173,8 +172,7 @@ class Mail:
                     **meta,
                 ).dispatch()
         except (TypeError, UnicodeError) as error:
-            if notification.type not in self._refused:
-                self._refused.add(notification.type)
+            if self._refused.first(notification.type):
                 log.error(
                     "collectd does not take notifications of type %s: %s; is its types.db loaded?",
                     notification.type,

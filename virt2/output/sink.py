@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from virt2.metrics.metric import Metric
+from virt2.once import Once
 from virt2.output.naming import Identity
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ class Sink:
         # The same for all that goes out: collectd takes a copy, and to set what differs costs half of what it costs to
         # name it in the call.
         self._values = collectd.Values(plugin=plugin, interval=interval)
-        self._refused: set[str] = set()
+        self._refused = Once()
 
     def dispatch(
         self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Mapping[str, str] | None = None
@@ -44,6 +45,5 @@ class Sink:
 
     def _refuse(self, metric: Metric, error: Exception) -> None:
         """Say once per type that collectd does not take it: the others go on."""
-        if metric.type not in self._refused:
-            self._refused.add(metric.type)
+        if self._refused.first(metric.type):
             log.error("collectd does not take values of type %s: %s; is its types.db loaded?", metric.type, error)

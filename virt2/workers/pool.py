@@ -20,6 +20,7 @@ from typing import Protocol
 
 from virt2 import threads
 from virt2.errors import Disconnected, Error
+from virt2.once import Once
 from virt2.workers.budget import Budget, Charge
 from virt2.workers.connects import Connects
 from virt2.workers.job import SERVER, STALLED_AFTER, Again, Job
@@ -37,7 +38,7 @@ YIELD = 0.02
 """Seconds for which a worker that gave a slot back leaves it to another pool that waits for one, and that takes it as
 soon as its thread runs: an upper bound, since it ends when that one gives it back in turn."""
 MOST_SAID = 20
-"""Unexpected failures that are said at the most, each once."""
+"""Unexpected failures of one pool that are said, each once. After that many, nothing more is said of others."""
 IDLE = 60.0
 """Seconds without work after which a worker leaves and gives its connection back; longer than common intervals, so
 that steady work keeps its connections."""
@@ -137,7 +138,7 @@ class Pool:
         self._count = 0
         self._refused = False
         """Whether no worker is added any more in this read, for one got no connection, or no thread."""
-        self._failures: set[str] = set()
+        self._failures = Once(MOST_SAID, silent_when_full=True)
         self._stopping = False
         budget.register(self)
 
@@ -307,8 +308,7 @@ class Pool:
         self._settle(worker, job, failure, again)
 
     def _say_once(self, error: Exception, text: str, *arguments: object) -> None:
-        if repr(error) not in self._failures and len(self._failures) < MOST_SAID:
-            self._failures.add(repr(error))
+        if self._failures.first(repr(error)):
             log.exception(text, *arguments)
 
     def _next(self, worker: Worker) -> Job | None:
