@@ -31,7 +31,7 @@ from virt2.readers.gate import (
 from virt2.readers.outside import SLOW, Outside
 from virt2.readers.records import Note, Outcome, Record, Sample, Trouble
 from virt2.readers.unsupported import MissingCalls
-from virt2.workers.job import MONITOR, SERVER, Again, Job
+from virt2.workers.job import MONITOR, SERVER, Again, Job, StorageUse
 
 log = logging.getLogger(__name__)
 
@@ -188,8 +188,7 @@ class Sampler:
             MONITOR,
             work,
             answered=health.answered,
-            storage=storage,
-            detours=self._bulk,
+            storage=StorageUse(storage, detours=self._bulk),
             run=domain.id,
         )
 
@@ -215,7 +214,9 @@ class Sampler:
             return True
 
         work = self._through_monitor(domain, health, ask)
-        return Job(domain.uuid, MONITOR, work, answered=health.answered, storage=_storage(domain), run=domain.id)
+        return Job(
+            domain.uuid, MONITOR, work, answered=health.answered, storage=StorageUse(_storage(domain)), run=domain.id
+        )
 
     def _through_monitor(
         self, domain: Domain, health: Health, ask: Callable[[Any, Job], bool]

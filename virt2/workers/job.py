@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 SERVER = "server"
 """Kind of a job whose calls need libvirtd alone (class A)."""
@@ -20,6 +21,34 @@ NO_RUN = -1
 """The number of no run of a domain, or of one that is not known: libvirt's id of a domain that is not active."""
 
 
+class Round:
+    """The jobs of one read, and an event for when all of them are done."""
+
+    def __init__(self, pending: int, began: float) -> None:
+        self.pending = pending
+        self.began = began
+        self.done = threading.Event()
+        self.closed = False
+        """Its read has gone on: what is not in a call by now will not be."""
+        self.proven: frozenset[str] = frozenset()
+        """The storage domains that were touched in this read, and answered."""
+        if not pending:
+            self.done.set()
+
+
+class StorageUse(NamedTuple):
+    """What a job has to do with the storage."""
+
+    domains: frozenset[str] = frozenset()
+    """The storage domains that a class C call touches. No other such call is made for any of them meanwhile."""
+    detours: bool = False
+    """Whether the job can do without touching the storage. Then it does so where another call is stuck there."""
+
+
+NO_STORAGE = StorageUse()
+"""It touches none."""
+
+
 class Job:
     """Calls made one after another for one domain.
 
@@ -28,10 +57,8 @@ class Job:
         kind: `SERVER`, `MONITOR` or `AGENT`.
         work: called with the worker's connection and this job; says `doing` before each call.
         answered: when the domain last answered a job of this kind (the pool's clock), None if it never did.
-        storage: the storage domains a class C call touches: no other such call is made for any of them meanwhile.
         probe: it is made to find out whether a charged call is over; it may exceed the budget, one at a time.
-        detours: it can do without touching the storage, and shall where another call is stuck there: its `storage` is
-            empty then.
+        storage: what it has to do with the storage.
         run: libvirt's number for the run of the domain.
     """
 
@@ -62,8 +89,7 @@ class Job:
         work: Callable[[Any, Job], None],
         answered: float | None = None,
         probe: bool = False,
-        storage: frozenset[str] = frozenset(),
-        detours: bool = False,
+        storage: StorageUse = NO_STORAGE,
         run: int = NO_RUN,
     ) -> None:
         self.uuid = uuid
@@ -71,8 +97,7 @@ class Job:
         self.work = work
         self.answered = answered
         self.probe = probe
-        self.storage = storage
-        self.detours = detours
+        self.storage, self.detours = storage
         self.run = run
         self.begun = False
         """Whether a worker took it, however that ended."""
@@ -85,8 +110,8 @@ class Job:
         """Whether a call of this job was answered that touches its storage."""
         self.failed = False
         """Whether a call of this job was answered with an error, so that a value is missing."""
-        self.round: Any = None
-        """The read it belongs to; the pool's."""
+        self.round: Round | None = None
+        """The read it belongs to. The pool sets it."""
         self.clock: Callable[[], float] = time.monotonic
 
     def __repr__(self) -> str:

@@ -16,14 +16,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from virt2 import threads
 from virt2.errors import Disconnected, Error
 from virt2.once import Once
+from virt2.workers.admission import Slots, Verdict, decide, slots_for_others, slots_for_server
 from virt2.workers.budget import Budget, Charge
 from virt2.workers.connects import Connects
-from virt2.workers.job import SERVER, STALLED_AFTER, Again, Job
+from virt2.workers.job import SERVER, STALLED_AFTER, Again, Job, Round
 
 log = logging.getLogger(__name__)
 
@@ -60,21 +61,6 @@ def thread_name(pool: str, number: str) -> str:
     return f"virt2/{pool[:5]}/{number}"[:15]
 
 
-class Round:
-    """The jobs of one read, and an event for when all of them are done."""
-
-    def __init__(self, pending: int, began: float) -> None:
-        self.pending = pending
-        self.began = began
-        self.done = threading.Event()
-        self.closed = False
-        """Its read has gone on: what is not in a call by now will not be."""
-        self.proven: frozenset[str] = frozenset()
-        """The storage domains that were touched in this read, and answered."""
-        if not pending:
-            self.done.set()
-
-
 class Worker:
     """One thread of a pool, with a connection of its own."""
 
@@ -91,6 +77,21 @@ class Worker:
         """Whether there is nothing more for it to do."""
 
 
+class Runtime(NamedTuple):
+    """The clock and the threads that a pool works with. Tests have their own."""
+
+    clock: Callable[[], float] = time.monotonic
+    """Monotonic seconds."""
+    wait: Callable[[threading.Event, float], bool] = threading.Event.wait
+    """Waits on an event for some seconds, and returns whether it is set."""
+    spawn: Callable[[str, Callable[[], None]], bool] = threads.try_start
+    """Starts a named daemon thread; returns False where there can be none."""
+
+
+RUNTIME = Runtime()
+"""The real ones."""
+
+
 class Pool:
     """The workers of one reader.
 
@@ -101,10 +102,8 @@ class Pool:
         share: how many class B calls of this pool may be in flight at a time.
         connects: the attempts to connect of all pools whose connections come or fail together; the budget's where
             none are given.
-        clock: monotonic seconds.
-        wait: waits on an event for so many seconds and says whether it is set.
         silent: whether libvirtd seems to answer nobody: then no worker stands in for a stalled one.
-        spawn: starts a named daemon thread; False where there can be none.
+        runtime: the clock and the threads.
     """
 
     def __init__(
@@ -115,10 +114,8 @@ class Pool:
         *,
         share: int = 1,
         connects: Connects | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
         silent: Callable[[], bool] = lambda: False,
-        spawn: Callable[[str, Callable[[], None]], bool] = threads.try_start,
+        runtime: Runtime = RUNTIME,
     ) -> None:
         self.name = name
         self.share = share
@@ -128,10 +125,8 @@ class Pool:
         self._budget = budget
         self._connect = connect
         self._connects = budget.connects if connects is None else connects
-        self._clock = clock
-        self._wait = wait
         self._silent = silent
-        self._spawn = spawn
+        self._clock, self._wait, self._spawn = runtime
         self._server: deque[Job] = deque()
         self._monitor: deque[Job] = deque()
         self._workers: set[Worker] = set()
@@ -330,82 +325,47 @@ class Pool:
     def _admissible(self) -> tuple[Job | None, float]:
         """The next job that may run now, else how long to wait for one. Caller holds the lock.
 
-        Class A goes before all else, and each class in the order of its queue. But no job keeps back another one
-        behind it: whatever may not run now is passed over. Of one job this is decided, by the first case that holds:
-
-        * It wished to be run again, and it is too early: not now.
-        * There is no slot for it: not now. Class A takes any slot (see `Budget.has_room_for_server`, which also says
-          what goes beyond the budget); all else keeps to the pool's share (see `_next_monitor`).
-        * It has to wait for another call of ours, for its domain or on its storage (see `_is_occupied`): not now.
-        * Else it runs; without touching its storage where that is dead and it can do without.
+        Class A goes before all else. What may run is decided in `virt2.workers.admission.decide`.
         """
-        job = self._next_server() if self._server else None
-        return (job, 0.0) if job is not None else self._next_monitor()
-
-    def _next_server(self) -> Job | None:
-        """Class A takes any free slot."""
-        room = self._budget.has_room_for_server()
-        if not room:
-            self._budget.refuse(self)
-            if not self._budget.has_room_for_server(probe=True):
-                return None
-        for job in tuple(self._server):
-            if (room or job.probe) and not self._is_occupied(job):
-                self._server.remove(job)
-                return job
-        return None
-
-    def _next_monitor(self) -> tuple[Job | None, float]:
-        """All but class A keeps to the pool's share, and leaves the slot that is set aside.
-
-        With stuck calls in the pool, domains that answered in the read in which the first of those calls was made, or
-        since, may have one more, beyond the share and, where nothing else is left, the one that is set aside.
-        """
-        budget = self._budget
-        soonest = OCCUPIED_PAUSE if self._server else IDLE
-        if not self._monitor:
-            return None, soonest
         now = self._clock()
-        first_stuck = min(self._stuck_reads(now), default=None)
-        of_share = self.share - self.monitor_held
-        room = budget.room
-        for_all = min(of_share, room - budget.set_aside)
-        for_known = for_all if first_stuck is None else min(of_share + 1, room)
-        if for_known <= 0:
-            budget.refuse(self)
-            return None, soonest
-        for job in tuple(self._monitor):
-            if job.not_before > now:
-                soonest = min(soonest, job.not_before - now)
-            elif for_all <= 0 and (job.answered is None or first_stuck is None or job.answered < first_stuck):
-                budget.refuse(self)
-            elif self._is_occupied(job):
-                soonest = min(soonest, OCCUPIED_PAUSE)
-            else:
-                self._monitor.remove(job)
-                if job.detours and self._is_dead(job):
+        pause = IDLE
+        if self._server:
+            job, _ = self._first(self._server, slots_for_server(self._budget), now)
+            if job is not None:
+                return job, 0.0
+            pause = OCCUPIED_PAUSE
+        if self._monitor:
+            slots = slots_for_others(self._budget, self.share - self.monitor_held, self._stuck_reads(now))
+            job, soonest = self._first(self._monitor, slots, now)
+            if job is not None:
+                return job, 0.0
+            pause = min(pause, soonest)
+        return None, pause
+
+    def _first(self, queue: deque[Job], slots: Slots, now: float) -> tuple[Job | None, float]:
+        """Take the first job of a queue that may run now, else how long to wait for one. Caller holds the lock.
+
+        No job keeps back another one behind it: whatever may not run now is passed over.
+        """
+        pause = IDLE
+        if slots.for_all <= 0 and slots.for_preferred <= 0:
+            # A long queue need not be looked through.
+            self._budget.refuse(self)
+            return None, pause
+        for job in tuple(queue):
+            verdict = decide(job, slots, self._budget, now)
+            if verdict is Verdict.RUN or verdict is Verdict.DETOUR:
+                queue.remove(job)
+                if verdict is Verdict.DETOUR:
                     job.storage = frozenset()
                 return job, 0.0
-        return None, soonest
-
-    def _is_occupied(self, job: Job) -> bool:
-        """Whether the job has to wait for another one of ours.
-
-        A domain that changed readers may still be in a call of its former pool, and calls that touch the storage are
-        made by another pool than all others.
-        """
-        if (job.uuid, job.kind) in self._budget.in_flight:
-            return True
-        if not job.storage or not self._budget.touched(job.storage):
-            return False
-        if not job.detours:
-            return True
-        # The first call of a read finds out alone whether the storage answers; others need not wait for each other.
-        return not self._is_dead(job) and (job.round is None or not job.storage <= job.round.proven)
-
-    def _is_dead(self, job: Job) -> bool:
-        """Whether another call is stuck on the job's storage."""
-        return not job.storage.isdisjoint(self._budget.stuck_storage(self._clock() - STALLED_AFTER))
+            if verdict is Verdict.TOO_EARLY:
+                pause = min(pause, job.not_before - now)
+            elif verdict is Verdict.OCCUPIED:
+                pause = min(pause, OCCUPIED_PAUSE)
+            else:
+                self._budget.refuse(self)
+        return None, pause
 
     def _settle(self, worker: Worker, job: Job, failure: Exception | None, again: Again | None) -> None:
         charge = None

@@ -15,7 +15,7 @@ from virt2.agents.reader import GIVEN_UP, LONGEST_PAUSE, SAID_APART, AgentReader
 from virt2.errors import AgentSilent, CallFailed, DomainBusy, Error, Unsupported
 from virt2.output.naming import Identity
 from virt2.workers.job import AGENT
-from virt2.workers.pool import BUSY_WORKERS, TICK, Pool
+from virt2.workers.pool import BUSY_WORKERS, TICK, Pool, Runtime
 
 EVERY = 60.0
 PATIENCE = 10.0
@@ -51,7 +51,7 @@ class AgentBench(Bench):
         self.told: list[Told] = []
         self.line = SharedConnection(self.hypervisor.connect_agents)
         self.agent_pool = Pool(
-            "agent", self.budget, self.line.hold, share=share, clock=self.clock, wait=self.clock.wait
+            "agent", self.budget, self.line.hold, share=share, runtime=Runtime(self.clock, self.clock.wait)
         )
         self.clock.watch(self.budget, self.agent_pool)
         self.agents = AgentReader(
