@@ -9,26 +9,27 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from virt2.metrics.metric import KIB, Metric, known
+from virt2.model.replies import DiskStats, Info, NicStats
 
 
-def from_info(info: Any, device: str) -> Iterable[Metric]:
-    """CPU time in ns, and the memory the guest has now in bytes (`virt2.model.replies.Info`)."""
+def from_info(info: Info, device: str) -> Iterable[Metric]:
+    """CPU time in ns, and the memory the guest has now in bytes."""
     return (
         Metric("virt_cpu_total", "", (info.cpu_time,)),
         Metric("memory", "total", (info.memory * KIB,)),
     )
 
 
-def from_disk(stats: Any, device: str) -> Iterable[Metric]:
-    """Bytes and requests, read and written (`virt2.model.replies.DiskStats`)."""
+def from_disk(stats: DiskStats, device: str) -> Iterable[Metric]:
+    """Bytes and requests, read and written."""
     return known(
         Metric("disk_octets", device, (stats.read_octets, stats.write_octets)),
         Metric("disk_ops", device, (stats.read_ops, stats.write_ops)),
     )
 
 
-def from_nic(stats: Any, device: str) -> Iterable[Metric]:
-    """Bytes, packets, errors and drops, received and sent by the guest (`virt2.sources.hypervisor.NicStats`).
+def from_nic(stats: NicStats, device: str) -> Iterable[Metric]:
+    """Bytes, packets, errors and drops, received and sent by the guest.
 
     Where libvirt knows but one direction (vhost-user), a type for that direction stands in for the pair.
     """
@@ -64,7 +65,7 @@ MAPPING: dict[str, Callable[[Any, str], Iterable[Metric]]] = {
     SIZES: from_sizes,
     ERRORS: from_errors,
 }
-"""Which call's reply becomes what."""
+"""Which call's reply becomes what. Each function takes the reply of its own call."""
 
 
 OF_DISKS = frozenset({DISK, SIZES})

@@ -9,7 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from virt2.metrics.metric import KIB, Metric, known, state
+from virt2.model.replies import CpuTimes, DiskTimes, Vcpu
 from virt2.text.identifiers import presentable
+
+BulkStats = Mapping[str, Any]
+"""Numbers, texts and booleans under libvirt's own names; each name has a type of its own."""
 
 LARGEST = 2**63
 """From here on a number does not fit into a counter of collectd's; libvirt uses such for "no limit"."""
@@ -31,7 +35,7 @@ _MEMORY_SIZES = {
 _MEMORY_COUNTS = {"hugetlb_pgalloc": "balloon.hugetlb_pgalloc", "hugetlb_pgfail": "balloon.hugetlb_pgfail"}
 
 
-def from_disk_times(stats: Any, device: str) -> Iterable[Metric]:
+def from_disk_times(stats: DiskTimes, device: str) -> Iterable[Metric]:
     """Time that reads and writes took in ns, and flushes: how many, and their time in ms."""
     flush = presentable(f"flush-{device}")
     milliseconds = -1 if stats.flush_time == -1 else stats.flush_time // NANOSECONDS_PER_MS
@@ -47,7 +51,7 @@ def from_state(reply: tuple[int, int], device: str) -> Iterable[Metric]:
     return (state(*reply),)
 
 
-def from_job(stats: Mapping[str, Any], prefix: str) -> Iterable[Metric]:
+def from_job(stats: BulkStats, prefix: str) -> Iterable[Metric]:
     """All numbers that libvirt has of a job, under its own names; the type of the job is none of them."""
     return [
         Metric("job_stats", prefix + name, (int(value),))
@@ -56,12 +60,12 @@ def from_job(stats: Mapping[str, Any], prefix: str) -> Iterable[Metric]:
     ]
 
 
-def notes_of_job(stats: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
+def notes_of_job(stats: BulkStats, prefix: str) -> list[tuple[str, str]]:
     """All texts that libvirt has of a job, by type instance."""
     return [(prefix + name, value) for name, value in stats.items() if isinstance(value, str)]
 
 
-def from_memory(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+def from_memory(stats: BulkStats, device: str) -> Iterable[Metric]:
     """Sizes in bytes; pages swapped in bytes, and faults, both counters; allocations of huge pages, as they are."""
     made = [Metric("memory", tag, (stats[key] * KIB,)) for tag, key in _MEMORY_SIZES.items() if key in stats]
     made += [Metric("memory", tag, (stats[key],)) for tag, key in _MEMORY_COUNTS.items() if key in stats]
@@ -72,12 +76,12 @@ def from_memory(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
     return [*made, *known(Metric("ps_pagefaults", "", faults))]
 
 
-def from_cpu_times(times: Any, device: str) -> Iterable[Metric]:
+def from_cpu_times(times: CpuTimes, device: str) -> Iterable[Metric]:
     """CPU time in user and in kernel mode, ns."""
     return known(Metric("ps_cputime", "", (times.user, times.system)))
 
 
-def from_perf(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+def from_perf(stats: BulkStats, device: str) -> Iterable[Metric]:
     """The events that are enabled; as in the C plugin, only the first dot of a name becomes an underscore."""
     return [
         Metric("perf", name.replace(".", "_", 1), (value,))
@@ -86,12 +90,12 @@ def from_perf(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
     ]
 
 
-def from_vcpus(vcpus: Sequence[Any], device: str) -> Iterable[Metric]:
+def from_vcpus(vcpus: Sequence[Vcpu], device: str) -> Iterable[Metric]:
     """CPU time of each virtual CPU, ns."""
     return [Metric("virt_vcpu", str(vcpu.number), (vcpu.cpu_time,)) for vcpu in vcpus]
 
 
-def from_affinity(vcpus: Sequence[Any], device: str) -> Iterable[Metric]:
+def from_affinity(vcpus: Sequence[Vcpu], device: str) -> Iterable[Metric]:
     """1 for each CPU of the host that a virtual CPU may run on, else 0."""
     return [
         Metric("cpu_affinity", f"vcpu_{vcpu.number}-cpu_{cpu}", (int(allowed),))
@@ -104,7 +108,7 @@ OF_DISKS = frozenset({"disk", "disk_latency", "disk_layers", "disk_threshold"})
 """Selectors whose device is a disk that goes by its label."""
 
 
-def from_balloon(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+def from_balloon(stats: BulkStats, device: str) -> Iterable[Metric]:
     """The most memory in bytes, and when the guest's driver last told of its use (seconds since 1970)."""
     made = [Metric("memory", "balloon_maximum", (stats[key] * KIB,)) for key in ("balloon.maximum",) if key in stats]
     # 0 is libvirt's word for never.
@@ -113,38 +117,38 @@ def from_balloon(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
     return made
 
 
-def from_vcpu_states(vcpus: Sequence[Any], device: str) -> Iterable[Metric]:
+def from_vcpu_states(vcpus: Sequence[Vcpu], device: str) -> Iterable[Metric]:
     """State of each virtual CPU: 0 offline, 1 running, 2 blocked."""
     return [Metric("gauge", f"vcpu_state-{vcpu.number}", (vcpu.state,)) for vcpu in vcpus]
 
 
-def from_vcpu_waits(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+def from_vcpu_waits(stats: BulkStats, device: str) -> Iterable[Metric]:
     """Time each virtual CPU waited for I/O, ns."""
     return [Metric("derive", f"vcpu_wait-{number}", (value,)) for number, value in _of_each(stats, "vcpu", "wait")]
 
 
-def from_vcpu_delays(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+def from_vcpu_delays(stats: BulkStats, device: str) -> Iterable[Metric]:
     """Time each virtual CPU was ready and had no CPU of the host, ns."""
     return [Metric("derive", f"vcpu_delay-{number}", (value,)) for number, value in _of_each(stats, "vcpu", "delay")]
 
 
-def from_vcpu_halts(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+def from_vcpu_halts(stats: BulkStats, device: str) -> Iterable[Metric]:
     """1 for each virtual CPU that is halted, else 0."""
     halts = _of_each(stats, "vcpu", "halted")
     return [Metric("gauge", f"vcpu_halted-{number}", (int(value),)) for number, value in halts]
 
 
-def from_vm(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+def from_vm(stats: BulkStats, device: str) -> Iterable[Metric]:
     """What the hypervisor counts of the domain."""
     return _of_hypervisor(stats, "vm.")
 
 
-def from_vcpu_stats(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+def from_vcpu_stats(stats: BulkStats, device: str) -> Iterable[Metric]:
     """What the hypervisor counts of each virtual CPU."""
     return _of_hypervisor(stats, "vcpu.")
 
 
-def _of_hypervisor(stats: Mapping[str, Any], start: str) -> Iterable[Metric]:
+def _of_hypervisor(stats: BulkStats, start: str) -> Iterable[Metric]:
     """Give what goes by the hypervisor's own names: ``vm.name.sum``, ``vcpu.0.name.max`` and so on.
 
     A sum is a counter; all else is as it is now.
@@ -158,13 +162,13 @@ def _of_hypervisor(stats: Mapping[str, Any], start: str) -> Iterable[Metric]:
     return made
 
 
-def from_halt_polling(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+def from_halt_polling(stats: BulkStats, device: str) -> Iterable[Metric]:
     """Time in which polling found work, and in which it did not, ns."""
     keys = [(f"haltpoll_{outcome}", f"cpu.haltpoll.{outcome}.time") for outcome in ("success", "fail")]
     return [Metric("derive", name, (stats[key],)) for name, key in keys if key in stats]
 
 
-def from_iothreads(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+def from_iothreads(stats: BulkStats, device: str) -> Iterable[Metric]:
     """How many there are, and of each the longest it polls (ns) and the factors by which that grows and shrinks."""
     made = [Metric("gauge", "iothreads", (stats[key],)) for key in ("iothread.count",) if key in stats]
     for what in ("poll-max-ns", "poll-grow", "poll-shrink"):
@@ -174,7 +178,7 @@ def from_iothreads(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
     return made
 
 
-def from_dirty_rate(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+def from_dirty_rate(stats: BulkStats, device: str) -> Iterable[Metric]:
     """Bytes/s of memory dirtied, of the domain and of each virtual CPU, and when that was measured.
 
     Somebody else has to have it measured: that takes a read-write connection. A measurement stands until the next one.
@@ -191,7 +195,7 @@ def from_dirty_rate(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
     return made
 
 
-def from_memory_bandwidth(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+def from_memory_bandwidth(stats: BulkStats, device: str) -> Iterable[Metric]:
     """Bytes to and from memory by each monitor and node: those of its own node, and all; counters."""
     made = []
     for monitor, name in _of_each(stats, "memory.bandwidth.monitor", "name"):
@@ -205,7 +209,7 @@ def from_memory_bandwidth(stats: Mapping[str, Any], device: str) -> Iterable[Met
     return made
 
 
-def from_cache_monitor(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
+def from_cache_monitor(stats: BulkStats, device: str) -> Iterable[Metric]:
     """Bytes of the last level cache used, by monitor and bank."""
     made = []
     for monitor, name in _of_each(stats, "cpu.cache.monitor", "name"):
@@ -217,7 +221,7 @@ def from_cache_monitor(stats: Mapping[str, Any], device: str) -> Iterable[Metric
     return made
 
 
-def layers(stats: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def layers(stats: BulkStats) -> dict[str, list[dict[str, Any]]]:
     """The images of each disk, by its target: the one that is written first, each with libvirt's own names."""
     found: dict[str, list[dict[str, Any]]] = {}
     for number, target in _of_each(stats, "block", "name"):
@@ -247,7 +251,7 @@ def from_threshold(images: Sequence[Mapping[str, Any]], device: str) -> Iterable
     ]
 
 
-def _of_each(stats: Mapping[str, Any], prefix: str, what: str) -> list[tuple[int, Any]]:
+def _of_each(stats: BulkStats, prefix: str, what: str) -> list[tuple[int, Any]]:
     """The values of ``prefix.0.what``, ``prefix.1.what`` and so on, with their numbers."""
     start, end = prefix + ".", "." + what
     numbered = [
@@ -283,4 +287,4 @@ MAPPING: dict[str, Callable[[Any, str], Iterable[Metric]]] = {
     "vcpupin": from_affinity,
     "vm": from_vm,
 }
-"""Which selector's reply becomes what."""
+"""Which selector's reply becomes what. Each function takes the reply of its own call."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from virt2.metrics.metric import Metric
+from virt2.model.replies import DiskTimes
 from virt2.text.identifiers import presentable
 
 NANOSECONDS = 1e9
@@ -42,11 +43,8 @@ def cpu_util(before: CpuUse, now: CpuUse, elapsed: float, device: str) -> Iterab
     ]
 
 
-def disk_latency(before: Any, now: Any, elapsed: float, device: str) -> Iterable[Metric]:
-    """Average time in ms of the reads, writes and flushes that ended in between; NaN beside a number for none.
-
-    The replies are `virt2.model.replies.DiskTimes`.
-    """
+def disk_latency(before: DiskTimes, now: DiskTimes, elapsed: float, device: str) -> Iterable[Metric]:
+    """Average time in ms of the reads, writes and flushes that ended in between; NaN beside a number for none."""
     read, write, flush = (
         _per_request(*(getattr(reply, f"{kind}_{what}") for what in ("time", "ops") for reply in (before, now)))
         for kind in ("read", "write", "flush")
