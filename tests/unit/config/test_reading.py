@@ -270,7 +270,7 @@ BAD_SECONDS = [0.0, -1.0, 0.0001, 86401.0, math.nan, math.inf, 1e308, True, "", 
             ("HostnameMetadataXPath", values, "one path in quotes")
             for values in ((), ("",), ("/a/text()", "/b/text()"), (1.0,), (True,), (None,), ("name",))
         ],
-        ("HostnameMetadataXPath", ("/nova:instance/text()",), "the prefix nova: is too much"),
+        ("HostnameMetadataXPath", ("/nova:instance/text()",), "the prefix nova: must be left out"),
         ("HostnameMetadataXPath", ("/instance/name[last()]/text()",), "the function last() is not supported"),
     ],
     ids=lambda part: ascii(part)[:40] if part != (10**5000,) else "huge",
