@@ -1,4 +1,4 @@
-"""Telling an operator that a domain is stuck, once when it begins and once when it is over."""
+"""Tells an operator that a domain is stuck, once when that begins and once when it is over."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from virt2.output.naming import Identity
 log = logging.getLogger(__name__)
 
 APART = 60.0
-"""Seconds at least between the beginnings of two alarms for one domain: one that flaps is not reported each time."""
+"""Fewest seconds between the beginnings of two alarms for one domain. A domain that is stuck again and again is not
+reported each time."""
 
 
 class _Raised(NamedTuple):
@@ -29,7 +30,7 @@ class Alarms:
     """One alarm per stuck domain.
 
     Arguments:
-        stuck_after: seconds for which a monitor may be blocked before it is said.
+        stuck_after: seconds for which a monitor may be blocked before the alarm is raised.
         notify: gives a notification to collectd.
         clock: monotonic seconds.
     """
@@ -44,9 +45,9 @@ class Alarms:
         self._active: Collection[str] | None = None
 
     def review(self, domain: Domain, identity: Identity, health: Health) -> None:
-        """Raise or clear the alarm of a domain; called by its reader after each read."""
+        """Raise or clear the alarm of a domain. Its reader calls this after each read."""
         if self._active is not None and domain.uuid not in self._active:
-            # It went while its reader was at it: nobody would ever clear this alarm.
+            # It went away while its reader was reading it. Nobody would ever clear this alarm.
             return
         now = self._clock()
         if health.blocked_since is None:
@@ -66,12 +67,12 @@ class Alarms:
             self._notify(WARNING, text, identity)
 
     def retain(self, uuids: Collection[str]) -> None:
-        """Clear the alarms of all other domains: they are gone."""
+        """Clear the alarms of all other domains, because these are gone."""
         active = self._active = frozenset(uuids)
         for uuid in self._raised.keys() - active:
             raised = self._raised.pop(uuid, None)
             if raised is not None:
-                self._clear(raised, "gone; its monitor was blocked to the last")
+                self._clear(raised, "it is gone; its monitor was blocked until the end")
         self._begun.review()
 
     def _clear(self, raised: _Raised, text: str) -> None:

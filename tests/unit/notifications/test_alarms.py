@@ -158,7 +158,10 @@ class TestGone:
         for _ in range(3):
             bench.alarms.retain([BARE.uuid])
         assert bench.severities == [WARNING, OKAY]
-        assert bench.told[1][1:] == ("domain web: gone; its monitor was blocked to the last", Identity("web", "i"))
+        assert bench.told[1][1:] == (
+            "domain web: it is gone; its monitor was blocked until the end",
+            Identity("web", "i"),
+        )
 
     def test_those_that_stay_keep_theirs(self, bench):
         bench.block()
