@@ -322,7 +322,7 @@ class Assembly:
             Sampler,
             processes=self.processes,
             pre_scan=settings.pre_scan,
-            alone=self.other_clients.away,
+            alone=self.other_clients.check,
             out_of_workers=self.inventory.check_workers,
             missing=self._missing,
             outside=self._outside,

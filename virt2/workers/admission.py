@@ -27,10 +27,10 @@ class Slots(NamedTuple):
     """The slots that one pool may give to jobs of one queue now: to those of class A, or to all others."""
 
     for_all: int
-    """How many any job may have; none or less where there are none."""
+    """How many slots there are for any job; 0 or less where there are none."""
     for_preferred: int
-    """How many a job may have that goes before others: a probe in class A, else a job for a domain that goes on
-    answering while others are stuck."""
+    """How many slots there are for a job that goes before others: in class A a probe, else a job for a domain that goes
+    on answering while others are stuck."""
     first_stuck: float | None = None
     """When the read began in which the first of the pool's stuck calls was made. None where no call is stuck. A domain
     that answered then or later goes on answering."""

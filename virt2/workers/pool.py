@@ -1,12 +1,12 @@
 """Bounded workers: the threads of one reader, each with a connection of its own.
 
 They share one budget of libvirtd's workers with all other pools (see `virt2.workers.budget`). No lock is held while a
-job runs, a thread starts or a line is logged. Nothing here knows libvirt: a job is a callable that is given a
+job runs, a thread starts or a line is logged. Nothing here depends on libvirt: a job is a function that is given a
 connection.
 
-A worker lives as long as its connection. It connects before it takes a job: a connection that does not come holds no
-job, no domain and no slot, while the workers that have one serve all jobs. A worker whose connection is lost leaves,
-and another one connects in its place.
+A worker lives as long as its connection. It connects before it takes a job. So a connection that is not made holds no
+job, no domain and no slot, and the workers that have a connection serve all jobs. A worker whose connection is lost
+leaves, and another one connects instead.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ from virt2.workers.job import SERVER, STALLED_AFTER, Again, Job, Round
 log = logging.getLogger(__name__)
 
 BUSY_WORKERS = 4
-"""Workers of one pool that are working, not stalled: more do not make a read shorter (measured on 2 cores)."""
+"""Most workers of one pool that work and are not stalled. More do not make a read shorter (measured on 2 cores)."""
 OCCUPIED_PAUSE = 0.02
-"""Seconds until a job is looked at again whose domain or storage domain is in another call of ours; calls take 1 to
-3 ms."""
+"""Seconds until a job is looked at again that waits for another call of ours, for its domain or on its storage. Calls
+take 1 to 3 ms."""
 TICK = 0.03
-"""Seconds between two looks for stalled workers while a read waits; small against STALLED_AFTER."""
+"""Seconds between two looks for stalled workers while a read waits. It is small compared with STALLED_AFTER."""
 YIELD = 0.02
-"""Seconds for which a worker that gave a slot back leaves it to another pool that waits for one, and that takes it as
-soon as its thread runs: an upper bound, since it ends when that one gives it back in turn."""
+"""Seconds for which a worker that gave back a slot leaves it to another pool that waits for one. The other pool takes
+it as soon as its thread runs. This is an upper bound, because the wait ends when that pool gives the slot back."""
 MOST_SAID = 20
 """Unexpected failures of one pool that are said, each once. After that many, nothing more is said of others."""
 IDLE = 60.0
-"""Seconds without work after which a worker leaves and gives its connection back; longer than common intervals, so
-that steady work keeps its connections."""
+"""Seconds without work after which a worker leaves and closes its connection. They are longer than common intervals, so
+that connections stay open between reads."""
 
 
 class Connection(Protocol):
-    """What a pool needs of a connection: the rest is between it and the jobs."""
+    """What a pool needs of a connection. Everything else is between the connection and the jobs."""
 
     @property
     def alive(self) -> bool:
-        """Whether it still stands."""
+        """Whether the connection is still usable."""
 
     def close(self) -> None:
-        """Give it back; never raises."""
+        """Close the connection. Never raises."""
 
 
 def thread_name(pool: str, number: str) -> str:
@@ -69,12 +69,12 @@ class Worker:
     def __init__(self, name: str) -> None:
         self.name = name
         self.daemon: object = None
-        """The libvirtd at the other end of the connection."""
+        """The identity of the libvirtd at the other end of the connection."""
         self.job: Job | None = None
         self.connection: Connection | None = None
-        """None while it is being made."""
+        """None while the connection is being made."""
         self.leaving = False
-        """Whether there is nothing more for it to do."""
+        """Whether the worker ends, because there is nothing to do."""
 
 
 class Runtime(NamedTuple):
@@ -89,19 +89,19 @@ class Runtime(NamedTuple):
 
 
 RUNTIME = Runtime()
-"""The real ones."""
+"""The clock and the threads of the process."""
 
 
 class Pool:
     """The workers of one reader.
 
     Arguments:
-        name: the reader's.
-        budget: shared by all pools.
-        connect: makes a connection; may block, may raise `Disconnected`.
+        name: the reader's name.
+        budget: the budget that all pools share.
+        connect: makes a connection. It may block, and may raise `Disconnected`.
         share: how many class B calls of this pool may be in flight at a time.
-        connects: the attempts to connect of all pools whose connections come or fail together; the budget's where
-            none are given.
+        connects: the attempts to connect, shared by all pools whose connections succeed or fail together. The budget's
+            where none are given.
         silent: whether libvirtd seems to answer nobody: then no worker stands in for a stalled one.
         runtime: the clock and the threads.
     """
@@ -120,7 +120,7 @@ class Pool:
         self.name = name
         self.share = share
         self.monitor_held = 0
-        """Slots of class B calls, charged ones included. Under the budget's lock."""
+        """How many slots class B calls hold, charged ones included. Under the budget's lock."""
         self.wanted = threading.Condition(budget.lock)
         self._budget = budget
         self._connect = connect
@@ -132,7 +132,7 @@ class Pool:
         self._workers: set[Worker] = set()
         self._count = 0
         self._refused = False
-        """Whether no worker is added any more in this read, for one got no connection, or no thread."""
+        """Whether no more workers are added in this read, because one got no connection or no thread."""
         self._failures = Once(MOST_SAID, silent_when_full=True)
         self._stopping = False
         budget.register(self)
@@ -143,35 +143,35 @@ class Pool:
 
     @property
     def workers(self) -> int:
-        """Threads: those that are idle or connect, too."""
+        """How many threads there are, including those that are idle or connect."""
         return len(self._workers)
 
     @property
     def connecting(self) -> int:
-        """Workers that have no connection yet."""
+        """How many workers have no connection yet."""
         return sum(worker.connection is None for worker in tuple(self._workers))
 
     @property
     def busy(self) -> int:
-        """Workers that are inside a job."""
+        """How many workers are inside a job."""
         return sum(worker.job is not None for worker in tuple(self._workers))
 
     @property
     def stalled(self) -> int:
-        """Workers whose call has been in flight for longer than calls take."""
+        """How many workers have a call in flight for longer than calls take."""
         return len(self._stalled_since(self._clock()))
 
     def stuck(self, age: float) -> int:
-        """Workers whose call has been in flight for more than `age` seconds."""
+        """How many workers have a call in flight for more than `age` seconds."""
         now = self._clock()
         return sum(1 for since in self._stalled_since(now) if now - since > age)
 
     def run(self, jobs: Iterable[Job], deadline: float) -> tuple[Round, list[Job]]:
         """Work through the jobs until all are done or the deadline has passed.
 
-        Class A jobs go first. Jobs still in a call at the deadline stay with their workers, to end when they end. It
-        is over at once where there is no worker and none can be had: each read tries that once, so that neither a
-        read nor a domain waits in vain.
+        Class A jobs go first. Jobs that are still in a call at the deadline stay with their workers until they end. If
+        there is no worker and none can be added, this returns at once. Each read tries that once, so that neither a
+        read nor a domain waits for nothing.
 
         Returns the round, and the jobs that were never begun or were waiting to be tried again.
         """
@@ -192,14 +192,14 @@ class Pool:
         return this, self._withdraw(this)
 
     def reinforce(self) -> None:
-        """Wake the workers that the queue can use, and add one where they are too few and the budget admits it."""
+        """Wake as many workers as the queue needs, and add one if they are too few and the budget allows it."""
         silent = self._silent()
         with self._budget.lock:
             recruit = self._recruit(silent)
         self._enlist(recruit)
 
     def stop(self) -> None:
-        """Let idle workers leave; those inside a call leave when it returns. Does not wait."""
+        """Let idle workers leave. Workers inside a call leave when it returns. This does not wait."""
         with self._budget.lock:
             self._stopping = True
             self._server.clear()
@@ -207,19 +207,19 @@ class Pool:
             self.wanted.notify_all()
 
     def _recruit(self, silent: bool) -> Worker | None:
-        """Wake workers; returns one more, to be started, where it is needed. Caller holds the lock.
+        """Wake workers. If one more is needed, return it; the caller starts it. Caller holds the lock.
 
-        One at a time over all pools: a connection takes 5 ms when all is well, and whoever has got one sees to the
-        next. So where they do not come, no more than one thread waits besides the first of each pool; and only one
-        altogether where libvirtd answers nobody. The first of a pool needs no slot to be free: it waits for one, as
-        nobody else of this pool would.
+        Over all pools, one worker is added at a time. A connection takes 5 ms when all is well, and a worker that has
+        one adds the next worker. So if connections are not made, at most one thread waits for one, apart from the first
+        worker of each pool; and only one thread in all if libvirtd answers nobody. The first worker of a pool is added
+        even if no slot is free, because the pool needs somebody who waits for a slot.
         """
         queued = len(self._server) + len(self._monitor)
         missing = min(BUSY_WORKERS, queued) - self.busy + (0 if silent else self.stalled)
         if missing <= 0 or self._stopping:
             return None
         self.wanted.notify(missing)
-        # Those that are on their way to a job will hold a slot each.
+        # Each of the workers without a job is about to take one, and will hold a slot.
         coming = sum(worker.job is None for worker in self._workers)
         if coming >= missing or self._refused or (self._connects.pending and (self._workers or silent)):
             return None
@@ -235,7 +235,7 @@ class Pool:
         return worker
 
     def _enlist(self, worker: Worker | None) -> None:
-        """Start a worker's thread. Where there can be none, the worker is none either: the next read tries again."""
+        """Start a worker's thread. If that fails, the worker is removed, and the next read tries again."""
         if worker is not None and not self._spawn(worker.name, lambda: self._work(worker)):
             with self._budget.lock:
                 self._workers.discard(worker)
@@ -251,11 +251,11 @@ class Pool:
         return left
 
     def _work(self, worker: Worker) -> None:
-        """The body of a worker's thread."""
+        """Work on jobs until the connection is lost or nothing is left to do. This is the body of a worker's thread."""
         connection = self._open(worker)
         if connection is None:
             return
-        # Others may be needed as well; they could not be added while this one connected.
+        # Others may be needed as well. They could not be added while this one connected.
         self.reinforce()
         while connection.alive and not worker.leaving:
             job = self._next(worker)
@@ -264,13 +264,13 @@ class Pool:
         silent = self._silent()
         with self._budget.lock:
             self._workers.discard(worker)
-            # In place of one whose connection was lost.
+            # This one takes the place of a worker whose connection was lost.
             recruit = self._recruit(silent)
         self._enlist(recruit)
         connection.close()
 
     def _open(self, worker: Worker) -> Connection | None:
-        """Connect; without a connection there is no worker, and no other one is tried in this read."""
+        """Connect. Without a connection the worker is removed, and this read tries no other one."""
         connection, refusal = None, ""
         worker.daemon = self._budget.identity()
         try:
@@ -307,10 +307,10 @@ class Pool:
             log.exception(text, *arguments)
 
     def _next(self, worker: Worker) -> Job | None:
-        """Take a job this pool may run; None after a wait for one, when the connection is to be looked at again."""
+        """Take a job that may run. Waits for one, and returns None if the connection has to be checked again first."""
         with self._budget.lock:
             if not self._stopping:
-                job, pause = self._admissible()
+                job, pause = self._take_admissible()
                 if job is not None:
                     self._budget.take(self, job)
                     job.begun = True
@@ -322,30 +322,30 @@ class Pool:
             worker.leaving = worker.leaving or self._stopping
         return None
 
-    def _admissible(self) -> tuple[Job | None, float]:
-        """The next job that may run now, else how long to wait for one. Caller holds the lock.
+    def _take_admissible(self) -> tuple[Job | None, float]:
+        """Take the next job that may run now, else say how long to wait for one. Caller holds the lock.
 
         Class A goes before all else. What may run is decided in `virt2.workers.admission.decide`.
         """
         now = self._clock()
         pause = IDLE
         if self._server:
-            job, _ = self._first(self._server, slots_for_server(self._budget), now)
+            job, _ = self._take_first(self._server, slots_for_server(self._budget), now)
             if job is not None:
                 return job, 0.0
             pause = OCCUPIED_PAUSE
         if self._monitor:
             slots = slots_for_others(self._budget, self.share - self.monitor_held, self._stuck_reads(now))
-            job, soonest = self._first(self._monitor, slots, now)
+            job, soonest = self._take_first(self._monitor, slots, now)
             if job is not None:
                 return job, 0.0
             pause = min(pause, soonest)
         return None, pause
 
-    def _first(self, queue: deque[Job], slots: Slots, now: float) -> tuple[Job | None, float]:
-        """Take the first job of a queue that may run now, else how long to wait for one. Caller holds the lock.
+    def _take_first(self, queue: deque[Job], slots: Slots, now: float) -> tuple[Job | None, float]:
+        """Take the first job of a queue that may run now, else say how long to wait for one. Caller holds the lock.
 
-        No job keeps back another one behind it: whatever may not run now is passed over.
+        No job delays the jobs behind it, because jobs that may not run now are passed over.
         """
         pause = IDLE
         if slots.for_all <= 0 and slots.for_preferred <= 0:
@@ -383,7 +383,7 @@ class Pool:
             else:
                 self._count_down(job)
             if others_wait and (self._server or self._monitor):
-                # Else this worker would have the slot again before the one that was told runs. Its own turn is next.
+                # Otherwise this worker would have the slot again before the thread that was told runs.
                 self._budget.refuse(self)
                 self.wanted.wait(YIELD)
 
@@ -394,16 +394,16 @@ class Pool:
                 job.round.done.set()
 
     def _stuck_reads(self, now: float) -> list[float]:
-        """When the reads began in which calls were made that are stalled, or were cut off and may still be."""
+        """Give when those reads began in which calls were made that are stalled, or that were cut off."""
         jobs = [worker.job for worker in self._workers]
         stalled = [self._began(job) for job in jobs if job is not None and now - job.since > STALLED_AFTER]
         return stalled + [charge.began for charge in self._budget.charges.values() if charge.pool is self]
 
     def _began(self, job: Job) -> float:
-        """When the read began that a job belongs to."""
+        """Give when the read of a job began."""
         return job.since if job.round is None else job.round.began
 
     def _stalled_since(self, now: float) -> list[float]:
-        """When the call in flight of each stalled worker was made."""
+        """Give when the call in flight of each stalled worker was made."""
         jobs = [worker.job for worker in tuple(self._workers)]
         return [job.since for job in jobs if job is not None and now - job.since > STALLED_AFTER]
