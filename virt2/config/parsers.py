@@ -214,7 +214,7 @@ def choice(allowed: Sequence[str]) -> Parser[str]:
 
 
 def selection(allowed: Sequence[str], fewest: int = 1) -> Parser[tuple[str, ...]]:
-    """Build the parser of some of the ``allowed`` words. Their order means nothing, nor does a repeated word."""
+    """Build the parser of some of the ``allowed`` words. Order and repetition do not matter."""
     several = words(allowed, fewest, len(allowed))
 
     def parse(key: str, values: Written) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ def describe(
             only if the metadata as a whole cannot be parsed. It may raise `DomainGone` (then there is no tag),
             `Unsupported` and `CallFailed` (then there is no tag, and a problem says why). Anything else that it raises
             goes to the caller.
-        pick: what is wanted from the metadata besides the tag.
+        pick: what is wanted from the metadata in addition to the tag.
         backup: the XML of the backup that is under way, empty where there is none.
 
     Returns:

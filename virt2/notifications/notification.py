@@ -33,7 +33,7 @@ Compose = Callable[[], Iterable[Notification]]
 
 
 class Notify(Protocol):
-    """`Notifier.notify`, for those who need nothing else of a notifier."""
+    """The type of `Notifier.notify`. Most modules need nothing else of a notifier."""
 
     def __call__(
         self,

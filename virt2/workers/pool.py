@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 BUSY_WORKERS = 4
 """Most workers of one pool that work and are not stalled. More do not make a read shorter (measured on 2 cores)."""
 OCCUPIED_PAUSE = 0.02
-"""Seconds until a job is looked at again that waits for another call of ours, for its domain or on its storage. Calls
-take 1 to 3 ms."""
+"""Seconds until a job is looked at again that waits for another call of ours to its domain or its storage. Calls take
+1 to 3 ms."""
 TICK = 0.03
 """Seconds between two looks for stalled workers while a read waits. It is small compared with STALLED_AFTER."""
 YIELD = 0.02
