@@ -333,7 +333,7 @@ class Assembly:
         self._gate = Gate(
             processes=self.processes,
             pre_scan=settings.pre_scan,
-            alone=self.other_clients.away,
+            alone=self.other_clients.check,
             check_workers=self.inventory.check_workers,
             missing=self._missing,
             stuck_after=settings.stuck_after,
@@ -362,7 +362,7 @@ class Assembly:
         """What touches the storage, apart from everything else."""
         interval = self.settings.storage_interval
         self._storage_tick = tick = min(self.interval, interval)
-        self.storage_pool = self._new_pool("storage", strict=True)
+        self.storage_pool = self._new_pool("storage")
         self.storage = StorageReader(
             domains=self._domains,
             workers=Workers(self.storage_pool, self.budget),
@@ -379,9 +379,7 @@ class Assembly:
         # Attempts of its own, because libvirtd authorizes the users of read-write connections and of no others: these
         # alone may be kept waiting.
         attempts = Connects()
-        self.agent_pool = Pool(
-            "agent", self.budget, shared.hold, connects=attempts, silent=self._is_silent, strict=True
-        )
+        self.agent_pool = Pool("agent", self.budget, shared.hold, connects=attempts, silent=self._is_silent)
 
         def waits() -> str:
             """Why there is no read-write connection, where libvirtd only keeps it waiting; else empty."""
@@ -445,8 +443,8 @@ class Assembly:
             interfaces=self.interfaces.read,
         )
 
-    def _new_pool(self, name: str, share: int = 1, strict: bool = False) -> Pool:
-        return Pool(name, self.budget, self.hypervisor.connect, share=share, silent=self._is_silent, strict=strict)
+    def _new_pool(self, name: str, share: int = 1) -> Pool:
+        return Pool(name, self.budget, self.hypervisor.connect, share=share, silent=self._is_silent)
 
     def _new_sink(self, interval: float) -> Sink:
         """One for each thread that dispatches."""

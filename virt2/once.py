@@ -1,7 +1,8 @@
-"""Saying a thing once: what was said is remembered, within bounds, and what is said again is spaced.
+"""Says a thing once: what was said is remembered, within bounds, and some time passes before it is said again.
 
-Three kinds of things are said. An event is said the first time (`Once`). A condition is said when it begins and when it
-is over (`Conditions`). A trouble that many domains have in the same way is one line with their number (`Gatherer`).
+There are three kinds of things. An event is logged the first time (`Once`). A condition is logged when it begins and
+when it is over (`Conditions`). A trouble that many domains have in the same way is one line with their number
+(`Gatherer`).
 
 Any thread may use any of these. No lock is held while a line is logged.
 """
@@ -18,20 +19,20 @@ from collections.abc import Callable, Collection, Hashable
 log = logging.getLogger(__name__)
 
 MOST = 10000
-"""Things that are remembered at the most: some for each domain of a large host."""
+"""Most things that are remembered. These are some for each domain of a large host."""
 APART = 60.0
-"""Seconds at least between two lines that say the same."""
+"""Fewest seconds between two lines that say the same."""
 HELD = 15.0
-"""Seconds for which a condition is over before that is said; longer than the usual interval of 10 s, because what
-changes with every read is not over."""
+"""Seconds after which a condition that does not come back is over. They are longer than the usual interval of 10 s,
+because a condition that changes with every read is not over."""
 STILL = 600.0
-"""Seconds after which a condition that comes and goes all the time is said again."""
+"""Seconds after which a condition that comes and goes all the time is logged again."""
 GATHERED = 2.0
-"""Seconds for which alike troubles are gathered: the readers of one interval read within 1.5 s."""
+"""Seconds for which similar troubles are gathered. All readers of one interval read within 1.5 s."""
 NAMED = 5
-"""Names of domains in one line."""
+"""Most names of domains in one line."""
 MOST_GROUPS = 500
-"""Kinds of trouble that are gathered at a time."""
+"""Most kinds of trouble that are gathered at a time."""
 
 Clock = Callable[[], float]
 
@@ -40,14 +41,24 @@ class Once:
     """Remembers what was said.
 
     Arguments:
-        most: how many things; what was asked for longest ago is forgotten first, and may be said again.
+        most: how many things are remembered. Beyond that, what was asked for longest ago is forgotten first, and may be
+            said again.
         again: seconds after which a thing may be said again; None for never.
-        clock: monotonic seconds.
+        clock: monotonic seconds; not asked where `again` is None.
+        silent_when_full: whether nothing is forgotten, and nothing more is said once `most` things were. This is for
+            things that differ each time, such as the texts of unexpected errors.
     """
 
-    def __init__(self, most: int = MOST, again: float | None = None, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        most: int = MOST,
+        again: float | None = None,
+        clock: Clock = time.monotonic,
+        silent_when_full: bool = False,
+    ) -> None:
         self._most = most
         self._again = again
+        self._silent_when_full = silent_when_full
         self._clock = clock
         self._said: OrderedDict[Hashable, float] = OrderedDict()
         self._lock = threading.Lock()
@@ -59,12 +70,14 @@ class Once:
         return len(self._said)
 
     def first(self, *thing: Hashable) -> bool:
-        """Whether a thing is to be said now. Whoever is told so says it: the next one is told no."""
-        now = self._clock()
+        """Note a thing. Returns whether it is to be said now; then the caller says it, and the next one is told no."""
+        now = 0.0 if self._again is None else self._clock()
         with self._lock:
             said = self._said.get(thing)
             if said is not None and (self._again is None or now - said < self._again):
                 self._said.move_to_end(thing)
+                return False
+            if said is None and self._silent_when_full and len(self._said) >= self._most:
                 return False
             self._said[thing] = now
             self._said.move_to_end(thing)
@@ -72,38 +85,47 @@ class Once:
                 self._said.popitem(last=False)
             return True
 
+    def review(self) -> None:
+        """Forget what may be said again by now."""
+        if self._again is not None:
+            now = self._clock()
+            with self._lock:
+                for thing in [thing for thing, said in self._said.items() if now - said >= self._again]:
+                    del self._said[thing]
+
     def forget(self, start: Hashable) -> None:
-        """Forget all things that begin with this, such as what was said of one domain."""
+        """Forget all things that begin with `start`, such as what was said about one domain."""
         with self._lock:
             for thing in [thing for thing in self._said if thing[0] == start]:  # type: ignore[index]
                 del self._said[thing]
 
 
 class _Condition:
-    """One condition. Changed under the lock of the `Conditions` that has it."""
+    """One condition. It is changed under the lock of its `Conditions`."""
 
     __slots__ = ("begun", "count", "said", "since", "wrong")
 
     def __init__(self, now: float) -> None:
         self.wrong = False
         self.since = now
-        """Since when it is wrong, or right."""
+        """Since when it has been wrong, or right."""
         self.said = False
         """Whether the last line was that it is wrong."""
         self.begun: float | None = None
-        """When that was said last."""
+        """When the last such line was logged."""
         self.count = 0
         """How often it began since the last line."""
 
 
 class Conditions:
-    """What is wrong, each thing said once when it begins and once when it is over.
+    """What is wrong. Each condition is logged once when it begins and once when it is over.
 
-    It is over when it was right for a while. Something that begins again soon after it was over is said a minute after
-    its last beginning, and something that comes and goes all the time every ten minutes, each with how often it began.
+    A condition is over when nothing was wrong for a while. One that begins again soon after it was over is logged a
+    minute after the last line about its beginning. One that comes and goes all the time is logged every ten minutes.
+    Each such line says how often it began.
 
     Arguments:
-        held: seconds for which a condition is over before that is said.
+        held: seconds for which nothing must be wrong before a condition is over.
         clock: monotonic seconds.
     """
 
@@ -117,9 +139,9 @@ class Conditions:
         return f"<Conditions {sorted(self._conditions)}>"
 
     def update(self, wrong: bool, begin: str, end: str) -> None:
-        """Say `begin` where something has become wrong, `end` where it is right again; `end` names it.
+        """Log `begin` if something has become wrong, and `end` if it is right again. `end` identifies the condition.
 
-        Each call also says what else is over by now.
+        Each call also logs what else is over by now.
         """
         now = self._clock()
         with self._lock:
@@ -131,14 +153,14 @@ class Conditions:
             log.info("%s", text)
 
     def review(self) -> None:
-        """Say what is over by now, where nothing else is to be told."""
+        """Log what is over by now. This is for times when `update` is not called."""
         with self._lock:
             over = self._over(self._clock())
         for text in over:
             log.info("%s", text)
 
     def _turn(self, wrong: bool, begin: str, end: str, now: float) -> list[str]:
-        """Take in how a condition is now; gives the line that says that it is wrong, where that is due."""
+        """Note how a condition is now. Gives the line which says that it is wrong, if that is due."""
         condition = self._conditions.get(end)
         if condition is None:
             if not wrong:
@@ -159,7 +181,7 @@ class Conditions:
         return [begin if passed is None or often < 2 else f"{begin} (this began {often} times in {passed:.0f} s)"]
 
     def _over(self, now: float) -> list[str]:
-        """What is over; forgets what was over long ago."""
+        """Give lines for what is over, and forget what was over long ago."""
         lines = []
         for name, condition in list(self._conditions.items()):
             if condition.wrong or now - condition.since < self._held:
@@ -174,27 +196,27 @@ class Conditions:
 
 
 class _Group:
-    """Troubles that are alike. Changed under the lock of the `Gatherer` that has it."""
+    """Troubles that are similar. It is changed under the lock of its `Gatherer`."""
 
     __slots__ = ("differ", "first", "names", "number", "said", "text")
 
     def __init__(self) -> None:
         self.text = ""
         self.differ = False
-        """Whether the texts are alike, but not the same."""
+        """Whether the texts are similar, but not the same."""
         self.names: list[str] = []
         self.number = 0
         self.first = 0.0
-        """When the first was added since the last line."""
+        """When the first trouble was added after the last line."""
         self.said: float | None = None
-        """When a line was said last."""
+        """When the last line was logged."""
 
 
 class Gatherer:
-    """Troubles of domains, each said once: what many domains have in the same way is one line with their number.
+    """Troubles of domains. Each is logged once, and the same trouble of many domains is one line with their number.
 
     Arguments:
-        wait: seconds for which others of its kind are waited for before a trouble is said.
+        wait: seconds between the first trouble of a kind and the line about it, in which others are gathered.
         most: how many troubles of domains are remembered.
         clock: monotonic seconds.
     """
@@ -210,7 +232,7 @@ class Gatherer:
         return f"<Gatherer waiting={sum(group.number for group in self._groups.values())}>"
 
     def add(self, uuid: str, name: str, text: str) -> None:
-        """Have a trouble of a domain said; does nothing where it was said of that domain before."""
+        """Have a trouble of a domain logged. Does nothing if it was logged for that domain before."""
         if not self._once.first(uuid, text):
             return
         now = self._clock()
@@ -228,11 +250,11 @@ class Gatherer:
         _say(lines)
 
     def forget(self, uuid: str) -> None:
-        """Have the troubles of a domain said again when they come again."""
+        """Have the troubles of a domain logged again if they come again."""
         self._once.forget(uuid)
 
     def say(self, everything: bool = False) -> None:
-        """Say what has been gathered for long enough, or everything there is: a line a minute for each kind."""
+        """Log what has been gathered for long enough, or everything. Each kind has at most one line a minute."""
         now = self._clock()
         lines = []
         with self._lock:
@@ -255,7 +277,7 @@ def _say(lines: Collection[str]) -> None:
 
 
 def _line(group: _Group) -> str:
-    """One line for a group; empty where nothing was added since the last one."""
+    """Make one line for a group. It is empty if nothing was added after the last line."""
     if group.number <= 1:
         return f"domain {group.names[0]}: {group.text}" if group.number else ""
     others = group.number - len(group.names)
@@ -265,6 +287,6 @@ def _line(group: _Group) -> str:
 
 
 def _kind(text: str, name: str, uuid: str) -> str:
-    """What alike texts have in common: all but the domain's own name and UUID, and numbers."""
+    """Give what similar texts have in common: everything except numbers, and the domain's own name and UUID."""
     text = re.sub(rf"(?<!\w)({re.escape(uuid)}|{re.escape(name)})(?!\w)", "", text)
     return re.sub(r"[0-9]+", "0", text)

@@ -29,7 +29,7 @@ WINGS: dict[str, set[str]] = {
     "model": set(),
     "text": set(),
     "workers": set(),
-    "metrics": {"text"},
+    "metrics": {"model", "text"},
     "config": {"text", "metrics"},
     "sources": {"model"},
     "description": {"model", "text"},

@@ -64,6 +64,31 @@ class TestOnce:
             assert not number or not memory.first("that stays") or number == 1
         assert len(memory) == 100
 
+    def test_what_may_be_said_again_need_not_be_remembered(self, time):
+        memory, always = Once(again=60.0, clock=time), Once(clock=time)
+        for number in range(3):
+            memory.first(number)
+            always.first(number)
+            time.now += 30.0
+        for each in (memory, always):
+            each.review()
+        assert (len(memory), len(always)) == (1, 3)
+        assert not memory.first(2)
+
+    def test_where_each_thing_is_another_one_it_falls_silent(self, time):
+        memory = Once(most=20, again=60.0, clock=time, silent_when_full=True)
+        assert sum(memory.first(number) for number in range(1000)) == 20
+        time.now += 60.0
+        assert not memory.first("a new one")
+        assert memory.first(0), "it was said before, and long ago"
+        assert len(memory) == 20
+
+    def test_without_a_time_no_clock_is_asked(self):
+        def stopped() -> float:
+            raise AssertionError
+
+        assert Once(clock=stopped).first("u1")
+
     def test_of_many_threads_one_says_it(self, time):
         memory, start, told = Once(clock=time), threading.Barrier(8), []
 

@@ -1,12 +1,12 @@
-"""From what collectd hands over for one option to the value virt2 works with.
+"""Turns what collectd hands over for one option into the value that virt2 works with.
 
-collectd knows three kinds of value: text, numbers (all of them ``float``) and booleans. Operators quote and do not
-quote as they please, so a quoted number is a number, and a whole number is text where text is wanted: a domain called
-``12`` arrives as ``12.0``. Since ``012`` does as well, that is told (`guessed`). What has lost something on the way for
-certain (``1.10`` is ``1.1`` by then) is refused with the advice to quote it.
+collectd has three kinds of value: text, numbers (all of them ``float``) and booleans. Operators use quotes or not, as
+they like. So a quoted number is a number, and a whole number is text where text is wanted: a domain called ``12``
+arrives as ``12.0``. Because ``012`` arrives in the same way, the operator is warned (`guessed`). A value that has
+certainly lost something on the way (``1.10`` arrives as ``1.1``) is refused, with the advice to put it in quotes.
 
-A parser is called with the key, for its error, and the values written behind it; it raises BadSetting. The functions
-here that are no parsers themselves build one.
+A parser takes the key, which it needs for its error, and the values behind the key. It raises BadSetting. The functions
+here that are not parsers themselves build one.
 """
 
 from __future__ import annotations
@@ -24,26 +24,28 @@ from virt2.text.patterns import Match
 T = TypeVar("T")
 
 NAME_BYTES = 127
-"""What collectd keeps of each part of an identifier, in bytes; the rest it cuts off without a word."""
+"""How many bytes collectd keeps of each part of an identifier. It cuts off the rest without saying so."""
 
 LONGEST = 86400.0
 """Most seconds an option accepts: collectd's own limit for an interval (MaxReadInterval)."""
 SHORTEST = 0.001
-"""Fewest seconds an option accepts; clear of the 2^-30 s that collectd rounds to, where 0 would mean the default."""
+"""Fewest seconds an option accepts. It is far above the 2^-30 s that collectd rounds to, because 0 would mean the
+default."""
 
 MOST_NAMESPACES = 8
 
 _EXACT = 2.0**53
-"""From here on a float no longer holds every whole number."""
+"""From this number on, a float cannot be every whole number."""
 _SHOWN = 80
-"""Characters of a value in a message: collectd cuts a line after 1,023 bytes, and what is accepted must fit too."""
+"""How many characters of a value a message shows. collectd cuts a line after 1,023 bytes, and the message also says
+what is accepted."""
 _SHOWN_VALUES = 6
 _NUMBER = re.compile(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", re.ASCII)
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
 class Foreign(NamedTuple):
-    """A value that no option can be; only its looks are kept."""
+    """A value that no option can have. Only the text that shows it is kept."""
 
     shown: str
 
@@ -52,7 +54,7 @@ Value = Union[str, float, bool, Foreign]
 
 
 class Written(tuple[Value, ...]):
-    """The values behind one key; its ``repr`` is what an operator recognises."""
+    """The values behind one key. Its ``repr`` shows them so that an operator recognises them."""
 
     def __repr__(self) -> str:
         if not self:
@@ -61,7 +63,7 @@ class Written(tuple[Value, ...]):
 
 
 def written(values: object) -> Written:
-    """Take over a config node's values, whatever they are; never raises."""
+    """Take the values of a config node, of any kind. Never raises."""
     if not isinstance(values, (tuple, list)):
         values = () if values is None else (values,)
     return Written(map(_plain, values))
@@ -72,7 +74,7 @@ def _plain(value: object) -> Value:
         return value
     if isinstance(value, int) and abs(value) <= _EXACT:
         return float(value)
-    if isinstance(value, bytes):  # how collectd hands over text that is not UTF-8
+    if isinstance(value, bytes):  # collectd hands over text so that is not UTF-8
         return Foreign(repr(value[:_SHOWN]))
     return Foreign(f"<{type(value).__name__}>")
 
@@ -91,9 +93,9 @@ def _shown(value: Value) -> str:
 
 
 def guessed(values: Written, read: object) -> list[str]:
-    """Give the texts in what a parser read that were numbers to collectd, which drops how they were written.
+    """Give those texts in a parser's result that were numbers to collectd, which forgets how they were written.
 
-    ``007`` and ``7.0`` arrive as 7, ``1e5`` as 100000: whoever meant such a name has to put it in quotes.
+    ``007`` and ``7.0`` arrive as 7, ``1e5`` as 100000. An operator who means such a name has to put it in quotes.
     """
     numbers = {_text(value) for value in values if isinstance(value, float)}
     texts = [read] if isinstance(read, str) else [*read] if isinstance(read, tuple) else []
@@ -104,7 +106,7 @@ Parser = Callable[[str, Written], T]
 
 
 def boolean(key: str, values: Written) -> bool:
-    """Read ``true`` or ``false`` and what collectd takes for them, quoted or not."""
+    """Read ``true`` or ``false``, or a word that collectd reads as one of them, quoted or not."""
     value = _single(values)
     if isinstance(value, str):
         value = _BOOLEANS.get(value.strip().lower())
@@ -114,7 +116,7 @@ def boolean(key: str, values: Written) -> bool:
 
 
 def seconds(key: str, values: Written) -> float:
-    """Read a duration in seconds that something is waited for or repeated after."""
+    """Read a number of seconds: how long something is waited for, or after which time it is repeated."""
     value = _number(values)
     if not SHORTEST <= value <= LONGEST:
         raise BadSetting(key, values, f"a number of seconds greater than 0, from {SHORTEST:g} to {LONGEST:.0f}")
@@ -122,7 +124,7 @@ def seconds(key: str, values: Written) -> float:
 
 
 def seconds_or_never(key: str, values: Written) -> float:
-    """Read an age in seconds; 0 and less mean never, which is read as infinity."""
+    """Read an age in seconds. 0 and less mean never, which is returned as infinity."""
     value = _number(values)
     if not math.isfinite(value):
         raise BadSetting(key, values, "a number of seconds, or 0 for never")
@@ -130,7 +132,7 @@ def seconds_or_never(key: str, values: Written) -> float:
 
 
 def patience(key: str, values: Written) -> float:
-    """Read for how many seconds something is waited for; 0 means without end, which is read as infinity."""
+    """Read for how many seconds something is waited for. 0 means without end, which is returned as infinity."""
     if _number(values) == 0:
         return math.inf
     try:
@@ -140,7 +142,7 @@ def patience(key: str, values: Written) -> float:
 
 
 def count_or_auto(most: int) -> Parser[int | None]:
-    """Build the parser of a whole number from 1 to ``most``, or ``auto``, which is read as None."""
+    """Build the parser of a whole number from 1 to ``most``, or ``auto``, which is returned as None."""
 
     def parse(key: str, values: Written) -> int | None:
         value = _single(values)
@@ -155,12 +157,12 @@ def count_or_auto(most: int) -> Parser[int | None]:
 
 
 def text(accepted: str, suits: Callable[[str], object], if_empty: str = "") -> Parser[str]:
-    """Build the parser of one text without control characters for which ``suits`` holds.
+    """Build the parser of one text without control characters that ``suits`` accepts.
 
     Args:
-        accepted: the same in words.
-        suits: tells whether it is accepted.
-        if_empty: what an empty text that is accepted stands for.
+        accepted: what is accepted, in words.
+        suits: tells whether a text is accepted.
+        if_empty: what an empty text means, if it is accepted.
     """
 
     def parse(key: str, values: Written) -> str:
@@ -173,11 +175,11 @@ def text(accepted: str, suits: Callable[[str], object], if_empty: str = "") -> P
 
 
 def words(allowed: Sequence[str], fewest: int, most: int, last: str | None = None) -> Parser[tuple[str, ...]]:
-    """Build the parser of a few words out of ``allowed``, quoted together or each on its own, commas or not.
+    """Build the parser of a few of the ``allowed`` words. They may be quoted together or singly, with commas or not.
 
     Args:
-        fewest, most: how many.
-        last: a word after which nothing is read; it is not part of the result.
+        fewest, most: how many words are accepted.
+        last: a word after which nothing is read. It is not part of the result.
     """
     known = (*allowed, last) if last else tuple(allowed)
     accepted = f"{fewest} to {most} of {', '.join(known)}"
@@ -198,7 +200,7 @@ def words(allowed: Sequence[str], fewest: int, most: int, last: str | None = Non
 
 
 def choice(allowed: Sequence[str]) -> Parser[str]:
-    """Build the parser of one word out of ``allowed``."""
+    """Build the parser of one of the ``allowed`` words."""
     accepted = f"one of {', '.join(allowed)}"
 
     def parse(key: str, values: Written) -> str:
@@ -212,7 +214,7 @@ def choice(allowed: Sequence[str]) -> Parser[str]:
 
 
 def selection(allowed: Sequence[str], fewest: int = 1) -> Parser[tuple[str, ...]]:
-    """Build the parser of some words out of ``allowed``; their order and repetition mean nothing."""
+    """Build the parser of some of the ``allowed`` words. Order and repetition do not matter."""
     several = words(allowed, fewest, len(allowed))
 
     def parse(key: str, values: Written) -> tuple[str, ...]:
@@ -228,12 +230,12 @@ def entries(key: str, values: Written) -> tuple[Match, ...]:
 
 
 def trimmed_entries(key: str, values: Written) -> tuple[Match, ...]:
-    """Read one or more entries like `entries`, but blanks around them do not count."""
+    """Read one or more entries like `entries`, and remove the blanks around each."""
     return _matches(key, values, [(_text(value) or "").strip() for value in values])
 
 
 def namespaces(key: str, values: Written) -> tuple[str, ...]:
-    """Read one or a few XML namespaces, in one text or several."""
+    """Read one or a few XML namespaces, in one text or in several."""
     found = [word for value in values for word in (value.split() if isinstance(value, str) else [""])]
     if not 1 <= len(found) <= MOST_NAMESPACES or not all(word and _is_clean(word) for word in found):
         raise BadSetting(key, values, f"1 to {MOST_NAMESPACES} XML namespace URIs, tried in the order given")
@@ -241,7 +243,7 @@ def namespaces(key: str, values: Written) -> tuple[str, ...]:
 
 
 def path(key: str, values: Written) -> str:
-    """Read one path in the part of XPath that is understood."""
+    """Read one path in the part of XPath that `virt2.text.xpath` understands."""
     accepted = (
         "one path in quotes from / on, such as /instance/name/text() or //owner/@uuid, of names, *, /, //, [2],"
         " [@name='text'] and [child='text']"
@@ -270,7 +272,7 @@ def _single(values: Written) -> Value | None:
 
 
 def _number(values: Written) -> float:
-    """Give the one number, quoted or not; NaN, which compares with nothing, when there is none."""
+    """Give the one number, quoted or not. Give NaN where there is none; every comparison with NaN is false."""
     value = _single(values)
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         return float(value)
@@ -289,5 +291,5 @@ def _quote_hint(values: Written) -> str:
 
 
 def _is_clean(value: str) -> bool:
-    """Tell whether there are no control characters and nothing that UTF-8 cannot hold."""
+    """Tell whether a text has no control characters, and can be written in UTF-8."""
     return not any(unicodedata.category(char) in ("Cc", "Cs") for char in value)

@@ -1,6 +1,6 @@
-"""Reading the Settings from collectd's configuration.
+"""Reads the Settings from collectd's configuration.
 
-What cannot be accepted never stops the reading. It becomes a Problem, and whoever called decides what that means.
+A value that cannot be accepted never stops the reading. It becomes a Problem, and the caller decides what that means.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _OWN_READER = "libvirtd"
 """The plugin instance under which libvirtd's own limits are reported."""
 _READER_NAME = re.compile(r"[A-Za-z0-9_.:@+-]{1,63}")
 _SIMILAR = 0.72
-"""How alike a known key must be to be named where an unknown one is told (difflib's ratio), as after a slip."""
+"""How similar a known key must be to an unknown one to be suggested for it (difflib's ratio)."""
 _MEANT = {
     "Connection": ("uri", "url", "connectionuri", "connecturi", "libvirturi", "hypervisor", "socket"),
     "Interval": ("period", "every", "readinterval", "pollinterval", "scrapeinterval", "interval_s"),
@@ -48,29 +48,30 @@ _MEANT = {
     "GuestAgentTimeout": ("agenttimeout",),
     "AdminConnection": ("adminuri",),
 }
-"""What the same is called elsewhere, in other plugins and exporters and by guess, in lower case."""
+"""Other names of the same options, in lower case: those of other plugins and exporters, and likely guesses."""
 _KEY_SHOWN = 64
-"""Characters of an unknown key that are looked at and shown: nobody means a longer one."""
+"""How many characters of an unknown key are looked at and shown. No known key is longer."""
 
 
 class Problem(NamedTuple):
-    """Something in the configuration that its writer should hear of, once."""
+    """Something in the configuration that its author should be told, once."""
 
     severity: str
-    """``error`` for a value that was not used, ``warning`` otherwise."""
+    """``error`` for a value that is not used, ``warning`` for everything else."""
     text: str
     stops_strict: bool = False
-    """Whether ``StrictConfig true`` makes it stop the daemon: bad values and unknown keys do."""
+    """Whether it stops the daemon under ``StrictConfig true``. Bad values and unknown keys do."""
 
 
 def parse(blocks: Iterable[object]) -> tuple[Settings, tuple[Problem, ...]]:
-    """Read all ``<Module virt2>`` blocks as one configuration; never raises.
+    """Read all ``<Module virt2>`` blocks as one configuration. Never raises.
 
     Args:
-        blocks: in the order seen, each with ``children``; those with ``key``, ``values`` and ``children`` of their own.
+        blocks: the blocks in the order of the configuration. Each has ``children``, and these have ``key``, ``values``
+            and ``children`` of their own.
 
     Returns:
-        The settings to run with, and what should be said of the configuration, each problem once.
+        The settings to run with, and each problem of the configuration once.
     """
     reading = _Reading()
     for block in blocks:
@@ -82,12 +83,12 @@ def parse(blocks: Iterable[object]) -> tuple[Settings, tuple[Problem, ...]]:
 
 
 def stopping(settings: Settings, problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Give the problems for which the daemon must not start: none, unless ``StrictConfig`` is on."""
+    """Give the problems because of which the daemon must not start. There are none unless ``StrictConfig`` is on."""
     return tuple(problem for problem in problems if settings.strict and problem.stops_strict)
 
 
 def own_instances(settings: Settings) -> tuple[str, ...]:
-    """Give the plugin instances that virt2 has for itself, under the host's own name: its readers', and libvirtd's."""
+    """Give the plugin instances that virt2 uses under the host's own name: those of its readers, and libvirtd's."""
     automatic = settings.instances or MOST_AUTOMATIC
     return (_OWN_READER, *map(str, range(automatic)), *(instance.name for instance in settings.explicit_instances))
 
@@ -101,11 +102,11 @@ class _Reading:
 
     def __init__(self) -> None:
         self._taken: dict[str, list[tuple[Any, parsers.Written]]] = {}  # by field
-        self._added: dict[str, list[tuple[Any, ...]]] = {}  # by field; one of each block
-        self._in_block: dict[str, tuple[Any, ...]] = {}  # the same of the block that is being read
+        self._added: dict[str, list[tuple[Any, ...]]] = {}  # by field; one value of each block
+        self._in_block: dict[str, tuple[Any, ...]] = {}  # the same for the block that is being read
         self._listed: dict[str, dict[Any, None]] = {}  # by field; in the order seen
-        self._tags: dict[str, dict[Match, None]] = {}  # by the name of the instance; both in the order seen
-        self._extra: dict[str, dict[str, None]] = {}  # by the name of the instance, where it has its own
+        self._tags: dict[str, dict[Match, None]] = {}  # by the name of the instance; both are in the order seen
+        self._extra: dict[str, dict[str, None]] = {}  # by the name of the instance, if it has its own
         self._problems: dict[str, Problem] = {}  # by text: the same line in two files is one mistake
         self._unknown: set[str] = set()
 
@@ -153,7 +154,7 @@ class _Reading:
             self._extra.setdefault(name, {}).update(dict.fromkeys(extra))
 
     def settings(self) -> Settings:
-        """Give what is in force, now that all has been read."""
+        """Give the settings, after everything was read."""
         for option in OPTIONS:
             self._report_conflict(option.key, self._taken.get(option.field, ()))
         self._end()
@@ -172,7 +173,7 @@ class _Reading:
         return Settings(**chosen, explicit_instances=tuple(explicit))
 
     def problems(self) -> tuple[Problem, ...]:
-        """Give what was wrong, in the order seen."""
+        """Give the problems, in the order seen."""
         return tuple(self._problems.values())
 
     @contextlib.contextmanager
@@ -196,8 +197,8 @@ class _Reading:
             self._report(
                 Problem(
                     "warning",
-                    f"{key} {text} is a number to collectd, which drops how it was written (00{text} and {text}.0 are"
-                    f' the same to it): it is read as the text "{text}". Put it in quotes',
+                    f"{key} {text} is a number to collectd, which forgets how it was written (00{text} and {text}.0 are"
+                    f' the same to it). It is read as the text "{text}". Put it in quotes',
                 )
             )
 
@@ -207,10 +208,10 @@ class _Reading:
     def _report_conflict(self, key: str, taken: Sequence[tuple[Any, parsers.Written]]) -> None:
         if len({value for value, _ in taken}) > 1:
             history = " and then to ".join(dict.fromkeys(repr(values) for _, values in taken))
-            self._report(Problem("warning", f"{key} is set to {history}: the last one, {taken[-1][1]!r}, counts"))
+            self._report(Problem("warning", f"{key} is set to {history}: the last one, {taken[-1][1]!r}, is used"))
 
     def _find(self, node: object, known: dict[str, Option], where: str) -> Option | None:
-        """Give the option a node means; warn of an unknown one the first time it is seen in this kind of block."""
+        """Give the option that a node means. Warn of an unknown one when it is first seen in this kind of block."""
         key = getattr(node, "key", None)
         key = key[:_KEY_SHOWN] if isinstance(key, str) else f"<{type(key).__name__}>"
         option = known.get(key.lower())
@@ -222,16 +223,16 @@ class _Reading:
 
 
 def _hint(key: str, known: dict[str, Option]) -> str:
-    """What an operator may have meant by an unknown key, in lower case; nothing where nothing known is like it."""
+    """Say what an operator may have meant by an unknown key, which is given in lower case."""
     if key in _IN_INSTANCE:
         return f'{_IN_INSTANCE[key].key} belongs inside <Instance "name">'
     if key in _TOP:
-        return f"{_TOP[key].key} belongs outside of it"
+        return f"{_TOP[key].key} belongs outside of this block"
     meant = next((option for option, words in _MEANT.items() if key in words and option.lower() in known), None)
     if meant is not None:
         return f"the option for that is {meant}"
     closest = difflib.get_close_matches(key, known, n=1, cutoff=_SIMILAR)
-    return f"the closest known one is {known[closest[0]].key}" if closest else "README.md has all that are known"
+    return f"the most similar option is {known[closest[0]].key}" if closest else "docs/options.md lists all options"
 
 
 def _children(node: object) -> Sequence[object]:
@@ -257,21 +258,19 @@ def _free_name(key: str, name: str, automatic: int) -> str:
 
 
 def _advice(settings: Settings) -> Iterator[Problem]:
-    """Warn of settings that are accepted and do less, or harm more, than their writer may expect."""
+    """Warn of settings that are accepted, but do less or more harm than their author may expect."""
     if settings.timeout is not None:
         if settings.timeout > MOST_TIMEOUT:
             yield Problem(
                 "warning",
-                f"Timeout {settings.timeout:g} is over {MOST_TIMEOUT:g} s: while something is stuck the daemon may "
+                f"Timeout {settings.timeout:g} is over {MOST_TIMEOUT:g} s: while something is stuck, the daemon may "
                 "need more than 2 s to exit",
             )
         if settings.interval is not None and settings.timeout > settings.interval:
             yield Problem(
                 "warning",
-                f"Timeout {settings.timeout:g} is over the Interval, {settings.interval:g} s, which is used instead",
+                f"Timeout {settings.timeout:g} is over the Interval, {settings.interval:g} s, so the Interval is used",
             )
     for instance in settings.explicit_instances:
         if not instance.tags:
-            yield Problem(
-                "warning", f'<Instance "{instance.name}"> has no usable Tag: no domain will ever be read by it'
-            )
+            yield Problem("warning", f'<Instance "{instance.name}"> has no usable Tag: it will never read a domain')

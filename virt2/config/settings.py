@@ -1,7 +1,7 @@
 """Settings: every option with its name, its default, what it accepts and why you would change it.
 
-Each option is declared once, as a field of Settings. OPTIONS is that declaration as a table, for reading it from the
-configuration and for the documentation, which a test compares with it.
+Each option is declared once, as a field of Settings. OPTIONS is the same as a table. The configuration is read by this
+table, and a test compares the documentation with it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ NOVA = ("http://openstack.org/xmlns/libvirt/nova/1.1", "http://openstack.org/xml
 MOST_INSTANCES = 128
 MOST_WORKERS = 1000
 MOST_TIMEOUT = 1.5
-"""Seconds a read may wait so that the daemon, which waits for its reads, still exits in under 2 s."""
+"""Seconds that a read may take. The daemon waits for its reads when it exits, and still exits in under 2 s."""
 
 _XML_NAME = re.compile(r"[^\W\d][\w.-]*")
 
 MOST_AUTOMATIC = 4
-"""Automatic readers that are made unasked: collectd has 5 read threads by default, and others need one too."""
+"""Most automatic readers, unless more are configured. collectd has 5 read threads by default, and other plugins need
+one too."""
 
 
 @dataclass(frozen=True)
@@ -35,26 +36,26 @@ class Instance:
     name: str
     tags: tuple[Match, ...] = ()
     extra_stats: tuple[str, ...] | None = None
-    """What its domains report besides; None for what all others do."""
+    """What its domains report in addition; None for the same as all others."""
 
 
 class Option(NamedTuple):
     """One line of the option table."""
 
     key: str
-    """As collectd's configuration spells it; case does not matter there."""
+    """The key in collectd's configuration, where case does not matter."""
     default_text: str
-    """The default as the documentation writes it; may be empty."""
+    """The default as the documentation writes it. It may be empty."""
     meaning: str
-    """In one line, with units, what it does and why you would change it."""
+    """What it does and why you would change it, in one line and with units."""
     parser: parsers.Parser[Any] | None
-    """Reads its values; None for what is not a plain option but a block."""
+    """Reads its values. None for a block, which is not a plain option."""
     adds: bool = False
-    """Whether the values of several blocks add up; within one the last one counts."""
+    """Whether the values of several blocks add up. Within one block the last value is used."""
     lists: bool = False
-    """Whether all values add up, in the order given, each once."""
+    """Whether all values add up, in the order of the configuration, each once."""
     field: str = ""
-    """Where Settings keep it."""
+    """The field of Settings that has its value."""
 
 
 def _option(
@@ -359,7 +360,7 @@ class Settings:
     )
 
     def timeout_for(self, interval: float) -> float:
-        """Give the seconds a read may take that is repeated every ``interval`` seconds."""
+        """Give how many seconds a read may take that is repeated every ``interval`` seconds."""
         if self.timeout is None:
             return min(interval / 2, MOST_TIMEOUT)
         return min(self.timeout, interval)

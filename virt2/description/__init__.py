@@ -1,1 +1,1 @@
-"""A domain's XML read: devices, storage, tag, labels, what is left out. Pure."""
+"""Reads a domain's XML: devices, storage, tag, labels, and what is not reported. All of it is pure."""

@@ -1,10 +1,10 @@
-"""What a domain's XML says of it: tag, disks, interfaces, whether its agent can be asked, what its metadata calls it.
+"""What a domain's XML says about it: tag, disks, interfaces, whether its agent can be asked, and its name in metadata.
 
-The XML is libvirt's own except for one part: `<metadata>` holds what anybody with the right to edit the domain put
-there, printed by libvirt as it came in. So the text is hostile there, and only there: what cannot be parsed costs the
-tag and what was to be picked, not the disks. One pass of expat, linear in the text, keeps only what is asked for;
-prefixes are resolved here and not by expat, which would copy a namespace's name (it may be a MiB long) for every
-element in it.
+The XML is libvirt's own, except for `<metadata>`. Anybody who may edit the domain can put something there, and libvirt
+prints it as it came in. So the text is hostile there, and only there. If that part cannot be parsed, the tag and the
+name are lost, but not the disks. expat passes over the text once, in linear time, and only what is asked for is kept.
+Prefixes are resolved here and not by expat, because expat would copy the name of a namespace, which may be a MiB long,
+for every element in it.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ from virt2.text import xpath
 from virt2.text.printable import quoted
 
 LONGEST_TAG = 255
-"""Characters in a tag, at most: it travels in log lines."""
+"""Most characters in a tag, because log lines contain it."""
 
 LIBVIRT = "/var/lib/libvirt"
-"""Where libvirt keeps what its domains need to run."""
+"""The folder where libvirt keeps what its domains need to run."""
 _AGENT_CHANNEL = "org.qemu.guest_agent.0"
 """The channel by whose name libvirt knows the guest's agent."""
 _OVIRT_VM = "http://ovirt.org/vm/1.0"
 _TAPS = frozenset({"bridge", "ethernet", "network"})
-"""Types of an interface that is a tap device on the host; the XML of a running domain has the type really in use."""
+"""Types of an interface that is a tap device on the host. The XML of a running domain has the type in use."""
 _OUTSIDE = "vhostuser"
-"""The type of an interface for whose counters libvirt asks Open vSwitch's program."""
+"""The type of an interface whose counters libvirt gets from a program of Open vSwitch."""
 _DEEPEST = 5
-"""Depth below which nothing is asked for: domain/metadata/vm/device/domainID."""
+"""Elements deeper than this are not looked at. The deepest one that is needed is
+domain/metadata/vm/device/domainID."""
 
 _METADATA_START = re.compile(r"<metadata(?=[\s/>])")
 _METADATA_END = "</metadata>"
@@ -58,15 +59,17 @@ def describe(
         namespace: URI of the tag's element.
         element: local name of the tag's element, a direct child of ``<metadata>``.
         mounts: where image files are looked up.
-        metadata: fetches from libvirt the XML of just the element of a namespace, empty if there is none; asked only if
-            the metadata as a whole cannot be parsed. It may raise `DomainGone` (no tag), `Unsupported` and `CallFailed`
-            (no tag, and a problem says why); what else it raises is the caller's.
-        pick: what is wanted of the metadata besides the tag.
+        metadata: fetches from libvirt the XML of the element of one namespace, empty if there is none. It is called
+            only if the metadata as a whole cannot be parsed. It may raise `DomainGone` (then there is no tag),
+            `Unsupported` and `CallFailed` (then there is no tag, and a problem says why). Anything else that it raises
+            goes to the caller.
+        pick: what is wanted from the metadata in addition to the tag.
         backup: the XML of the backup that is under way, empty where there is none.
 
     Returns:
-        The description. XML that cannot be parsed is no exception but a problem in it. Disks come in the order of the
-        XML, those with removable media last: the first disk places an untagged domain, and a CD should not.
+        The description. XML that cannot be parsed raises no exception, but is a problem in the description. Disks come
+        in the order of the XML, with removable media last, because the first disk places an untagged domain, and a CD
+        should not.
     """
     picked: str | None = None
     try:
@@ -90,24 +93,24 @@ def describe(
 
 
 class _NotParsed(errors.Error):
-    """A text is not XML we read; the message has the reason in a few words of ours or expat's."""
+    """A text is not XML that is read here. The message has the reason in a few words, ours or expat's."""
 
 
 class _Scan:
-    """The state of one pass over a text: where it is, and what it found.
+    """The state of one pass over a text: its position, and what it found.
 
     Attributes:
-        disks, nics, channels: the elements, whole.
-        firmware: the loader and the file of its variables, whole.
+        disks, nics, channels: the whole elements.
+        firmware: the whole elements of the loader and of the file of its variables.
         tags: the texts of the tag elements.
-        domain_ids: oVirt's storage domain for a disk, by the disk's target.
-        trees: the first element of the metadata in each of the namespaces wanted; None for one that is too large.
+        domain_ids: oVirt's storage domain of a disk, by the disk's target.
+        trees: the first element of the metadata in each of the wanted namespaces; None for one that is too large.
     """
 
     def __init__(self, tag_names: set[Name], wanted: Collection[str] = (), fragment: bool = False) -> None:
-        """Look for tags of these names and elements of these namespaces.
+        """Look for tags of these names and for elements of these namespaces.
 
-        A fragment is read as if it stood within ``<metadata>``.
+        A fragment is read as if it were within ``<metadata>``.
         """
         self.disks: list[Element] = []
         self.nics: list[Element] = []
@@ -155,7 +158,7 @@ class _Scan:
             self._tree.data(text)
 
     def split(self, *_: object) -> None:
-        """Pass a comment or an instruction: the texts before and behind it are two."""
+        """Pass a comment or an instruction. The texts before it and behind it are two texts."""
         if self._tree is not None:
             self._tree.split()
 
@@ -179,7 +182,7 @@ class _Scan:
         self._depth -= 1
 
     def _enter(self, name: str, attributes: dict[str, str]) -> None:
-        """Decide by the path whether this element is one to keep."""
+        """Decide by the path whether this element is kept."""
         if self._depth == 1 and self._path[0] != ("", "domain"):
             raise _NotParsed("not a domain")
         if self._depth < 3:
@@ -201,13 +204,13 @@ class _Scan:
                 self._collect()
 
     def _end_tree(self) -> None:
-        """Keep what was read of the element that is being left, or turned out too large."""
+        """Keep what was read of the element that is being left or is too large."""
         if self._tree is not None:
             self.trees[self._path[2][0]] = self._tree.root
             self._tree = None
 
     def _collect(self) -> None:
-        """Start to collect the text of the element just entered; that of elements within it is not part of it."""
+        """Start to collect the text of the element just entered, without the text of elements within it."""
         self._text, self._text_depth = [], self._depth
 
     def _keep(self, text: str) -> None:
@@ -219,7 +222,7 @@ class _Scan:
 
 
 def _scan(text: str, scan: _Scan) -> _Scan:
-    """Run a scan over a text; raise `_NotParsed` if the text is not well-formed or brings its own entities."""
+    """Run a scan over a text. Raise `_NotParsed` if the text is not well-formed or declares entities."""
     parser = expat.ParserCreate("utf-8")
     parser.buffer_text = True
     parser.StartElementHandler = scan.start
@@ -228,7 +231,7 @@ def _scan(text: str, scan: _Scan) -> _Scan:
     parser.CommentHandler = parser.ProcessingInstructionHandler = scan.split
     parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
-        # A lone surrogate is no XML character, but must not raise anything else than what is caught here.
+        # A lone surrogate is not an XML character, but must not raise anything that is not caught here.
         parser.Parse(text.encode("utf-8", "replace"), True)
     except expat.ExpatError as error:
         raise _NotParsed(expat.ErrorString(error.code)) from error
@@ -236,7 +239,7 @@ def _scan(text: str, scan: _Scan) -> _Scan:
 
 
 def _refuse_doctype(*declaration: object) -> None:
-    """Stop at a document type: libvirt prints none, and entities (and so entity bombs) need one."""
+    """Stop at a document type. libvirt prints none, and entities (and so entity bombs) need one."""
     raise _NotParsed("document type not accepted")
 
 
@@ -244,8 +247,9 @@ def _without_metadata(xml: str) -> str:
     """Cut the metadata out of a domain's XML by its text alone.
 
     libvirt prints metadata once, as a direct child of the domain, and escapes every text and attribute outside. So the
-    first start tag is the real one, as what precedes it is libvirt's; and the last end tag is the real one, as what
-    follows it is libvirt's. What lies between may hold either in comments, CDATA, instructions and elements.
+    first start tag is the real one, because everything before it is libvirt's. The last end tag is the real one,
+    because everything behind it is libvirt's. What is in between may contain such tags too, in comments, CDATA,
+    instructions and elements.
     """
     start, end = _METADATA_START.search(xml), xml.rfind(_METADATA_END)
     if start is None or end < start.start():
@@ -256,7 +260,7 @@ def _without_metadata(xml: str) -> str:
 def _tag_alone(
     fault: _NotParsed, namespace: str, element: str, metadata: Callable[[str], str] | None
 ) -> tuple[str, tuple[str, ...]]:
-    """Get the tag from libvirt without the rest of the metadata, which has a fault."""
+    """Get the tag alone from libvirt, because the metadata as a whole cannot be parsed."""
     unknown = f"metadata cannot be parsed ({fault})"
     if metadata is None:
         return "", (f"{unknown}: treated as untagged",)
@@ -264,13 +268,13 @@ def _tag_alone(
         fragment = metadata(namespace)
         if not fragment.strip():
             return "", ()
-        # libvirt strips the prefix of the element it hands out, and with it the namespace.
+        # libvirt removes the prefix of the element that it hands out, and so the namespace.
         scan = _scan(fragment, _Scan({(namespace, element), ("", element)}, fragment=True))
     except errors.DomainGone:
-        # The next list will tell; until then its disks are as described.
+        # The next list of domains will tell. Until then its disks are as described.
         return "", ()
     except errors.Unsupported:
-        return "", (f"{unknown} and not be read in parts: treated as untagged",)
+        return "", (f"{unknown} and cannot be read in parts: treated as untagged",)
     except errors.CallFailed as error:
         return "", (f"{unknown}, reading the tag alone failed ({quoted(str(error))}): treated as untagged",)
     except _NotParsed as error:
@@ -281,7 +285,7 @@ def _tag_alone(
 def _pick_alone(
     fault: _NotParsed, pick: Pick, metadata: Callable[[str], str] | None
 ) -> tuple[str | None, tuple[str, ...]]:
-    """Get from libvirt the elements to pick from without the rest of the metadata, which has a fault."""
+    """Get the elements to pick from alone from libvirt, because the metadata as a whole cannot be parsed."""
     trees: dict[str, xpath.Element | None] = {}
     problems: tuple[str, ...] = ()
     if metadata is None:
@@ -290,22 +294,22 @@ def _pick_alone(
         try:
             fragment = metadata(namespace)
             if fragment.strip():
-                # libvirt strips the prefix of the element it hands out, and with it the namespace.
+                # libvirt removes the prefix of the element that it hands out, and so the namespace.
                 scan = _scan(fragment, _Scan(set(), {"", namespace}, fragment=True))
                 trees.update((namespace, tree) for tree in scan.trees.values())
         except errors.DomainGone:
             return None, ()
         except (errors.Unsupported, errors.CallFailed) as error:
-            part = f"reading that of {quoted(namespace)} alone failed ({quoted(str(error))})"
+            part = f"reading the element of {quoted(namespace)} alone failed ({quoted(str(error))})"
             return None, (f"metadata cannot be parsed ({fault}), {part}: it is not used",)
         except _NotParsed as error:
-            problems = (f"no metadata in its identity: that of {quoted(namespace)} cannot be parsed ({error})",)
+            problems = (f"no metadata in its identity: the element of {quoted(namespace)} cannot be parsed ({error})",)
     picked, more = choose(pick, trees)
     return picked, () if picked else problems or more
 
 
 def _choose(tags: list[str]) -> tuple[str, tuple[str, ...]]:
-    """Choose the tag among the texts found, and say what is wrong with them."""
+    """Choose the tag from the texts that were found, and say what is wrong with them."""
     found = list(dict.fromkeys(tag for tag in tags if tag))
     if not found:
         return "", ()
@@ -318,7 +322,7 @@ def _choose(tags: list[str]) -> tuple[str, tuple[str, ...]]:
 
 
 def _description(scan: _Scan, tag: str, problems: tuple[str, ...], mounts: storage.Mounts) -> Description:
-    """Put a description together from what a scan found."""
+    """Make a description of what a scan found."""
     scan.disks.sort(key=lambda disk: disk.get("device") in ("cdrom", "floppy"))
     disks = []
     for disk in scan.disks:
@@ -335,27 +339,27 @@ def _description(scan: _Scan, tag: str, problems: tuple[str, ...], mounts: stora
 
 
 _IMAGES = frozenset({"backingStore", "mirror", "dataStore"})
-"""Elements below a disk that are images of their own, each with a source: what it is based on, what it is being copied
-to, and the file in which qcow2 keeps the data of either."""
+"""Elements below a disk that are images of their own, each with a source: the image that the disk is based on, the one
+it is being copied to, and the file in which qcow2 keeps the data of either."""
 
 
 def _other_images(disk: Element) -> Iterator[Element]:
-    """Give the images of a disk besides its own, at any depth; where libvirt does not know them there are none."""
+    """Give the other images of a disk, at any depth. There are none where libvirt does not know them."""
     for image in disk.iter():
         if image.tag in _IMAGES:
             if image.find("source") is None and image.get("file"):
-                # The mirror of a libvirt before 1.2.6.
+                # libvirt before 1.2.6 writes a mirror so.
                 image = storage.file_image(image.get("file", ""))
             yield image
 
 
 def _of_backup(xml: str, mounts: storage.Mounts) -> tuple[str, ...]:
-    """Give the storage domains that a backup writes to: its target, or what guests overwrite meanwhile."""
+    """Give the storage domains that a backup writes to: its target, or the file for what guests overwrite meanwhile."""
     if not xml:
         return ()
     found = []
     try:
-        # All of it is libvirt's own.
+        # The whole text is libvirt's own, so it is not hostile.
         disks = fromstring(xml).iter("disk")
     except ParseError:
         return ()
@@ -369,7 +373,7 @@ def _of_backup(xml: str, mounts: storage.Mounts) -> tuple[str, ...]:
 def _firmware(elements: list[Element], mounts: storage.Mounts) -> tuple[str, ...]:
     """Give the storage domains of flash images: the firmware, unless it is a ROM, and the file of its variables.
 
-    Those that lie where libvirt itself lives are left out: with that storage gone libvirtd could do nothing either, and
+    Images on the file system of libvirt itself are left out. Without that storage libvirtd could do nothing either, and
     all domains would seem to depend on each other.
     """
     found = []
@@ -384,7 +388,7 @@ def _firmware(elements: list[Element], mounts: storage.Mounts) -> tuple[str, ...
 
 
 def _nics(elements: list[Element]) -> Iterator[Nic]:
-    """Give the interfaces that have both a target and an address; those without an address are counted."""
+    """Give the interfaces that have both a target and an address. Those without an address have a number too."""
     number = 0
     for element in elements:
         target, mac = _attribute(element, "target", "dev"), _attribute(element, "mac", "address")
@@ -395,7 +399,7 @@ def _nics(elements: list[Element]) -> Iterator[Nic]:
 
 
 def _is_open_agent(channel: Element) -> bool:
-    """Tell whether a channel is the agent's and the guest may have it open: before 1.2.11 libvirt does not tell."""
+    """Tell whether a channel is the agent's and the guest may have opened it. libvirt before 1.2.11 does not say."""
     target = channel.find("target")
     return target is not None and target.get("name") == _AGENT_CHANNEL and target.get("state") != "disconnected"
 

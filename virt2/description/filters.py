@@ -1,31 +1,32 @@
 """Which domains, disks and interfaces are reported: the lists `Domain`, `BlockDevice` and `InterfaceDevice`.
 
-The rules are those of collectd's ignorelist. An empty list leaves nothing out; of another, any entry that matches
-decides, and `IgnoreSelected` says for all three lists which way. The lists know nothing of each other: a `BlockDevice`
-entry for one domain's disk leaves out the disks of all other domains, unless `IgnoreSelected` turns that round.
+The rules are those of collectd's ignorelist. An empty list leaves nothing out. In any other list one matching entry
+decides, and `IgnoreSelected` says for all three lists how. The lists do not depend on each other: a `BlockDevice` entry
+for one domain's disk leaves out the disks of all other domains, unless `IgnoreSelected` reverses that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from virt2.once import Once
 from virt2.text.patterns import Match, is_pattern
 
 DOMAIN, DISK, NIC = "Domain", "BlockDevice", "InterfaceDevice"
 _WHAT = {DOMAIN: "domain", DISK: "disk", NIC: "interface"}
 _SAMPLE = {DOMAIN: "name", DISK: "name:device", NIC: "name:device"}
-"""What collectd's sample configuration has behind these keys; it is uncommented as it stands."""
+"""What collectd's sample configuration has behind these keys. Operators use these lines unchanged."""
 _SHOWN = 3
 _SHOWN_CHARACTERS = 60
 
 
 class Filters:
-    """What is reported. Remembers only whether each list ever matched anything.
+    """Decides what is reported. It remembers only whether each list ever matched anything.
 
     Arguments:
-        domains: entries for a domain's name; one that is no pattern may also be its UUID.
-        disks: entries for ``DOMAIN:DISK``, the disk as `BlockDeviceFormat` has it.
-        nics: entries for ``DOMAIN:INTERFACE``, the interface as `InterfaceFormat` has it.
+        domains: entries for a domain's name. An entry that is not a pattern may also be a UUID.
+        disks: entries for ``DOMAIN:DISK``, with the disk as `BlockDeviceFormat` writes it.
+        nics: entries for ``DOMAIN:INTERFACE``, with the interface as `InterfaceFormat` writes it.
         ignore: whether what matches is left out, instead of everything else.
     """
 
@@ -41,14 +42,14 @@ class Filters:
         self._ignore = ignore
         self._examples: dict[str, str] = {}
         self._matched: set[str] = set()
-        self._said: set[str] = set()
+        self._said = Once()
 
     def __repr__(self) -> str:
         counts = " ".join(f"{key}={len(entries)}" for key, entries in self._lists.items())
         return f"<Filters {counts} ignore={self._ignore}>"
 
     def domain(self, name: str, uuid: str) -> bool:
-        """Tell whether a domain is reported. A pattern sees the name alone."""
+        """Tell whether a domain is reported. A pattern is compared with the name alone."""
         return self._reported(DOMAIN, name, uuid.lower() in self._uuids)
 
     def disk(self, domain: str, device: str) -> bool:
@@ -60,11 +61,10 @@ class Filters:
         return self._reported(NIC, f"{domain}:{device}")
 
     def complaints(self) -> list[str]:
-        """Give what an operator should hear of lists that were used and have never matched, each list once."""
-        # Other threads add examples meanwhile.
-        idle = [key for key in self._lists if key in self._examples and key not in self._matched | self._said]
-        self._said.update(idle)
-        return [self._complaint(key) for key in idle]
+        """Give what an operator should know about lists that were used and have never matched, each list once."""
+        # Other threads add examples at the same time.
+        idle = [key for key in self._lists if key in self._examples and key not in self._matched]
+        return [self._complaint(key) for key in idle if self._said.first(key)]
 
     def _reported(self, key: str, text: str, named: bool = False) -> bool:
         entries = self._lists[key]
@@ -82,7 +82,7 @@ class Filters:
         what = _WHAT[key]
         effect = f"no {what} is left out" if self._ignore else f"no {what} is reported"
         if _SAMPLE[key] in entries:
-            hint = f"{_SAMPLE[key]!r} stands for one of your own in the sample configuration"
+            hint = f"{_SAMPLE[key]!r} in the sample configuration stands for an entry of your own"
         else:
             hint = "case counts, and only an entry between slashes is a pattern"
         example = _quoted(self._examples[key])

@@ -1,7 +1,7 @@
 """What disks and interfaces are called in their type instance, and which of them are reported.
 
-Decided when a domain's XML is read, never while its values are. libvirt is always asked by the target; only what goes
-out carries the label.
+This is decided when a domain's XML is read, not when its values are. libvirt is always asked by the target. Only what
+is given to collectd has the label.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from virt2.model.domain import Description, Disk, Nic
 from virt2.text.identifiers import MARK, digest, marked, presentable, written
 
 LONGEST_MARK = 32
-"""Characters in a target that may stand behind a label; libvirt's own have 3 to 15."""
+"""Most characters of a target that is put behind a label; libvirt's own targets have 3 to 15."""
 
 LAYER = "-layer_"
-"""Stands between a disk's label and the number of one of its images (`virt2.metrics.extras.from_layers`)."""
+"""What is between a disk's label and the number of one of its images (`virt2.metrics.extras.from_layers`)."""
 
 _Device = TypeVar("_Device", Disk, Nic)
 
@@ -29,8 +29,9 @@ class Labels:
 
     Arguments:
         filters: which devices are reported.
-        disk_format: ``target``, or ``source`` for the path or name of the image; a disk without one has its target.
-        basename: whether the label is the last part of the source only; filters see all of it in any case.
+        disk_format: ``target``, or ``source`` for the path or name of the image. A disk without one is called by its
+            target.
+        basename: whether the label is only the last part of the source. Filters always see all of it.
         nic_format: ``name``, ``address`` or ``number``.
         report_disks, report_nics: whether any are reported.
     """
@@ -54,8 +55,8 @@ class Labels:
     def apply(self, domain: str, description: Description) -> Description:
         """Label the disks and interfaces of a domain of this name.
 
-        All disks stay, for they tell what the domain's storage is and may fail; those that are not reported are marked.
-        Interfaces that are not reported are dropped.
+        All disks are kept, because they tell which storage the domain uses, and because they may fail. Those that are
+        not reported are marked. Interfaces that are not reported are dropped.
         """
         disks = [disk for disk in description.disks if self._wants_disk(domain, disk)]
         nics = [nic for nic in description.nics if self._wants_nic(domain, nic)]
@@ -94,8 +95,8 @@ class Labels:
 def _distinct(devices: Iterable[_Device], name: Callable[[_Device], str]) -> dict[str, str]:
     """Give each device, by its target, a label of its own.
 
-    Of several that would be called the same, the one with the first target is, and the others bear their target as a
-    mark: ``disk.img``, ``disk.img~vdb``. So a disk that is added changes no label of those before it.
+    If several devices would have the same label, the device with the first target has it. The others have their target
+    behind it as a mark: ``disk.img``, ``disk.img~vdb``. So a new disk does not change the labels of those before it.
     """
     labels: dict[str, str] = {}
     taken: set[str] = set()
@@ -116,18 +117,18 @@ def _distinct(devices: Iterable[_Device], name: Callable[[_Device], str]) -> dic
 
 
 def _written(label: str) -> set[str]:
-    """What collectd makes of a label alone, and behind another word such as ``flush-``."""
+    """Give what collectd turns a label into, alone and behind another word such as ``flush-``."""
     return {written(label), label.replace("/", "_")}
 
 
 def _layered(label: str) -> str:
-    """The label of which this one could be an image of the selector `disk_layers`: ``vda`` of ``vda-layer_0``."""
+    """Give the label that the selector `disk_layers` could make this label from: ``vda`` for ``vda-layer_0``."""
     stem, _, number = label.rpartition(LAYER)
     return stem.replace("/", "_") if number.isdecimal() else ""
 
 
 def _marks(target: str) -> Iterator[str]:
-    """The target; where that is unfit or taken as well, digits without end."""
+    """Give marks without end: first the target where it is suitable, then different digits."""
     if presentable(target) == target and len(target) <= LONGEST_MARK:
         yield target
     for attempt in itertools.count():

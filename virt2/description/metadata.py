@@ -1,7 +1,7 @@
-"""What is picked out of a domain's metadata: one text out of one element, found by its namespace.
+"""Picks a name out of a domain's metadata: one text of one element, which is found by its namespace.
 
-Metadata is hostile: what is kept of it is bounded, and prefixes are resolved here and not by expat (see
-`virt2.description.domainxml`, which feeds this).
+Metadata is hostile. So only a bounded part of it is kept, and prefixes are resolved here and not by expat (see
+`virt2.description.domainxml`, which calls this).
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from virt2.text import xpath
 from virt2.text.printable import quoted
 
 LONGEST_PICK = 255
-"""Characters of what is picked out of the metadata, at most; collectd takes 127 bytes of a name."""
+"""Most characters of the text that is picked; collectd accepts 127 bytes of a name."""
 MOST_NODES = 2000
-"""Elements and attributes that something is picked out of, at most: Nova writes about a hundred. Bounds what a path
-costs."""
+"""Most elements and attributes of an element that a text is picked from; Nova writes about a hundred. This bounds what
+evaluating a path costs."""
 
 Name = tuple[str, str]
 """Namespace (empty for none) and local name of an element."""
 
 
 class Pick(NamedTuple):
-    """What is picked out of the metadata."""
+    """Which text is picked out of the metadata."""
 
     namespaces: tuple[str, ...]
-    """Of the elements that are tried, in this order; of several elements in one namespace libvirt gives the first."""
+    """The namespaces whose elements are tried, in this order. Of several elements in one namespace libvirt gives the
+    first."""
     path: xpath.Path
     """Selects one text of such an element."""
 
@@ -34,14 +35,15 @@ class Pick(NamedTuple):
 class Tree:
     """An element of the metadata as a path sees it.
 
-    Elements and attributes of its own namespace, or of none, have no prefix, as where libvirt hands it out alone.
+    Elements and attributes of its own namespace, or of no namespace, have no prefix. It is the same where libvirt hands
+    out the element alone.
 
     Attributes:
-        root: the element; None once it is larger than `MOST_NODES`: then nothing more is to be put in.
+        root: the element. None once it is larger than `MOST_NODES`; then nothing more may be added.
     """
 
     def __init__(self, namespace: str, scopes: list[dict[str, str]]) -> None:
-        """Grow from an element of this namespace, within elements that declare these prefixes."""
+        """Begin with an element of this namespace that is within elements that declare these prefixes."""
         self.root: xpath.Element | None = None
         self._own = ("", namespace)
         self._scopes = scopes
@@ -96,29 +98,29 @@ class Tree:
 
 
 def choose(pick: Pick, trees: Mapping[str, xpath.Element | None]) -> tuple[str, tuple[str, ...]]:
-    """Pick a text out of the first element that has exactly one, and say why there is none."""
+    """Pick the text of the first element in which the path selects exactly one. If there is none, say why."""
     reasons = []
     for namespace in pick.namespaces:
         if namespace in trees:
             tree = trees[namespace]
             if tree is None:
-                reasons.append(f"that of {quoted(namespace)} has over {MOST_NODES} elements and attributes")
+                reasons.append(f"the element of {quoted(namespace)} has over {MOST_NODES} elements and attributes")
                 continue
             found = pick.path.select(tree)
             if len(found) == 1:
                 return found[0][:LONGEST_PICK], ()
-            reasons.append(f"{quoted(pick.path.text)} selects {len(found)} texts there, not one")
+            reasons.append(f"{quoted(pick.path.text)} selects {len(found)} texts in its element, not one")
     reason = reasons[0] if reasons else f"it has none of {' or '.join(map(quoted, pick.namespaces[:2]))}"
     return "", (f"no metadata in its identity: {reason}",)
 
 
 def declared(attributes: dict[str, str]) -> dict[str, str]:
-    """The namespaces an element declares, by prefix; the one for names without has an empty one."""
+    """Give the namespaces that an element declares, by prefix. The prefix is empty for names without one."""
     return {key[6:]: value for key, value in attributes.items() if key[:6] in ("xmlns", "xmlns:")}
 
 
 def expand(name: str, scopes: list[dict[str, str]]) -> Name:
-    """Resolve a name's prefix by the declarations in force; one that is not declared gives no namespace."""
+    """Resolve a name's prefix by the declarations that apply. A prefix that is not declared gives no namespace."""
     prefix, _, local = name.partition(":") if ":" in name else ("", "", name)
     for scope in reversed(scopes):
         if prefix in scope:

@@ -1,7 +1,7 @@
-"""Which storage domain a disk lies on, told from its XML and the mount table alone.
+"""Infers which storage domain a disk is on, from its XML and the mount table alone.
 
-A storage domain is whatever fails as one: an export, a pool, a target, a volume group, a file system. Its name is
-what an operator knows it by. Nothing here touches the storage: a stat() of a path on a dead export would block.
+A storage domain is anything that fails as a whole: an export, a pool, a target, a volume group, a file system. Its name
+is the one that operators use. Nothing here touches the storage, because a stat() of a path on a dead export blocks.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from xml.etree.ElementTree import Element, SubElement
 
 LONGEST = 255
-"""Characters in a name, at most: it travels in log lines and notifications."""
+"""Most characters in a name, because log lines and notifications contain it."""
 
 _PATH_MAX = 4096
-"""Characters of a path that are looked at: the kernel's limit, so that no mount point is longer."""
+"""How many characters of a path are looked at. This is the kernel's limit, so no mount point is longer."""
 
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _OVIRT = re.compile(rf"/rhev/data-center/(?:[^/]+/)*?({_UUID})/images/|(?:/var)?/run/vdsm/storage/({_UUID})/")
@@ -31,7 +31,7 @@ _NOT_VOLUME_GROUPS = frozenset([
     "loop", "mapper", "mapping", "md", "net", "nvme", "pts", "raw", "rbd", "rd", "shm", "snd", "vfio", "vx", "zvol",
 ])
 # fmt: on
-"""Directories of /dev that are no LVM volume group; a group of such a name cannot have its directory there."""
+"""Directories of /dev that are not LVM volume groups. A group of such a name cannot have its directory there."""
 
 # fmt: off
 _REMOTE_TYPES = frozenset([
@@ -39,18 +39,18 @@ _REMOTE_TYPES = frozenset([
     "smbfs",
 ])
 # fmt: on
-"""File system types whose mount source names the far end (``fuse.*`` as well)."""
+"""File system types whose mount source is the name of the far end. ``fuse.*`` may be one as well."""
 
 
 class Mounts:
-    """The mount table: which mount a path lies on, by the path's text.
+    """The mount table: it tells from the text of a path which mount the path is on.
 
     Attributes:
-        problem: what an operator should hear if the table could not be read, else empty.
+        problem: what an operator should know if the table could not be read, else empty.
     """
 
     def __init__(self, names: Mapping[str, str] | None = None, problem: str = "") -> None:
-        """Take the storage domain's name for each mount point; ``/`` is there in any case."""
+        """Take the name of the storage domain of each mount point. ``/`` is always in the table."""
         self._names: dict[str, str] = {"/": "/", **(names or {})}
         self.problem = problem
 
@@ -59,9 +59,9 @@ class Mounts:
 
     @classmethod
     def parse(cls, text: str) -> Mounts:
-        """Read the text of ``/proc/self/mountinfo``; what is mounted later over the same point hides what was there.
+        """Read the text of ``/proc/self/mountinfo``. A later mount on the same point hides the earlier one.
 
-        A line of another form is passed over: its paths then belong to the mount above.
+        A line of another form is ignored. Then its paths belong to the mount above.
         """
         names: dict[str, str] = {}
         for line in text.split("\n"):
@@ -75,22 +75,21 @@ class Mounts:
 
     @classmethod
     def load(cls, read: Callable[[], str]) -> Mounts:
-        """Take what `read` gives as text.
+        """Read the text that `read` returns.
 
-        Where that raises OSError every path counts as lying on ``/``: one storage domain for all is the careful answer,
-        because work on one storage domain is done one at a time.
+        Where `read` raises OSError, every path counts as being on ``/``. One storage domain for all is the careful
+        answer, because calls that touch the same storage domain are made one at a time.
         """
         try:
             return cls.parse(read())
         except OSError as error:
-            return cls(
-                problem=f"mount table not readable ({error.strerror}): all image files count as on one storage domain"
-            )
+            reason = f"the mount table cannot be read ({error.strerror})"
+            return cls(problem=f"{reason}: all image files count as being on one storage domain")
 
     def of(self, path: str) -> str:
-        """Name the storage domain of an absolute path: the mount with the longest prefix.
+        """Name the storage domain of an absolute path: the mount with the longest matching mount point.
 
-        It is the mount's source where that is a far end (``server:/export``), else the mount point.
+        The name is the mount's source where that is a far end (``server:/export``), else the mount point.
         """
         point = _normal(path)
         while point not in self._names:
@@ -103,35 +102,35 @@ def infer(disk: Element, domain_id: str, mounts: Mounts) -> str:
 
     Args:
         disk: the ``<disk>`` element.
-        domain_id: the storage domain oVirt's metadata gives for this disk, empty where it gives none.
+        domain_id: the storage domain that oVirt's metadata gives for this disk, empty where it gives none.
         mounts: where image files are looked up.
 
     Returns:
-        A name without control characters of at most `LONGEST` characters; empty where nothing can be said, as of an
-        empty CD-ROM.
+        A name of at most `LONGEST` characters, without control characters. It is empty where nothing is known, such as
+        for an empty CD-ROM.
     """
     source = disk.find("source")
     if source is None:
         return ""
     path = source_path(source)
-    # The path first: it is what QEMU uses now, the metadata is oVirt's note of it.
+    # The path comes first, because QEMU uses it now. The metadata is only a note that oVirt made.
     return _presentable(_ovirt(path) or domain_id or _by_kind(disk.get("type", ""), source, path, mounts))
 
 
 def file_image(path: str) -> Element:
-    """Make an element like a ``<disk>`` that lies in a file."""
+    """Make an element like a ``<disk>`` whose image is a file."""
     image = Element("image", type="file")
     SubElement(image, "source", file=path)
     return image
 
 
 def source_path(source: Element) -> str:
-    """Return the path a ``<source>`` element names: file, device or directory; empty where it names none."""
+    """Return the path in a ``<source>`` element: of a file, device or directory. Empty where it has none."""
     return source.get("file") or source.get("dev") or source.get("dir") or ""
 
 
 def source_name(source: Element) -> str:
-    """Name an image: by its path, else as its storage knows it, such as ``pool/image``; empty where it has no name."""
+    """Name an image by its path, else as its storage calls it, such as ``pool/image``. Empty where it has no name."""
     volume = "/".join(filter(None, (source.get("pool"), source.get("volume"))))
     return (
         source_path(source)
@@ -144,13 +143,13 @@ def source_name(source: Element) -> str:
 
 
 def _ovirt(path: str) -> str:
-    """Return the storage domain's UUID out of one of oVirt's image paths."""
+    """Return the storage domain's UUID if this is one of oVirt's image paths, else an empty text."""
     match = _OVIRT.match(_normal(path))
     return (match[1] or match[2]) if match else ""
 
 
 def _by_kind(kind: str, source: Element, path: str, mounts: Mounts) -> str:
-    """Tell the storage domain by libvirt's disk type; an unknown type is told by its path."""
+    """Name the storage domain by libvirt's disk type, or by the path where the type is unknown."""
     if kind == "network":
         return _network(source)
     if kind == "volume":
@@ -162,16 +161,16 @@ def _by_kind(kind: str, source: Element, path: str, mounts: Mounts) -> str:
     if not path.startswith("/"):
         return ""
     normal = _normal(path)
-    # Paths in /dev are devices whatever the type says: type='file' on a logical volume works, and is common.
+    # Paths in /dev are devices, even if the type says otherwise: type='file' on a logical volume works, and is common.
     if normal.startswith("/dev/") and not normal.startswith("/dev/shm/"):
         return _device(normal)
     return normal if kind == "block" else mounts.of(normal)
 
 
 def _network(source: Element) -> str:
-    """Name the far end of a network disk by protocol, hosts and what the protocol calls a pool."""
+    """Name the far end of a network disk by its protocol, its hosts and the protocol's kind of pool."""
     protocol, name = source.get("protocol", ""), source.get("name", "")
-    # Sorted, as the order of a cluster's hosts says nothing.
+    # The hosts are sorted, because the order of a cluster's hosts means nothing.
     hosts = ",".join(sorted(filter(None, map(_host, source.findall("host")))))
     pool = name.lstrip("/").partition("/")[0]
     if not hosts:
@@ -179,10 +178,10 @@ def _network(source: Element) -> str:
     if protocol == "nfs":
         return f"{hosts}:{posixpath.dirname(_normal(name))}"
     if protocol == "gluster":
-        # As the same volume is called where it is mounted.
+        # The same volume has this name where it is mounted.
         return f"{hosts}:/{pool}"
     if protocol == "iscsi":
-        # As in udev's link for the same target, which always has the port.
+        # udev's link for the same target has this form, always with the port.
         port = next((host.get("port") for host in source.findall("host") if host.get("port")), "3260")
         return f"iscsi://{hosts}:{port}/{pool}"
     return f"rbd://{hosts}/{pool}" if protocol == "rbd" else f"{protocol}://{hosts}"
@@ -209,7 +208,7 @@ def _device(path: str) -> str:
 
 
 def _device_link(directory: str, link: str) -> str:
-    """Read what udev's link says of a device: iSCSI target or volume group, empty where it says neither."""
+    """Read from udev's link the iSCSI target or volume group of a device; empty where it has neither."""
     if directory == "by-path":
         portal, _, unit = link.partition("-iscsi-")
         host, target = portal.rpartition("ip-")[2], unit.rpartition("-lun-")[0]
@@ -220,7 +219,7 @@ def _device_link(directory: str, link: str) -> str:
 
 
 def _volume_group(name: str) -> str:
-    """Return the volume group of a device-mapper name ``VG-LV``, in which a dash of either is doubled."""
+    """Return the volume group of a device-mapper name ``VG-LV``, in which dashes of both names are doubled."""
     match = _MAPPER.fullmatch(name)
     return match[1].replace("--", "-") if match else ""
 
@@ -237,12 +236,12 @@ def _pci(address: Element | None) -> str:
 
 
 def _is_remote(kind: str, source: str) -> bool:
-    """Tell whether a mount's source names a far end: some fuse file systems put only their own name there."""
+    """Tell whether a mount's source is the name of a far end. Some fuse file systems have only their own name there."""
     return (kind in _REMOTE_TYPES or kind.startswith("fuse.")) and any(mark in source for mark in ":/@#")
 
 
 def _normal(path: str) -> str:
-    """Return an absolute path without ``.``, ``..`` and doubled slashes, by its text alone, cut to `_PATH_MAX`."""
+    """Return an absolute path without ``.``, ``..`` and doubled slashes, cut to `_PATH_MAX`. Only its text is used."""
     return posixpath.normpath("/" + path[:_PATH_MAX].lstrip("/"))
 
 
@@ -252,7 +251,7 @@ def _unescape(field: str) -> str:
 
 
 def _presentable(name: str) -> str:
-    """Escape what a log line cannot show, and cut a long name; cut names stay apart by a digest of the whole."""
+    """Escape what a log line cannot show, and cut a long name. A digest of the whole keeps cut names different."""
     name = _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), name)
     if len(name) <= LONGEST:
         return name

@@ -1,1 +1,1 @@
-"""From libvirt's replies to the values that collectd is given: tables and pure functions."""
+"""From libvirt's replies to metrics: tables and functions. All of it is pure."""

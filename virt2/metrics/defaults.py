@@ -1,6 +1,7 @@
-"""From libvirt's replies to what collectd is given: tables and pure functions.
+"""Turns libvirt's replies into metrics, with tables and pure functions.
 
-Types and type instances are those of collectd's C plugin; a value libvirt does not know is no metric, never a 0.
+Types and type instances are those of collectd's C plugin. A value that libvirt does not know gives no metric; it is
+never reported as 0.
 """
 
 from __future__ import annotations
@@ -9,28 +10,29 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from virt2.metrics.metric import KIB, Metric, known
+from virt2.model.replies import DiskStats, Info, NicStats
 
 
-def from_info(info: Any, device: str) -> Iterable[Metric]:
-    """CPU time in ns, and the memory the guest has now in bytes (`virt2.model.replies.Info`)."""
+def from_info(info: Info, device: str) -> Iterable[Metric]:
+    """Give the CPU time in ns, and the memory that the guest has now, in bytes."""
     return (
         Metric("virt_cpu_total", "", (info.cpu_time,)),
         Metric("memory", "total", (info.memory * KIB,)),
     )
 
 
-def from_disk(stats: Any, device: str) -> Iterable[Metric]:
-    """Bytes and requests, read and written (`virt2.model.replies.DiskStats`)."""
+def from_disk(stats: DiskStats, device: str) -> Iterable[Metric]:
+    """Give the bytes and requests that were read and written."""
     return known(
         Metric("disk_octets", device, (stats.read_octets, stats.write_octets)),
         Metric("disk_ops", device, (stats.read_ops, stats.write_ops)),
     )
 
 
-def from_nic(stats: Any, device: str) -> Iterable[Metric]:
-    """Bytes, packets, errors and drops, received and sent by the guest (`virt2.sources.hypervisor.NicStats`).
+def from_nic(stats: NicStats, device: str) -> Iterable[Metric]:
+    """Give the bytes, packets, errors and drops that the guest received and sent.
 
-    Where libvirt knows but one direction (vhost-user), a type for that direction stands in for the pair.
+    Where libvirt knows only one direction (vhost-user), a type for that direction is used instead of the pair.
     """
     metrics = (
         Metric("if_octets", device, (stats.rx_octets, stats.tx_octets)),
@@ -42,12 +44,12 @@ def from_nic(stats: Any, device: str) -> Iterable[Metric]:
 
 
 def from_sizes(sizes: Mapping[str, int], device: str) -> Iterable[Metric]:
-    """Sizes of a disk in bytes, by type: those that were asked for."""
+    """Give those sizes of a disk in bytes that were asked for, by type."""
     return [Metric(kind, device, (size,)) for kind, size in sizes.items()]
 
 
 def from_errors(code: int, device: str) -> Iterable[Metric]:
-    """State of a disk: 0 well, 1 failing, 2 no space left on its storage (virDomainDiskErrorCode)."""
+    """Give the state of a disk (virDomainDiskErrorCode): 0 it works, 1 it fails, 2 its storage has no space left."""
     return (Metric("disk_error", device, (code,)),)
 
 
@@ -64,17 +66,17 @@ MAPPING: dict[str, Callable[[Any, str], Iterable[Metric]]] = {
     SIZES: from_sizes,
     ERRORS: from_errors,
 }
-"""Which call's reply becomes what."""
+"""Which call's reply becomes what. Each function takes the reply of its own call."""
 
 
 OF_DISKS = frozenset({DISK, SIZES})
-"""Calls whose device is a disk that goes by its label; disk errors go by the target, as libvirt names them."""
+"""Calls whose device is a disk, called by its label. Disk errors go by the target, because libvirt names them so."""
 OF_NICS = frozenset({NIC})
-"""Calls whose device is an interface that goes by its label."""
+"""Calls whose device is an interface, called by its label."""
 
 
 def _halves(pair: Metric) -> list[Metric]:
-    """Give a pair of received and sent, or the half that is known: ``if_rx_octets`` of ``if_octets``."""
+    """Give a pair of received and sent, or only the half that is known, such as ``if_rx_octets`` of ``if_octets``."""
     if -1 not in pair.values:
         return [pair]
     kind = pair.type[len("if_") :]

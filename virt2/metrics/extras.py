@@ -1,6 +1,6 @@
-"""From the replies of what ExtraStats adds to what collectd is given: tables and pure functions, like `defaults`.
+"""Turns the replies to what ExtraStats adds into metrics, with tables and pure functions, like `defaults`.
 
-Bulk statistics are dictionaries under libvirt's own names; what is not in them is no metric.
+Bulk statistics are dictionaries under libvirt's own names. What is not in them gives no metric.
 """
 
 from __future__ import annotations
@@ -9,16 +9,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from virt2.metrics.metric import KIB, Metric, known, state
+from virt2.model.replies import CpuTimes, DiskTimes, Vcpu
 from virt2.text.identifiers import presentable
 
+BulkStats = Mapping[str, Any]
+"""Numbers, texts and booleans under libvirt's own names; each name has a type of its own."""
+
 LARGEST = 2**63
-"""From here on a number does not fit into a counter of collectd's; libvirt uses such for "no limit"."""
+"""A number of this size or more does not fit into one of collectd's counters. libvirt uses such numbers for "no
+limit"."""
 NANOSECONDS_PER_MS = 10**6
 MIB = 1024 * 1024
 _MEASURED = 2
 """libvirt's VIR_DOMAIN_DIRTYRATE_MEASURED."""
 _HYPERVISOR_KINDS = frozenset({"sum", "cur", "max"})
-"""How the names of what the hypervisor counts end."""
+"""How the names of the hypervisor's counts end."""
 
 _MEMORY_SIZES = {
     "actual_balloon": "balloon.current",
@@ -31,8 +36,8 @@ _MEMORY_SIZES = {
 _MEMORY_COUNTS = {"hugetlb_pgalloc": "balloon.hugetlb_pgalloc", "hugetlb_pgfail": "balloon.hugetlb_pgfail"}
 
 
-def from_disk_times(stats: Any, device: str) -> Iterable[Metric]:
-    """Time that reads and writes took in ns, and flushes: how many, and their time in ms."""
+def from_disk_times(stats: DiskTimes, device: str) -> Iterable[Metric]:
+    """Give the time that reads and writes took in ns, the number of flushes, and their time in ms."""
     flush = presentable(f"flush-{device}")
     milliseconds = -1 if stats.flush_time == -1 else stats.flush_time // NANOSECONDS_PER_MS
     return known(
@@ -43,12 +48,12 @@ def from_disk_times(stats: Any, device: str) -> Iterable[Metric]:
 
 
 def from_state(reply: tuple[int, int], device: str) -> Iterable[Metric]:
-    """State and reason, libvirt's numbers."""
+    """Give the state and its reason, in libvirt's numbers."""
     return (state(*reply),)
 
 
-def from_job(stats: Mapping[str, Any], prefix: str) -> Iterable[Metric]:
-    """All numbers that libvirt has of a job, under its own names; the type of the job is none of them."""
+def from_job(stats: BulkStats, prefix: str) -> Iterable[Metric]:
+    """Give all numbers that libvirt has of a job, under its own names, except the type of the job."""
     return [
         Metric("job_stats", prefix + name, (int(value),))
         for name, value in stats.items()
@@ -56,13 +61,16 @@ def from_job(stats: Mapping[str, Any], prefix: str) -> Iterable[Metric]:
     ]
 
 
-def notes_of_job(stats: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
-    """All texts that libvirt has of a job, by type instance."""
+def notes_of_job(stats: BulkStats, prefix: str) -> list[tuple[str, str]]:
+    """Give all texts that libvirt has of a job, each with its type instance."""
     return [(prefix + name, value) for name, value in stats.items() if isinstance(value, str)]
 
 
-def from_memory(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
-    """Sizes in bytes; pages swapped in bytes, and faults, both counters; allocations of huge pages, as they are."""
+def from_memory(stats: BulkStats, device: str) -> Iterable[Metric]:
+    """Give sizes in bytes, the bytes that were swapped, the page faults, and the allocations of huge pages.
+
+    Swapped bytes and faults are counters. Allocations of huge pages are reported as the guest counts them.
+    """
     made = [Metric("memory", tag, (stats[key] * KIB,)) for tag, key in _MEMORY_SIZES.items() if key in stats]
     made += [Metric("memory", tag, (stats[key],)) for tag, key in _MEMORY_COUNTS.items() if key in stats]
     for way in ("in", "out"):
@@ -72,13 +80,13 @@ def from_memory(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
     return [*made, *known(Metric("ps_pagefaults", "", faults))]
 
 
-def from_cpu_times(times: Any, device: str) -> Iterable[Metric]:
-    """CPU time in user and in kernel mode, ns."""
+def from_cpu_times(times: CpuTimes, device: str) -> Iterable[Metric]:
+    """Give the CPU time in user mode and in kernel mode, in ns."""
     return known(Metric("ps_cputime", "", (times.user, times.system)))
 
 
-def from_perf(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
-    """The events that are enabled; as in the C plugin, only the first dot of a name becomes an underscore."""
+def from_perf(stats: BulkStats, device: str) -> Iterable[Metric]:
+    """Give the events that are enabled. As in the C plugin, only the first dot of a name becomes an underscore."""
     return [
         Metric("perf", name.replace(".", "_", 1), (value,))
         for name, value in stats.items()
@@ -86,13 +94,13 @@ def from_perf(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
     ]
 
 
-def from_vcpus(vcpus: Sequence[Any], device: str) -> Iterable[Metric]:
-    """CPU time of each virtual CPU, ns."""
+def from_vcpus(vcpus: Sequence[Vcpu], device: str) -> Iterable[Metric]:
+    """Give the CPU time of each virtual CPU, in ns."""
     return [Metric("virt_vcpu", str(vcpu.number), (vcpu.cpu_time,)) for vcpu in vcpus]
 
 
-def from_affinity(vcpus: Sequence[Any], device: str) -> Iterable[Metric]:
-    """1 for each CPU of the host that a virtual CPU may run on, else 0."""
+def from_affinity(vcpus: Sequence[Vcpu], device: str) -> Iterable[Metric]:
+    """Give 1 for each CPU of the host that a virtual CPU may run on, else 0."""
     return [
         Metric("cpu_affinity", f"vcpu_{vcpu.number}-cpu_{cpu}", (int(allowed),))
         for vcpu in vcpus
@@ -101,53 +109,53 @@ def from_affinity(vcpus: Sequence[Any], device: str) -> Iterable[Metric]:
 
 
 OF_DISKS = frozenset({"disk", "disk_latency", "disk_layers", "disk_threshold"})
-"""Selectors whose device is a disk that goes by its label."""
+"""Selectors whose device is a disk, called by its label."""
 
 
-def from_balloon(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
-    """The most memory in bytes, and when the guest's driver last told of its use (seconds since 1970)."""
+def from_balloon(stats: BulkStats, device: str) -> Iterable[Metric]:
+    """Give the most memory in bytes, and when the guest's driver last reported its use, in seconds since 1970."""
     made = [Metric("memory", "balloon_maximum", (stats[key] * KIB,)) for key in ("balloon.maximum",) if key in stats]
-    # 0 is libvirt's word for never.
+    # libvirt says 0 for never.
     if stats.get("balloon.last-update"):
         made.append(Metric("timestamp", "balloon_last_update", (stats["balloon.last-update"],)))
     return made
 
 
-def from_vcpu_states(vcpus: Sequence[Any], device: str) -> Iterable[Metric]:
-    """State of each virtual CPU: 0 offline, 1 running, 2 blocked."""
+def from_vcpu_states(vcpus: Sequence[Vcpu], device: str) -> Iterable[Metric]:
+    """Give the state of each virtual CPU: 0 is offline, 1 running, 2 blocked."""
     return [Metric("gauge", f"vcpu_state-{vcpu.number}", (vcpu.state,)) for vcpu in vcpus]
 
 
-def from_vcpu_waits(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
-    """Time each virtual CPU waited for I/O, ns."""
+def from_vcpu_waits(stats: BulkStats, device: str) -> Iterable[Metric]:
+    """Give the time for which each virtual CPU waited for I/O, in ns."""
     return [Metric("derive", f"vcpu_wait-{number}", (value,)) for number, value in _of_each(stats, "vcpu", "wait")]
 
 
-def from_vcpu_delays(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
-    """Time each virtual CPU was ready and had no CPU of the host, ns."""
+def from_vcpu_delays(stats: BulkStats, device: str) -> Iterable[Metric]:
+    """Give the time for which each virtual CPU was ready but had no CPU of the host, in ns."""
     return [Metric("derive", f"vcpu_delay-{number}", (value,)) for number, value in _of_each(stats, "vcpu", "delay")]
 
 
-def from_vcpu_halts(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
-    """1 for each virtual CPU that is halted, else 0."""
+def from_vcpu_halts(stats: BulkStats, device: str) -> Iterable[Metric]:
+    """Give 1 for each virtual CPU that is halted, else 0."""
     halts = _of_each(stats, "vcpu", "halted")
     return [Metric("gauge", f"vcpu_halted-{number}", (int(value),)) for number, value in halts]
 
 
-def from_vm(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
-    """What the hypervisor counts of the domain."""
+def from_vm(stats: BulkStats, device: str) -> Iterable[Metric]:
+    """Give what the hypervisor counts about the domain."""
     return _of_hypervisor(stats, "vm.")
 
 
-def from_vcpu_stats(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
-    """What the hypervisor counts of each virtual CPU."""
+def from_vcpu_stats(stats: BulkStats, device: str) -> Iterable[Metric]:
+    """Give what the hypervisor counts about each virtual CPU."""
     return _of_hypervisor(stats, "vcpu.")
 
 
-def _of_hypervisor(stats: Mapping[str, Any], start: str) -> Iterable[Metric]:
-    """Give what goes by the hypervisor's own names: ``vm.name.sum``, ``vcpu.0.name.max`` and so on.
+def _of_hypervisor(stats: BulkStats, start: str) -> Iterable[Metric]:
+    """Give what has the hypervisor's own names, such as ``vm.name.sum`` and ``vcpu.0.name.max``.
 
-    A sum is a counter; all else is as it is now.
+    A sum is a counter. All others are the value of now.
     """
     made = []
     for key, value in stats.items():
@@ -158,14 +166,14 @@ def _of_hypervisor(stats: Mapping[str, Any], start: str) -> Iterable[Metric]:
     return made
 
 
-def from_halt_polling(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
-    """Time in which polling found work, and in which it did not, ns."""
+def from_halt_polling(stats: BulkStats, device: str) -> Iterable[Metric]:
+    """Give the time in which polling found work, and the time in which it did not, in ns."""
     keys = [(f"haltpoll_{outcome}", f"cpu.haltpoll.{outcome}.time") for outcome in ("success", "fail")]
     return [Metric("derive", name, (stats[key],)) for name, key in keys if key in stats]
 
 
-def from_iothreads(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
-    """How many there are, and of each the longest it polls (ns) and the factors by which that grows and shrinks."""
+def from_iothreads(stats: BulkStats, device: str) -> Iterable[Metric]:
+    """Give the number of I/O threads. For each, give the longest time it polls (ns), and how that grows and shrinks."""
     made = [Metric("gauge", "iothreads", (stats[key],)) for key in ("iothread.count",) if key in stats]
     for what in ("poll-max-ns", "poll-grow", "poll-shrink"):
         name = what.replace("-ns", "").replace("-", "_")
@@ -174,10 +182,11 @@ def from_iothreads(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
     return made
 
 
-def from_dirty_rate(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
-    """Bytes/s of memory dirtied, of the domain and of each virtual CPU, and when that was measured.
+def from_dirty_rate(stats: BulkStats, device: str) -> Iterable[Metric]:
+    """Give how many bytes of memory per second the domain and each virtual CPU dirtied, and when that was measured.
 
-    Somebody else has to have it measured: that takes a read-write connection. A measurement stands until the next one.
+    Somebody else has to start the measurement, because that needs a read-write connection. A measurement is reported
+    until the next one.
     """
     if stats.get("dirtyrate.calc_status") != _MEASURED:
         return ()
@@ -191,8 +200,8 @@ def from_dirty_rate(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
     return made
 
 
-def from_memory_bandwidth(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
-    """Bytes to and from memory by each monitor and node: those of its own node, and all; counters."""
+def from_memory_bandwidth(stats: BulkStats, device: str) -> Iterable[Metric]:
+    """Give the bytes to and from memory, by monitor and node: those of its own node, and all. Both are counters."""
     made = []
     for monitor, name in _of_each(stats, "memory.bandwidth.monitor", "name"):
         prefix = f"memory.bandwidth.monitor.{monitor}.node"
@@ -205,8 +214,8 @@ def from_memory_bandwidth(stats: Mapping[str, Any], device: str) -> Iterable[Met
     return made
 
 
-def from_cache_monitor(stats: Mapping[str, Any], device: str) -> Iterable[Metric]:
-    """Bytes of the last level cache used, by monitor and bank."""
+def from_cache_monitor(stats: BulkStats, device: str) -> Iterable[Metric]:
+    """Give the bytes that are used of the last level cache, by monitor and bank."""
     made = []
     for monitor, name in _of_each(stats, "cpu.cache.monitor", "name"):
         prefix = f"cpu.cache.monitor.{monitor}.bank"
@@ -217,8 +226,8 @@ def from_cache_monitor(stats: Mapping[str, Any], device: str) -> Iterable[Metric
     return made
 
 
-def layers(stats: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """The images of each disk, by its target: the one that is written first, each with libvirt's own names."""
+def layers(stats: BulkStats) -> dict[str, list[dict[str, Any]]]:
+    """Give the images of each disk, by its target: first the one that is written to. Each has libvirt's own names."""
     found: dict[str, list[dict[str, Any]]] = {}
     for number, target in _of_each(stats, "block", "name"):
         prefix = f"block.{number}."
@@ -228,7 +237,7 @@ def layers(stats: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 
 def from_layers(images: Sequence[Mapping[str, Any]], device: str) -> Iterable[Metric]:
-    """Sizes of each image in bytes, by its place: 0 is the one that is written; and how many there are."""
+    """Give the number of images, and the sizes of each in bytes by its place; 0 is the image that is written to."""
     made = [Metric("gauge", presentable(f"layers-{device}"), (len(images),))]
     for place, image in enumerate(images):
         for what in ("allocation", "capacity", "physical"):
@@ -239,7 +248,7 @@ def from_layers(images: Sequence[Mapping[str, Any]], device: str) -> Iterable[Me
 
 
 def from_threshold(images: Sequence[Mapping[str, Any]], device: str) -> Iterable[Metric]:
-    """The offset in bytes at which libvirt tells that an image is about to be full, where one is set."""
+    """Give the offset in bytes at which libvirt reports that an image is nearly full, where such an offset is set."""
     return [
         Metric("bytes", presentable(f"write_threshold-{device}"), (image["threshold"],))
         for image in images[:1]
@@ -247,8 +256,8 @@ def from_threshold(images: Sequence[Mapping[str, Any]], device: str) -> Iterable
     ]
 
 
-def _of_each(stats: Mapping[str, Any], prefix: str, what: str) -> list[tuple[int, Any]]:
-    """The values of ``prefix.0.what``, ``prefix.1.what`` and so on, with their numbers."""
+def _of_each(stats: BulkStats, prefix: str, what: str) -> list[tuple[int, Any]]:
+    """Give the values of ``prefix.0.what``, ``prefix.1.what`` and so on, with their numbers."""
     start, end = prefix + ".", "." + what
     numbered = [
         (key[len(start) : -len(end)], value)
@@ -283,4 +292,4 @@ MAPPING: dict[str, Callable[[Any, str], Iterable[Metric]]] = {
     "vcpupin": from_affinity,
     "vm": from_vm,
 }
-"""Which selector's reply becomes what."""
+"""Which selector's reply becomes what. Each function takes the reply of its own call."""

@@ -1,6 +1,7 @@
-"""What is told by two samples of counters and the time between them, not by one. Pure.
+"""Values that need two samples of counters and the time between them. All of it is pure.
 
-A counter that has become smaller was set back (the domain was started anew, a disk was exchanged): that gives no value.
+A counter that has become smaller was reset, because the domain was restarted or a disk was exchanged. That gives no
+value.
 """
 
 from __future__ import annotations
@@ -10,27 +11,28 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from virt2.metrics.metric import Metric
+from virt2.model.replies import DiskTimes
 from virt2.text.identifiers import presentable
 
 NANOSECONDS = 1e9
 NANOSECONDS_PER_MS = 1e6
 MOST_PERCENT = 100.0
-"""A domain's CPU time includes what QEMU does for it beside its virtual CPUs, and counts in steps of up to 10 ms: a
-busy one may seem to use more than there is."""
+"""A domain's CPU time includes QEMU's own work, and counts in steps of up to 10 ms. So a busy domain may seem to use
+more CPU than there is."""
 
 
 class CpuUse(NamedTuple):
-    """What tells how busy a domain is, once there are two of it."""
+    """The numbers of one sample. Two of these records tell how busy a domain was in between."""
 
     cpu_time: int
     """ns"""
     vcpus: int
     host_cpus: int
-    """0 where that is not known."""
+    """0 where the number is not known."""
 
 
 def cpu_util(before: CpuUse, now: CpuUse, elapsed: float, device: str) -> Iterable[Metric]:
-    """CPU time in percent of all CPUs of the host, as the C plugin has it, and of the domain's own virtual CPUs."""
+    """Give the CPU time in percent of all CPUs of the host, like the C plugin, and of the domain's own virtual CPUs."""
     used = (now.cpu_time - before.cpu_time) / NANOSECONDS
     if used < 0:
         return ()
@@ -42,10 +44,10 @@ def cpu_util(before: CpuUse, now: CpuUse, elapsed: float, device: str) -> Iterab
     ]
 
 
-def disk_latency(before: Any, now: Any, elapsed: float, device: str) -> Iterable[Metric]:
-    """Average time in ms of the reads, writes and flushes that ended in between; NaN beside a number for none.
+def disk_latency(before: DiskTimes, now: DiskTimes, elapsed: float, device: str) -> Iterable[Metric]:
+    """Give the average time in ms of the reads, the writes and the flushes that ended between the two samples.
 
-    The replies are `virt2.model.replies.DiskTimes`.
+    Where only reads or only writes ended, the other value of the pair is NaN.
     """
     read, write, flush = (
         _per_request(*(getattr(reply, f"{kind}_{what}") for what in ("time", "ops") for reply in (before, now)))
@@ -60,7 +62,7 @@ def disk_latency(before: Any, now: Any, elapsed: float, device: str) -> Iterable
 
 
 def _per_request(time_before: int, time_now: int, ops_before: int, ops_now: int) -> float:
-    """Time of a request in ms; NaN where there was none, or counters were set back or are not known (-1)."""
+    """Give the time of a request in ms. NaN where no request ended, or counters were reset or are unknown (-1)."""
     took, ended = time_now - time_before, ops_now - ops_before
     if -1 in (time_before, time_now, ops_before, ops_now) or took < 0 or ended <= 0:
         return math.nan
@@ -71,4 +73,5 @@ RATES: dict[str, Callable[[Any, Any, float, str], Iterable[Metric]]] = {
     "cpu_util": cpu_util,
     "disk_latency": disk_latency,
 }
-"""By selector: the earlier reply, the later one, the seconds between them, and the device they are of."""
+"""The function of each selector. It takes the earlier reply, the later one, the seconds between them, and the
+device."""

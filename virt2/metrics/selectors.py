@@ -1,8 +1,8 @@
-"""What ExtraStats can ask for: each selector, the class of what it asks, and the call it needs.
+"""What ExtraStats can ask for: each selector, the class of its call, and the call itself.
 
-A call is made once per domain and read whatever the number of selectors it serves, and grouped by its class: class A
-needs libvirtd alone, class B the QEMU monitor, class C the monitor and the storage. What libvirt tells in bulk is asked
-of one domain at a time, all groups of a class in one call.
+A call is made once per domain and read, even if it serves several selectors. Calls are grouped by class: class A needs
+libvirtd alone, class B the QEMU monitor, class C the monitor and the storage. Bulk statistics are asked for one domain
+at a time, with all groups of a class in one call.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from virt2.metrics.defaults import ERRORS, INFO, SIZES
 
 A, B, C = "A", "B", "C"
 AGENT = "agent"
-"""What the guest's agent has to tell: asked apart from all classes (see `virt2.agents.reader`)."""
+"""What only the guest's agent knows. It is asked separately from all classes (see `virt2.agents.reader`)."""
 
 STATE = "state"
 VCPUS = "vcpus"
@@ -24,10 +24,10 @@ JOB = "jobStats"
 COMPLETED_JOB = "jobStats (completed)"
 JOBS = frozenset({JOB, COMPLETED_JOB})
 BULK = "bulk "
-"""Begins the name of what is a group of libvirt's bulk statistics; the group's name there follows."""
+"""The name of a call for bulk statistics begins with this. libvirt's names of the groups follow."""
 
 LAYERS = "BLOCK"
-"""The group whose reply has every image of every disk."""
+"""The group of bulk statistics whose reply has every image of every disk."""
 
 
 class Selector(NamedTuple):
@@ -39,7 +39,7 @@ class Selector(NamedTuple):
     call: str
     """The call it needs, or the group of bulk statistics."""
     meaning: str
-    """In one line, what it reports."""
+    """What it reports, in one line."""
 
 
 SELECTORS: tuple[Selector, ...] = (
@@ -81,24 +81,24 @@ SELECTORS: tuple[Selector, ...] = (
 
 NAMES = tuple(selector.name for selector in SELECTORS)
 LIBVIRT_NAMES = tuple(selector.name for selector in SELECTORS if selector.kind != AGENT)
-"""Those that libvirt answers without a guest's agent."""
+"""The selectors that libvirt answers without a guest's agent."""
 
 
 class Ask(NamedTuple):
     """One call that is made for a domain."""
 
     what: str
-    """Names the call: one of those above, or `BULK` and its groups."""
+    """The name of the call: one of those above, or `BULK` and its groups."""
     serves: tuple[str, ...]
     """The selectors its reply is for."""
     groups: tuple[str, ...] = ()
-    """The groups of bulk statistics it asks for."""
+    """The groups of bulk statistics that it asks for."""
     prefix: str = ""
-    """Begins the type instances made of its reply."""
+    """The type instances that are made of its reply begin with this."""
 
 
 class Selection:
-    """What is asked of a domain because of the selectors that are on."""
+    """What is asked about a domain because of the selectors that are on."""
 
     __slots__ = ("disk", "errors", "info", "layers", "monitor", "names", "server", "sizes", "state")
 
@@ -106,15 +106,15 @@ class Selection:
         chosen = [selector for selector in SELECTORS if selector.name in names and selector.kind != AGENT]
         self.names = frozenset(selector.name for selector in chosen)
         self.info = _served(chosen, INFO)
-        """Selectors that the reply of a call serves which is made in any case; so with the next two."""
+        """Selectors that are served by the reply to a call that is made anyway. The same holds for the next two."""
         self.state = _served(chosen, STATE)
         self.disk = _served(chosen, DISK_TIMES)
-        """They take another call for each disk than the one that is made without them."""
+        """With these, another call is made for each disk, instead of the one that is made without them."""
         self.server = _asks(chosen, A)
         self.monitor = _asks(chosen, B)
         self.sizes = _served(chosen, SIZES)
         self.layers = _served(chosen, BULK + LAYERS)
-        """The reply is of all disks of the domain at once."""
+        """The reply has all disks of the domain at once."""
         self.errors = _served(chosen, ERRORS)
 
     def __repr__(self) -> str:
@@ -122,12 +122,12 @@ class Selection:
 
     @property
     def touches_storage(self) -> bool:
-        """Whether anything of class C is asked."""
+        """Whether any call of class C is made."""
         return bool(self.sizes or self.layers or self.errors)
 
 
 _ELSEWHERE = frozenset({INFO, STATE, DISK_TIMES, SIZES, ERRORS})
-"""Calls with a place of their own in a read: made for each disk, or in any case, or before all others."""
+"""Calls with their own place in a read: they are made for each disk, or in any case, or before all others."""
 
 
 def _served(chosen: Collection[Selector], call: str) -> tuple[str, ...]:
@@ -135,12 +135,12 @@ def _served(chosen: Collection[Selector], call: str) -> tuple[str, ...]:
 
 
 def _prefix(call: str, chosen: Collection[Selector]) -> str:
-    """Keep the two kinds of job apart where both are reported: libvirt's names are the same for both."""
+    """Give a prefix that keeps the two kinds of job apart where both are reported, because libvirt names them alike."""
     return "completed_" if call == COMPLETED_JOB and _served(chosen, JOB) else ""
 
 
 def _asks(chosen: Collection[Selector], kind: str) -> tuple[Ask, ...]:
-    """Give the calls of one class, those in bulk as one, last."""
+    """Give the calls of one class. All bulk statistics are one call, which comes last."""
     mine = [selector for selector in chosen if selector.kind == kind and selector.call not in _ELSEWHERE]
     single = dict.fromkeys(selector.call for selector in mine if not selector.call.startswith(BULK))
     asks = [Ask(call, _served(mine, call), prefix=_prefix(call, chosen)) for call in single]

@@ -1,1 +1,1 @@
-"""What is told of domains and of libvirt, in which words, and to whom."""
+"""Notifications about domains and libvirt: when they are sent, and in which words."""

@@ -1,10 +1,10 @@
-"""Says what became of domains: libvirt's events as notifications, the C plugin's and some it has not.
+"""Tells what happens to domains: libvirt's events as notifications. The C plugin has most of them, but not all.
 
-Works on the notifier's thread, one entry after the other; libvirt's thread and the inventory's only hand over. Nothing
-is asked of libvirt here.
+The work is done on the notifier's thread, one entry after the other. libvirt's thread and the inventory's thread only
+hand over. Nothing here calls libvirt.
 
-libvirt tells nobody what happened while there was no connection. So the states of all domains are compared, when there
-is one again, with what was known before; what is different is told with the state and the reason that libvirt gives.
+libvirt does not tell what happened while there was no connection. So when there is a connection again, the states of
+all domains are compared with what was known before. Each difference is notified, with libvirt's state and reason.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from virt2.model.domain import NO_ID, Description, Domain, Status
 from virt2.model.events import IO_ERROR, LIFECYCLE, WATCHDOG, Event
 from virt2.notifications import wording
 from virt2.notifications.notification import Compose, Notification
+from virt2.once import Once
 from virt2.output.naming import Identity
 from virt2.text.identifiers import presentable
 from virt2.text.printable import printable
 
 APART = 60.0
-"""Seconds at least between two notifications of the same error of the same disk, and of the same watchdog: a disk that
-fails tells so with every request."""
+"""Fewest seconds between two notifications of the same error of the same disk, and of the same watchdog, because a disk
+that fails reports an error with every request."""
 REMEMBERED = 1000
-"""Errors whose last time is known, the latest ones; with more of them the oldest are told again too early."""
+"""How many errors are remembered. With more of them at a time, some are notified again too early."""
 
 
 class _Known(NamedTuple):
-    """An active domain, as it was told last."""
+    """An active domain, as it was when it was last heard of."""
 
     name: str
     id: int
@@ -42,11 +43,12 @@ class DomainEvents:
     """Makes notifications of events and states.
 
     Arguments:
-        put: has notifications made on the notifier's thread (`virt2.notifications.notifier.Notifier.put`).
+        put: runs a function on the notifier's thread, which makes notifications
+            (`virt2.notifications.notifier.Notifier.put`).
         identify: gives the identity of a domain, active or not.
-        find: gives what is known of an active domain by its UUID.
+        find: gives what is known about an active domain, by its UUID.
         wants: tells by name and UUID whether a domain is reported.
-        persistent: whether nothing is told when it happens, but the state of every persistent domain again and again.
+        persistent: whether the state of every persistent domain is notified again and again, instead of events.
         clock, wall: monotonic seconds, and the time of day.
     """
 
@@ -66,22 +68,21 @@ class DomainEvents:
         self._find = find
         self._wants = wants
         self._persistent = persistent
-        self._clock = clock
         self._wall = wall
         self._known: dict[str, _Known] | None = None
         """The active domains by UUID; None before the first list of states."""
-        self._told: dict[tuple[str, ...], float] = {}
+        self._told = Once(REMEMBERED, APART, clock)
 
     def __repr__(self) -> str:
         return f"<DomainEvents persistent={self._persistent} known={len(self._known or ())}>"
 
     def tell(self, event: Event) -> None:
-        """Take an event; called on libvirt's thread."""
+        """Take an event. This is called on libvirt's thread."""
         if not self._persistent and event.kind in (LIFECYCLE, IO_ERROR, WATCHDOG):
             self._put(functools.partial(self._of_event, event, self._wall()))
 
     def take(self, statuses: Statuses) -> None:
-        """Take the states of all domains that are reported; called on the inventory's thread."""
+        """Take the states of all domains that are reported. This is called on the inventory's thread."""
         compose = self._of_all if self._persistent else self._of_missed
         if self._persistent or statuses.first:
             self._put(functools.partial(compose, statuses, self._wall()))
@@ -91,14 +92,14 @@ class DomainEvents:
             state, reason = wording.state_after(event.event, event.detail)
             self._note(event, state)
             if self._wants(event.name, event.uuid):
-                # An active domain has precedence where another would have the same identity.
+                # An active domain has precedence over another one that would have the same identity.
                 id = NO_ID if state == wording.SHUTOFF else event.id
                 yield self._of_state(self._domain(event.uuid, event.name, id), state, reason, when)
         elif self._wants(event.name, event.uuid):
             yield from self._of_io_error(event, when) if event.kind == IO_ERROR else self._of_watchdog(event, when)
 
     def _note(self, event: Event, state: int) -> None:
-        """Keep up with what is known."""
+        """Update what is known about the domain of an event."""
         if self._known is None or event.event in (wording.DEFINED, wording.UNDEFINED):
             return
         if state == wording.SHUTOFF:
@@ -108,7 +109,7 @@ class DomainEvents:
 
     def _of_io_error(self, event: Event, when: float) -> Iterator[Notification]:
         action, reason = event.detail, event.reason
-        if self._note_error(event.uuid, event.kind, str(action), event.alias, event.path, reason):
+        if self._told.first(event.uuid, event.kind, str(action), event.alias, event.path, reason):
             domain = self._domain(event.uuid, event.name)
             target = _target(domain, event)
             names = [name for name in (event.alias, event.path) if name and name != target]
@@ -125,7 +126,7 @@ class DomainEvents:
             yield self._notification(domain, severity, message, when, "disk_error", presentable(target), meta)
 
     def _of_watchdog(self, event: Event, when: float) -> Iterator[Notification]:
-        if self._note_error(event.uuid, event.kind, str(event.detail)):
+        if self._told.first(event.uuid, event.kind, str(event.detail)):
             severity, text = wording.watchdog_message(event.detail)
             meta = {"action": wording.WATCHDOG_ACTIONS.get(event.detail, str(event.detail))}
             message = f"domain {event.name}: {text}"
@@ -133,7 +134,7 @@ class DomainEvents:
             yield self._notification(domain, severity, message, when, "domain_state", "watchdog", meta)
 
     def _of_missed(self, statuses: Statuses, when: float) -> Iterator[Notification]:
-        """What changed while nobody told."""
+        """Give notifications of what changed while there were no events."""
         before, self._known = (
             self._known,
             {status.uuid: _Known(status.name, status.id, status.state) for status in statuses.domains if status.active},
@@ -148,7 +149,7 @@ class DomainEvents:
                 yield self._of_state(self._domain(uuid, known.name), wording.SHUTOFF, 0, when)
 
     def _of_all(self, statuses: Statuses, when: float) -> Iterator[Notification]:
-        """The state of every persistent domain."""
+        """Give a notification of the state of every persistent domain."""
         for status in statuses.domains:
             if status.persistent:
                 yield self._of_status(status, when)
@@ -175,26 +176,13 @@ class DomainEvents:
         return Notification(severity, printable(message), self._identify(domain), type, type_instance, fit, when)
 
     def _domain(self, uuid: str, name: str, id: int = NO_ID) -> Domain:
-        """What is known of a domain, under the name it has now."""
+        """Give what is known about a domain, with the name that it has now."""
         found = self._find(uuid)
         return Domain(uuid, name, id, Description()) if found is None or found.name != name else found
 
-    def _note_error(self, *what: str) -> bool:
-        """Remember when an error is told; returns False where it must not be, since it was told lately."""
-        now = self._clock()
-        last = self._told.get(what)
-        if last is not None and now - last < APART:
-            return False
-        # At the end, so that the first one is the oldest.
-        self._told.pop(what, None)
-        self._told[what] = now
-        if len(self._told) > REMEMBERED:
-            del self._told[next(iter(self._told))]
-        return True
-
 
 def _target(domain: Domain, event: Event) -> str:
-    """The disk as the guest sees it; else libvirt's own name for it."""
+    """Give the disk's name in the guest, else libvirt's own name."""
     disks = domain.description.disks
     by_alias = [disk.target for disk in disks if event.alias and disk.alias == event.alias]
     by_path = [disk.target for disk in disks if event.path and disk.source == event.path]
@@ -202,7 +190,7 @@ def _target(domain: Domain, event: Event) -> str:
 
 
 def _changed(before: _Known | None, now: Status) -> bool:
-    """Whether something happened to a domain that is to be told: it runs anew, it has another state, it is gone."""
+    """Whether something happened to a domain: it was started again, it has another state, or it is gone."""
     if before is None:
         return now.active
     return before.state != now.state or (now.active and before.id not in (now.id, NO_ID))

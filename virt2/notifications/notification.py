@@ -1,4 +1,4 @@
-"""A notification, and who takes one."""
+"""The record of a notification, and the functions that make or take one."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ FAILURE = "failure"
 
 
 class Notification(NamedTuple):
-    """One notification of collectd's, but for the plugin's name."""
+    """One of collectd's notifications, without the plugin's name."""
 
     severity: str
     """`OKAY`, `WARNING` or `FAILURE`."""
     message: str
     identity: Identity
     type: str
-    """A name in types.db; collectd refuses others."""
+    """A name in types.db. collectd refuses all others."""
     type_instance: str
     meta: Mapping[str, str | int]
     time: float
-    """Wall time of what it tells of."""
+    """Wall time of what happened."""
 
 
 Compose = Callable[[], Iterable[Notification]]
-"""Makes notifications on the notifier's thread: for what takes longer than whoever knows of it can wait."""
+"""Makes notifications on the notifier's thread, because the thread that knows what happened must not wait that long."""
 
 
 class Notify(Protocol):
-    """`Notifier.notify`, for whoever has nothing else to do with a notifier."""
+    """The type of `Notifier.notify`. Most modules need nothing else of a notifier."""
 
     def __call__(
         self,
@@ -45,4 +45,4 @@ class Notify(Protocol):
         type_instance: str = ...,
         meta: Mapping[str, str | int] | None = ...,
     ) -> None:
-        """`severity` is `OKAY`, `WARNING` or `FAILURE`."""
+        """Have a notification sent. `severity` is `OKAY`, `WARNING` or `FAILURE`."""

@@ -1,8 +1,8 @@
-"""Sends notifications from a thread of its own, as soon as there is something to say.
+"""Sends notifications from a thread of its own, as soon as there is something to tell.
 
-collectd delivers a notification within the call that hands it over, to one taker after the other: a slow one (a mail
-server, a script) blocks whoever calls. So that is neither a read, nor libvirt's event thread, nor a worker, but a
-thread that has nothing else to do. What it cannot get rid of waits in a bounded queue; what does not fit is counted.
+collectd delivers a notification within the call that hands it over, to one taker after the other. A slow taker (a mail
+server, a script) blocks the caller. So the caller is neither a read, nor libvirt's event thread, nor a worker, but a
+thread that has nothing else to do. What it cannot send yet waits in a bounded queue. What does not fit is counted.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from typing import Any
 
 from virt2 import threads
 from virt2.notifications.notification import FAILURE, OKAY, WARNING, Compose, Notification
+from virt2.once import Once
 from virt2.output.naming import Identity
 from virt2.text.printable import printable
 
 log = logging.getLogger(__name__)
 
 CAPACITY = 10000
-"""Entries that wait at the most: some dozens for each domain of a large host, for what its guests say of their file
-systems comes all at once."""
+"""Most entries that wait. These are dozens for each domain of a large host, because the guests' agents report all file
+systems at once."""
 STOP_PATIENCE = 0.5
-"""Seconds for which `Notifier.stop` waits for a taker. Below the 2 s in which the daemon is to exit."""
+"""Seconds for which `Notifier.stop` waits for a taker. They are fewer than the 2 s in which the daemon has to exit."""
 
 
 class Notifier:
-    """Takes notifications from any thread and sends them in that order.
+    """Takes notifications from any thread, and sends them in the order in which they came.
 
     Arguments:
-        send: gives one notification to collectd; may block.
+        send: gives one notification to collectd. It may block.
         wall: the time of day.
     """
 
@@ -47,20 +48,21 @@ class Notifier:
         self._sending = False
         self._started = False
         self._stopped = False
-        self._failures: set[str] = set()
+        self._failures = Once()
 
     def __repr__(self) -> str:
         state = "stopped" if self._stopped else "sending" if self._sending else "idle"
         return f"<Notifier {state} queued={len(self._queue)} dropped={self._dropped}>"
 
     def start(self) -> None:
-        """Start the thread, where that is not done; where there can be none, notifications wait for the next try."""
+        """Start the thread if it is not there yet. If that fails, notifications wait for the next attempt."""
         self._started = self._started or threads.try_start("virt2/notify", self._run)
 
     def stop(self) -> None:
-        """Send nothing any more: collectd gives up what it needs for that after its shutdown callbacks.
+        """Send nothing more, because collectd cannot deliver notifications after its shutdown callbacks.
 
-        Waits for what is being sent now, but not for long: a taker that hangs must not keep the daemon from its exit.
+        This waits for the notification that is being sent now, but not for long: a taker that hangs must not keep the
+        daemon from its exit.
         """
         with self._changed:
             self._stopped = True
@@ -78,11 +80,11 @@ class Notifier:
         type_instance: str = "monitor_blocked",
         meta: Mapping[str, str | int] | None = None,
     ) -> None:
-        """Have a notification sent; never blocks."""
+        """Have a notification sent. Never blocks."""
         self.put(Notification(severity, message, identity, type, type_instance, meta or {}, self._wall()))
 
     def put(self, entry: Notification | Compose) -> None:
-        """Have a notification sent, or those that a function makes; never blocks."""
+        """Have a notification sent, or those that a function makes. Never blocks."""
         with self._changed:
             if self._stopped:
                 return
@@ -99,7 +101,7 @@ class Notifier:
                 if self._stopped:
                     return
                 entry = self._queue.popleft()
-                # Once for a flood, when it is over; not at each entry that there was room for meanwhile.
+                # Drops are logged once, when the queue is empty, and not for each entry that still found room.
                 dropped, self._dropped = (0, self._dropped) if self._queue else (self._dropped, 0)
             try:
                 self._deal_with(entry)
@@ -107,14 +109,12 @@ class Notifier:
                 self._fail(error)
             if dropped:
                 log.warning(
-                    "%d notifications were dropped: they came faster than collectd's plugins take them", dropped
+                    "%d notifications were dropped: they came faster than collectd's plugins took them", dropped
                 )
 
     def _fail(self, error: Exception) -> None:
-        """Say once per kind of error that a notification failed."""
-        kind = type(error).__name__
-        if kind not in self._failures:
-            self._failures.add(kind)
+        """Log once per kind of error that a notification failed."""
+        if self._failures.first(type(error).__name__):
             log.exception("unexpected failure of a notification, said once")
 
     def _deal_with(self, entry: Notification | Compose) -> None:
@@ -126,7 +126,7 @@ class Notifier:
             try:
                 self._send(notification)
             except Exception as error:
-                # Those that the same function makes behind it go out.
+                # The other notifications of the same function are still sent.
                 self._fail(error)
             finally:
                 with self._changed:
@@ -135,7 +135,7 @@ class Notifier:
 
 
 LONGEST_NOTIFICATION = 250
-"""Bytes; collectd cuts at 255, in the middle of a character where it happens to be one."""
+"""Most bytes of a notification's text. collectd cuts after 255 bytes, even in the middle of a character."""
 
 
 class Mail:
@@ -153,14 +153,14 @@ class Mail:
             WARNING: collectd.NOTIF_WARNING,
             FAILURE: collectd.NOTIF_FAILURE,
         }
-        self._refused: set[str] = set()
+        self._refused = Once()
 
     def send(self, notification: Notification) -> None:
-        """Hand one over; returns when all of collectd's plugins have taken it."""
-        # An old collectd's notifications take no meta data: those without go out there.
+        """Hand one notification over. Returns when all of collectd's plugins have taken it."""
+        # Notifications of an old collectd accept no meta data. Those without meta data can be sent there.
         meta = {"meta": dict(notification.meta)} if notification.meta else {}
         try:
-            # collectd raises where nobody takes notifications: nothing is lost by that.
+            # collectd raises if no plugin takes notifications. Then nothing is lost.
             with contextlib.suppress(RuntimeError):
                 self._new(
                     type=notification.type,
@@ -173,8 +173,7 @@ class Mail:
                     **meta,
                 ).dispatch()
         except (TypeError, UnicodeError) as error:
-            if notification.type not in self._refused:
-                self._refused.add(notification.type)
+            if self._refused.first(notification.type):
                 log.error(
                     "collectd does not take notifications of type %s: %s; is its types.db loaded?",
                     notification.type,

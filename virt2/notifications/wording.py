@@ -1,8 +1,8 @@
-"""Pure: what libvirt's numbers for states and events mean, in the words of collectd's C plugin.
+"""What libvirt's numbers for states and events mean, in the words of collectd's C plugin. All of it is pure.
 
-The numbers are libvirt's own (virDomainState, the reasons of each state, virDomainEventType and its details), which it
-never gives another meaning. A number that is not here comes from a libvirt newer than this table: what it says is told
-all the same, as far as it is understood.
+The numbers are libvirt's own: virDomainState, the reasons of each state, virDomainEventType and its details. libvirt
+never changes the meaning of a number. A number that is not in these tables comes from a newer libvirt. Then the part of
+the message that is known is still sent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STATES = {
     CRASHED: (FAILURE, "the domain is crashed"),
     PM_SUSPENDED: (WARNING, "the domain is suspended by guest power management"),
 }
-"""How grave a state is, and its text. The text of a pause is the same whoever paused; its reason tells."""
+"""How severe each state is, and its text. The text of a pause is always the same; its reason tells who paused."""
 
 REASONS = {
     RUNNING: {
@@ -40,7 +40,7 @@ REASONS = {
         8: "returned from pmsuspended due to wakeup event",
         9: "resumed from crashed",
         10: "running in post-copy migration mode",
-        # The C plugin has no text for this one, and sends nothing.
+        # The C plugin has no text for this reason, and sends nothing.
         11: "running after failed post-copy",
     },
     PAUSED: {
@@ -57,7 +57,7 @@ REASONS = {
         11: "the domain is being started",
         12: "paused for post-copy migration",
         13: "paused after failed post-copy",
-        # Since libvirt 10.1; not known to the C plugin.
+        # libvirt has this reason since 10.1. The C plugin does not know it.
         14: "paused after a libvirt call that failed to resume it",
     },
     SHUTDOWN: {1: "shutting down on user request"},
@@ -73,7 +73,7 @@ REASONS = {
     },
     CRASHED: {1: "domain panicked"},
 }
-"""The text of each reason, by state; 0 is unknown in each of them."""
+"""The text of each reason, by state. The reason 0 is unknown in every state."""
 
 EVENTS = {
     STARTED: (RUNNING, {0: 1, 1: 2, 2: 3, 3: 4, 4: 8}),
@@ -84,9 +84,9 @@ EVENTS = {
     EVENT_PM_SUSPENDED: (PM_SUSPENDED, {}),
     EVENT_CRASHED: (CRASHED, {0: 1}),
 }
-"""The state a domain is in after an event, and the reason for each detail of the event; any other detail is unknown.
+"""The state of a domain after each event, and the reason for each detail of the event. Any other detail is unknown.
 
-DEFINED and UNDEFINED are not here: they say nothing of the state, and the C plugin says just that.
+DEFINED and UNDEFINED are not here, because they tell nothing about the state. The C plugin reports them so, too.
 """
 
 IO_ERROR_ACTIONS = {0: "ignored", 1: "domain paused", 2: "reported to the guest"}
@@ -95,7 +95,7 @@ IO_ERROR_PAUSE = 1
 IO_ERROR_REASONS = {
     "": "reason unknown",
     "enospc": "no space left on its storage (enospc)",
-    # libvirt 11: there are words of QEMU's, which the event does not carry.
+    # libvirt 11 says this if QEMU gave a text, but the event does not contain the text.
     "message": "reason unknown",
 }
 
@@ -112,25 +112,25 @@ WATCHDOG_ACTIONS = {
 
 
 def state_after(event: int, detail: int) -> tuple[int, int]:
-    """State and reason of a domain after a lifecycle event."""
+    """Give the state of a domain after a lifecycle event, and its reason."""
     state, reasons = EVENTS.get(event, (NO_STATE, {}))
     return state, reasons.get(detail, 0)
 
 
 def state_message(state: int, reason: int) -> tuple[str, str]:
-    """How grave a state is, and what is said of it."""
+    """Give how severe a state is, and its message."""
     severity, text = STATES.get(state, (WARNING, f"state {state}, which this version does not know"))
     why = REASONS.get(state, {}).get(reason, UNKNOWN_REASON)
     return severity, f"Domain state: {text}. Reason: {why}"
 
 
 def io_error_message(action: int, reason: str, disk: str) -> tuple[str, str]:
-    """How grave an I/O error of a disk is, and what is said of it."""
+    """Give how severe an I/O error of a disk is, and its message."""
     why = IO_ERROR_REASONS.get(reason, reason)
     done = IO_ERROR_ACTIONS.get(action, f"action {action}")
     return FAILURE if action == IO_ERROR_PAUSE else WARNING, f"I/O error on disk {disk}: {why}; {done}"
 
 
 def watchdog_message(action: int) -> tuple[str, str]:
-    """How grave it is that a watchdog fired, and what is said of it."""
+    """Give how severe it is that a watchdog fired, and its message."""
     return WARNING, f"watchdog fired: {WATCHDOG_ACTIONS.get(action, f'action {action}')}"

@@ -1,1 +1,1 @@
-"""Towards collectd: identities, values and log lines as collectd takes them."""
+"""What is given to collectd: identities, values and log lines."""

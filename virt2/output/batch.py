@@ -1,4 +1,4 @@
-"""Values that wait to be dispatched: those of one domain and time go out together."""
+"""Values that wait to be dispatched, so that all of them go out together."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class Sink(Protocol):
     def dispatch(
         self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Mapping[str, str] | None = None
     ) -> None:
-        """Give metrics taken at `when` (wall time) to collectd."""
+        """Give metrics to collectd. They were taken at `when` (wall time)."""
 
 
 class Batch:
-    """A sink that keeps all it is given, to be dispatched in one go.
+    """A sink that keeps everything it is given, until all is dispatched at once.
 
-    Each value that is dispatched wakes one of collectd's writers. Where nothing else is done in between, they find more
-    than one before they sleep again.
+    Each value that is dispatched wakes one of collectd's writers. If nothing else is done in between, a writer finds
+    more than one value before it sleeps again.
 
     Arguments:
-        sink: where it goes.
+        sink: takes the values in the end.
     """
 
     def __init__(self, sink: Sink) -> None:
@@ -35,11 +35,11 @@ class Batch:
     def dispatch(
         self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Mapping[str, str] | None = None
     ) -> None:
-        """Keep metrics taken at `when` (wall time)."""
+        """Keep metrics. They were taken at `when` (wall time)."""
         self._kept.append((identity, list(metrics), when, meta))
 
     def flush(self) -> None:
-        """Dispatch what was kept, in the order in which it came. What one of them raises is raised at the end."""
+        """Dispatch what was kept, in the order in which it came. The first exception is raised at the end."""
         kept, self._kept = self._kept, []
         failure: Exception | None = None
         for each in kept:

@@ -1,4 +1,4 @@
-"""The collectd around us: what it has that its Python API does not give, and its log."""
+"""The collectd that virt2 runs in: its log, and what its Python API does not offer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from virt2.output.log import Handler
 
 DEFAULT_INTERVAL = 10.0
-"""Seconds: collectd's own default, used where the interval in force cannot be read."""
+"""Seconds. This is collectd's own default. It is used where the interval of collectd cannot be read."""
 _CDTIME_SECOND = 2**30
 """collectd counts time in units of 2^-30 s."""
 
@@ -35,9 +35,9 @@ def knows_type(collectd: Any, type: str) -> bool:
 
 
 def interval_in_force() -> float | None:
-    """The interval of the LoadPlugin block or the global one, in seconds; valid during config and init only.
+    """Give the interval of the LoadPlugin block or the global one, in seconds. Valid only during config and init.
 
-    It is not in collectd's Python API, but the daemon exports it. None where it does not.
+    It is not in collectd's Python API, but the daemon exports it. None where the daemon does not.
     """
     try:
         function = ctypes.CDLL(None).plugin_get_interval
@@ -49,9 +49,10 @@ def interval_in_force() -> float | None:
 
 
 def own_hostname() -> str:
-    """The host's name as collectd has it (its Hostname option), else as the system has it.
+    """Give the host's name in collectd (its Hostname option), else the system's name.
 
-    The daemon exports it as ``hostname_g``, a pointer since the version that also exports ``hostname_set``.
+    The daemon exports the name as ``hostname_g``. This is a pointer since the version that also exports
+    ``hostname_set``.
     """
     daemon = ctypes.CDLL(None)
     if hasattr(daemon, "hostname_g") and hasattr(daemon, "hostname_set"):

@@ -1,4 +1,4 @@
-"""Forwarding Python's logging to collectd's log."""
+"""Forwards Python's logging to collectd's log."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from virt2.text.printable import printable
 class Handler(logging.Handler):
     """Gives each record to the function of its level.
 
-    Domain names and metadata reach messages: control characters are escaped, so that nobody forges a line.
+    Messages contain domain names and metadata. So control characters are escaped, and nobody can forge a line.
 
     Arguments:
-        outputs: per level the function that takes a line; a record takes that of the highest level not above its own.
+        outputs: for each level the function that takes a line. A record goes to the function of the highest level that
+            is not above its own.
     """
 
     def __init__(self, outputs: Mapping[int, Callable[[str], None]]) -> None:
@@ -23,10 +24,10 @@ class Handler(logging.Handler):
         self._outputs = sorted(outputs.items(), reverse=True)
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Put one record out without the lock that handlers hold meanwhile.
+        """Put one record out without the lock that other handlers hold.
 
-        One thread's line that is never taken must not keep all others from logging; collectd takes lines of several
-        threads at a time.
+        If collectd never takes one thread's line, all other threads must still be able to log. collectd takes lines of
+        several threads at a time.
         """
         passed = bool(self.filter(record))
         if passed:
@@ -38,7 +39,7 @@ class Handler(logging.Handler):
         output = next((output for level, output in self._outputs if record.levelno >= level), None)
         if output is not None:
             output(printable(f"virt2: {record.getMessage()}"))
-            # Each line of a traceback is marked as ours: the text of an exception may hold line ends.
+            # Each line of a traceback begins with our name, because the text of an exception may contain line ends.
             for line in _traceback(record):
                 output(printable(f"virt2: {line}"))
 

@@ -1,7 +1,8 @@
-"""Under which host and plugin instance a domain's values go out: two domains must never share an identity.
+"""Under which host and plugin instance a domain's values go out. Two domains must never share an identity.
 
-Neither does a domain share one with what virt2 says of itself, under the host's own name. What counts is what collectd
-writes: ``shop/db`` and ``shop_db`` are the same to it, and so are no host at all and the host's own name.
+A domain must not share one with what virt2 reports about itself either, which is under the host's own name. Identities
+are compared as collectd writes them: ``shop/db`` and ``shop_db`` are the same to it, and no host at all is the same as
+the host's own name.
 """
 
 from __future__ import annotations
@@ -17,39 +18,39 @@ from virt2.text.identifiers import MARK, digest, marked, whole, written
 log = logging.getLogger(__name__)
 
 FORMER = 1024
-"""Domains that are not active whose identity is remembered, besides those that are listed as inactive."""
+"""How many domains that are gone are remembered with their identity, in addition to those listed as inactive."""
 
 
 class Identity(NamedTuple):
-    """What names a domain's values in collectd, besides plugin and type."""
+    """What a domain's values are called in collectd, in addition to plugin and type."""
 
     host: str
-    """Empty for the host's own name, which collectd fills in."""
+    """Empty for the host's own name, which collectd adds."""
     plugin_instance: str
 
 
 class _Named(NamedTuple):
-    """An identity, and what of the domain it was made from."""
+    """An identity, and the domain's name and metadata that it was made from."""
 
     name: str
     metadata: str | None
     identity: Identity
     active: bool
-    """Whether the domain had it while it was active: then it keeps it. One that was not gives way."""
+    """Whether the domain had it while it was active. Then it keeps the identity, else another domain may take it."""
 
 
 class Names:
     """The identity of every active domain.
 
-    A part that is empty stays so, with the ``:`` beside it, as in the C plugin. But the metadata of a domain that has
-    none does not make it nameless: where neither format has ``name`` or ``uuid``, its name stands in for its metadata,
-    and where the host would be empty, its name is the host.
+    A part that is empty stays empty, with the ``:`` beside it, as in the C plugin. But a domain without metadata still
+    has a name: where neither format has ``name`` or ``uuid``, its name is used instead of its metadata, and where the
+    host would be empty, its name is the host.
 
     Arguments:
-        hostname_format: of ``name``, ``uuid``, ``hostname``, ``metadata``; joined with ``:``.
-        plugin_instance_format: of ``name``, ``uuid``, ``metadata``; may be empty.
-        hostname: the host's own name as collectd has it.
-        reserved: plugin instances that virt2 has for itself under the host's own name: its readers, and libvirtd.
+        hostname_format: some of ``name``, ``uuid``, ``hostname``, ``metadata``; joined with ``:``.
+        plugin_instance_format: some of ``name``, ``uuid``, ``metadata``; may be empty.
+        hostname: the host's own name in collectd.
+        reserved: plugin instances that virt2 uses under the host's own name: its readers, and libvirtd.
     """
 
     def __init__(
@@ -70,17 +71,17 @@ class Names:
         self._named: dict[str, _Named] = {}
         """Of active domains."""
         self._former: dict[str, _Named] = {}
-        """Of domains that are not active; the latest last."""
+        """Of domains that are not active. The one that was active last is the last."""
         self._idle: frozenset[str] = frozenset()
         """Domains that are listed as inactive."""
         self._owners: dict[Identity, str] = {}
-        """The domain of each identity as collectd writes it, active or not."""
+        """The domain of each identity as collectd writes it, whether the domain is active or not."""
         self._to_say: dict[str, Identity] = {}
-        """Identities that are not what the domain asks for, by domain."""
+        """By domain, the identities that are still to be logged, because they are not what the domain asks for."""
         self._lock = threading.Lock()
 
     def of(self, domain: Domain) -> Identity:
-        """The domain's identity: the same as long as it is active, unless it is renamed or its metadata changes."""
+        """Give the domain's identity. It stays while the domain is active, unless its name or metadata changes."""
         named = self._named.get(domain.uuid)
         if named is None or not self._stands(named, domain):
             with self._lock:
@@ -90,26 +91,27 @@ class Names:
         return named.identity
 
     def of_any(self, domain: Domain) -> Identity:
-        """The identity of a domain that need not be active: the one it has, had last, or will have.
+        """Give the identity of a domain that may be inactive: the one that it has, had last, or will have.
 
-        One that is not active gives its identity up where another that is active asks for it.
+        A domain that is not active loses its identity if an active one asks for it.
         """
         with self._lock:
             return self._of_any(domain)
 
     def settle(self, domains: Iterable[Domain]) -> None:
-        """Give each domain its identity, the longest running one first: of equal names the older domain has the plain.
+        """Give each domain its identity, first the one that runs longest.
 
-        So who bears a mark does not depend on who is read first. Says nothing yet.
+        If several domains have the same name, the oldest has the name without a mark. So it does not depend on the
+        order of reads which domain has a mark. Nothing is logged yet.
         """
         with self._lock:
             for domain in sorted(domains, key=lambda domain: (domain.id < 0, domain.id)):
                 self._name(domain)
 
     def settle_idle(self, domains: Iterable[Domain]) -> None:
-        """Give identities to all domains that are listed as inactive, by UUID, after the active ones.
+        """Give identities to all domains that are listed as inactive, in the order of UUIDs, after the active ones.
 
-        However many there are, each keeps its own for as long as it is listed.
+        Each keeps its identity while it is listed, even if there are many.
         """
         with self._lock:
             listed = sorted(domains, key=lambda domain: domain.uuid)
@@ -118,7 +120,10 @@ class Names:
                 self._of_any(domain)
 
     def retain(self, uuids: Iterable[str]) -> None:
-        """Let every other domain go: it keeps its identity for when it comes back, unless an active one takes it."""
+        """Note that all other domains are gone.
+
+        When one of them is back it has its identity again, unless an active domain has taken it.
+        """
         with self._lock:
             for uuid in self._named.keys() - set(uuids):
                 self._to_say.pop(uuid, None)
@@ -150,7 +155,10 @@ class Names:
             self._release(former.identity, uuid)
 
     def _take(self, identity: Identity, uuid: str) -> None:
-        """Make an identity the domain's; another that is not active has to look for one anew. Caller holds the lock."""
+        """Make an identity the domain's own. Another domain that had it and is not active loses it.
+
+        Caller holds the lock.
+        """
         written = self._written(identity)
         owner = self._owners.get(written)
         if owner is not None and owner != uuid:
@@ -164,13 +172,13 @@ class Names:
             del self._owners[written]
 
     def _stands(self, named: _Named, domain: Domain) -> bool:
-        """Whether an identity is still what the domain asks for; metadata that cannot be had now changes nothing."""
+        """Whether an identity is still what the domain asks for. Metadata that cannot be read now changes nothing."""
         return named.name == domain.name and (
             not self._has_metadata or domain.description.metadata in (None, named.metadata)
         )
 
     def _name(self, domain: Domain) -> _Named:
-        """Give an active domain an identity; with the lock held: two domains must not find the same one free."""
+        """Give an active domain an identity. Caller holds the lock: two domains must not find the same one free."""
         named = self._named.get(domain.uuid)
         if named is not None:
             if self._stands(named, domain):
@@ -195,26 +203,26 @@ class Names:
 
     def _say(self, domain: Domain, identity: Identity) -> None:
         log.warning(
-            "domain %s: reported as host %s, plugin instance %s: the name it asks for is too long, taken, or holds"
-            " characters that collectd's writers cannot take",
+            "domain %s: it is reported as host %s, plugin instance %s, because the name it asks for is too long, is"
+            " taken, or has characters that collectd's writers cannot take",
             domain.name,
             identity.host or "(this host)",
             identity.plugin_instance or "(none)",
         )
 
     def _free(self, wanted: Identity, uuid: str, active: bool) -> Identity:
-        """Make an identity fit, and mark it where it is not to be had. Caller holds the lock."""
+        """Make an identity that collectd accepts, with a mark if it is taken. Caller holds the lock."""
         identity = Identity(whole(wanted.host), whole(wanted.plugin_instance))
         return identity if self._is_free(identity, uuid, active) else self._apart(identity, uuid, active)
 
     def _is_free(self, identity: Identity, uuid: str, active: bool) -> bool:
-        """Whether a domain may have an identity: an active one may have that of one that is not."""
+        """Whether a domain may have an identity. An active domain may have the identity of one that is not active."""
         written = self._written(identity)
         owner = self._owners.get(written, uuid)
         return written not in self._reserved and (owner == uuid or (active and owner not in self._named))
 
     def _apart(self, taken: Identity, uuid: str, active: bool) -> Identity:
-        """Mark an identity that is taken; by the UUID's first digits, unless these are taken as well."""
+        """Put a mark behind an identity that is taken: the UUID's first digits, or others if these are taken."""
         part = "plugin_instance" if self._host == ("hostname",) else "host"
         digits, identity, attempts = uuid.replace("-", ""), taken, 0
         while not self._is_free(identity, uuid, active):
@@ -224,17 +232,17 @@ class Names:
         return identity
 
     def _written(self, identity: Identity) -> Identity:
-        """The same as collectd writes it, which fills in the host's own name."""
+        """Give an identity as collectd writes it: collectd adds the host's own name."""
         return identity if identity.host else identity._replace(host=self._own_host)
 
     def _wanted(self, domain: Domain, metadata: str | None) -> Identity:
         metadata = metadata or (domain.name if self._stand_in else "")
         values = {"name": domain.name, "uuid": domain.uuid, "hostname": self._hostname, "metadata": metadata}
         host, instance = (":".join(values[part] for part in parts) for parts in (self._host, self._instance))
-        # Empty means to collectd the host's own name, so that no domain may have it by accident.
+        # To collectd, an empty host means the host's own name. So no domain may have an empty host by accident.
         return Identity("" if self._host == ("hostname",) else host or domain.name, instance)
 
 
 def _slashless(identity: Identity) -> Identity:
-    """What every operator expects of collectd: that is nothing to say."""
+    """Replace slashes as collectd does. Every operator expects that, so nothing is logged for it."""
     return Identity(*map(written, identity))

@@ -22,7 +22,7 @@ from virt2.readers.gate import CONTROL_OK, Gate
 from virt2.readers.outside import SLOW, Outside
 from virt2.readers.records import Note, Outcome, Put, Sample, report
 from virt2.readers.unsupported import CONTROL_INFO
-from virt2.workers.job import MONITOR, SERVER, Job
+from virt2.workers.job import MONITOR, SERVER, Job, StorageUse
 
 PAUSED = 3
 """libvirt's VIR_DOMAIN_PAUSED."""
@@ -160,8 +160,7 @@ class Sampler:
             MONITOR,
             work,
             answered=health.answered,
-            storage=_storage(domain) if stays else frozenset(),
-            detours=bulk,
+            storage=StorageUse(_storage(domain) if stays else frozenset(), detours=bulk),
             run=domain.id,
         )
 
@@ -187,7 +186,8 @@ class Sampler:
             return True
 
         work = self.gate.through(domain, health, ask, self._put)
-        return Job(domain.uuid, MONITOR, work, answered=health.answered, storage=_storage(domain), run=domain.id)
+        storage = StorageUse(_storage(domain))
+        return Job(domain.uuid, MONITOR, work, answered=health.answered, storage=storage, run=domain.id)
 
     def _ask_server(self, connection: DomainCalls, job: Job, domain: Domain, health: Health) -> bool:
         """Interfaces, then the domain itself; False where libvirtd has no worker for the latter.

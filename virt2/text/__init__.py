@@ -1,1 +1,1 @@
-"""Texts that come from users and guests: patterns, paths in XML, what may stand in an identifier. Pure."""
+"""Texts that come from users and guests: patterns, paths in XML, parts of identifiers. All of it is pure."""

@@ -1,7 +1,7 @@
-"""Texts made fit for the parts of collectd's identifiers.
+"""Turns any text into one that may be a part of a collectd identifier.
 
-What names a domain or a device is hostile: libvirt admits newlines, ``..`` and 240 bytes; collectd's writers make
-paths and lines of it, and collectd cuts what is too long without a word.
+The names of domains and devices are hostile: libvirt accepts newlines, ``..`` and 240 bytes. collectd's writers make
+paths and lines of these names, and collectd cuts a name that is too long without saying so.
 """
 
 from __future__ import annotations
@@ -11,28 +11,30 @@ import hashlib
 import unicodedata
 
 LONGEST = 127
-"""Bytes in a part of an identifier: collectd's DATA_MAX_NAME_LEN of 128, less the final zero."""
+"""Bytes in a part of an identifier: collectd's DATA_MAX_NAME_LEN of 128 without the final zero."""
 MARK = 8
-"""Digits of the mark that keeps shortened or equal names apart; a ``~`` stands before it."""
+"""Digits of the mark that makes shortened or equal names different; a ``~`` stands before it."""
 _UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Unicode categories that break a line, a path or an encoding: controls, surrogates, line and paragraph ends."""
+"""Unicode categories that break a line, a path or an encoding: control characters, surrogates, line and paragraph
+ends."""
 
 
 def whole(name: str) -> str:
-    """What a name becomes as host or as plugin instance, slashes included: collectd changes nothing in it any more.
+    """Give the host or plugin instance that a name becomes. Its slashes are replaced too, so collectd changes nothing.
 
-    So two of them are one and the same to collectd only where they are equal here, and a notification, in which
-    collectd leaves slashes as they are, bears the same identity as the values.
+    So two identities are the same to collectd only if they are equal here. And a notification has the same identity as
+    the values, although collectd leaves slashes as they are in notifications.
     """
-    # In this order: what collectd makes of "/.." is "..", the folder above.
+    # The order matters: collectd turns "/.." into "..", which is the folder above.
     return presentable(written(name))
 
 
 @functools.lru_cache(maxsize=4096)
 def presentable(name: str) -> str:
-    """A name that collectd and its writers take: no control characters, no path of dots, not over `LONGEST` bytes.
+    """Give a name that collectd and its writers accept.
 
-    A pure function of the name, so that a domain keeps its series; different long names stay different.
+    It has no control characters, it is not a path of dots, and it has `LONGEST` bytes at most. It depends on the given
+    name alone, so that a domain keeps its series. Different long names stay different.
     """
     safe = "".join("_" if unicodedata.category(char) in _UNFIT else char for char in name)
     if safe and not safe.strip("."):
@@ -43,15 +45,15 @@ def presentable(name: str) -> str:
 
 
 def digest(text: str) -> str:
-    """Hexadecimal digits that any other text is most unlikely to have."""
+    """Give hexadecimal digits for a text. It is very unlikely that another text has the same digits."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def marked(name: str, mark: str) -> str:
-    """Put a mark behind a name, cut so that both fit and no character is torn."""
+    """Put a mark behind a name. The name is cut so that both fit, but never within a character."""
     return name.encode()[: LONGEST - len(mark.encode()) - 1].decode(errors="ignore") + "~" + mark
 
 
 def written(part: str) -> str:
-    """What collectd makes of a part of an identifier that holds slashes, before any writer sees it."""
+    """Give what collectd turns a part of an identifier with slashes into, before any writer sees it."""
     return "root" if part == "/" else part.removeprefix("/").replace("/", "_")

@@ -1,11 +1,11 @@
-"""Exact-or-``/regex/`` entries: the filter language of collectd's ignorelist, on Python's ``re``.
+"""Entries that are an exact text or a ``/regex/``: the filter language of collectd's ignorelist, on Python's ``re``.
 
 collectd compiles its patterns with ``regcomp(REG_EXTENDED)``, so an operator's pattern is a POSIX extended regular
-expression. Handing it to ``re`` unchanged would mostly work and sometimes lie (``[[:digit:]]``, ``a+?``, ``x$`` before
-a newline), so it is translated token by token, and what has no faithful translation is refused by name.
+expression. Given to ``re`` unchanged, it would mostly work and sometimes mean something else (``[[:digit:]]``, ``a+?``,
+``x$`` before a newline). So it is translated token by token. What has no exact translation is refused by name.
 
-Nothing guards against a pattern that is correct and takes exponential time, such as ``/(a+)+$/``: the operator who
-writes it controls the daemon anyway. Character classes are those of the C locale, that is ASCII.
+Nothing protects against a correct pattern that takes exponential time, such as ``/(a+)+$/``, because the operator who
+writes it controls the daemon anyway. Character classes are those of the C locale, which is ASCII.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import string
 
 _REPEAT = re.compile(r"\{([0-9]{0,5})(,?)([0-9]{0,5})\}")
 _REPEAT_MAX = 32767
-"""glibc's RE_DUP_MAX: what ``regcomp`` refuses is refused here too."""
+"""glibc's RE_DUP_MAX. What ``regcomp`` refuses is refused here too."""
 
 _CLASSES = {
     "alnum": "a-zA-Z0-9",
@@ -33,7 +33,7 @@ _CLASSES = {
 }
 
 _ESCAPES = {
-    # GNU's own: glibc understands them, so patterns in the field use them.
+    # These are GNU's own. glibc understands them, so existing patterns use them.
     "w": "[a-zA-Z0-9_]",
     "W": "[^a-zA-Z0-9_]",
     "s": r"[\ \t\n\r\f\v]",
@@ -51,11 +51,11 @@ _ASSERTIONS = frozenset("bB<>`'")
 class Match:
     """One entry of a filter: a text to compare with, or a pattern to search for.
 
-    More than two characters that start and end with ``/`` are a POSIX extended regular expression, found anywhere in
-    the value unless anchored. Anything else is compared exactly. Both are case-sensitive.
+    A text of more than two characters that starts and ends with ``/`` is a POSIX extended regular expression. It is
+    searched anywhere in the value unless it is anchored. Any other text is compared exactly. Both are case-sensitive.
 
     Raises:
-        ValueError: the pattern cannot be used; the text says why.
+        ValueError: the pattern cannot be used; the message says why.
     """
 
     def __init__(self, text: str) -> None:
@@ -63,7 +63,7 @@ class Match:
         self._pattern = _compile(text[1:-1]) if is_pattern(text) else None
 
     def matches(self, value: str) -> bool:
-        """Tell whether ``value`` is what this entry means."""
+        """Tell whether this entry matches ``value``."""
         if self._pattern is None:
             return value == self.text
         return self._pattern.search(value) is not None
@@ -79,13 +79,14 @@ class Match:
 
 
 def is_pattern(text: str) -> bool:
-    """Tell whether collectd would take ``text`` for a regular expression."""
+    """Tell whether collectd would read ``text`` as a regular expression."""
     return len(text) > 2 and text.startswith("/") and text.endswith("/")
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
     try:
-        # DOTALL: in POSIX a dot matches a newline, and a domain's name may hold one. ASCII: for \b, as in the C locale.
+        # DOTALL, because in POSIX a dot matches a newline, and a domain's name may contain one. ASCII, because \b
+        # means what it means in the C locale.
         return re.compile(translate(pattern), re.DOTALL | re.ASCII)
     except re.error as error:
         raise ValueError(str(error)) from error
@@ -94,13 +95,13 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 
 def translate(pattern: str) -> str:
-    """Write a POSIX extended regular expression in the language of Python's ``re``.
+    """Translate a POSIX extended regular expression into the language of Python's ``re``.
 
     Raises:
-        ValueError: the pattern is wrong, or holds something that has no faithful translation.
+        ValueError: the pattern is wrong, or a part of it has no exact translation.
     """
-    outer: list[list[str]] = []  # the unfinished groups around the one being read
-    pieces: list[str] = []  # each one thing a repetition could apply to, or an anchor, or "|"
+    outer: list[list[str]] = []  # the unfinished groups around the one that is being read
+    pieces: list[str] = []  # each is a part that can be repeated, or an anchor, or "|"
     repeatable = False
     at = 0
     while at < len(pattern):
@@ -111,7 +112,7 @@ def translate(pattern: str) -> str:
                 raise ValueError(f"there is nothing for the {char} to repeat")
             if char == "{":
                 char, at = _repetition(pattern, at - 1)
-            # The wrapping keeps a*? and a++ what they are in POSIX: a repetition of a repetition.
+            # The group keeps the POSIX meaning of a*? and a++: a repetition of a repetition.
             pieces[-1] = f"(?:{pieces[-1]}{char})"
         elif char == "(":
             outer.append(pieces)
@@ -143,7 +144,7 @@ def translate(pattern: str) -> str:
 
 
 def _repetition(pattern: str, at: int) -> tuple[str, int]:
-    """Read ``{m,n}`` at ``at``; give it for ``re``, and where it ends."""
+    """Read ``{m,n}`` at ``at``. Give it in the language of ``re``, and the position of its end."""
     found = _REPEAT.match(pattern, at)
     if found is None or found.group() == "{}":
         raise ValueError("a { starts no repetition such as {2} or {1,3}; write \\{ for the character")
@@ -155,7 +156,7 @@ def _repetition(pattern: str, at: int) -> tuple[str, int]:
 
 
 def _escape(char: str) -> tuple[str, bool]:
-    """Give the meaning of a backslash before ``char``, and whether it can be repeated."""
+    """Give what a backslash before ``char`` means, and whether that can be repeated."""
     if not char:
         raise ValueError("it ends in a single backslash")
     if char in _ESCAPES:
@@ -163,13 +164,13 @@ def _escape(char: str) -> tuple[str, bool]:
     if char in "123456789":
         return f"(?:\\{char})", True
     if char.isalnum():
-        # glibc takes \d for the letter d: never what was meant.
+        # glibc reads \d as the letter d, which is never what was meant.
         raise ValueError(f"\\{char} means nothing in POSIX; write a class such as [[:digit:]], or the plain character")
     return re.escape(char), True
 
 
 def _bracket(pattern: str, at: int) -> tuple[str, int]:
-    """Read a bracket expression whose ``[`` lies before ``at``; give it for ``re``, and where it ends."""
+    """Read a bracket expression whose ``[`` is before ``at``. Give it in the language of ``re``, and where it ends."""
     negated = pattern.startswith("^", at)
     at = first = at + negated
     members: list[str] = []
@@ -198,7 +199,7 @@ def _bracket(pattern: str, at: int) -> tuple[str, int]:
 
 
 def _class(pattern: str, at: int) -> tuple[str, int]:
-    """Read a ``[:name:]`` at ``at``; give its members for ``re``, and where it ends."""
+    """Read a ``[:name:]`` at ``at``. Give its members in the language of ``re``, and where it ends."""
     end = pattern.find(":]", at + 2)
     name = pattern[at + 2 : end] if end >= 0 else ""
     if name not in _CLASSES:

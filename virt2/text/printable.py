@@ -1,13 +1,13 @@
-"""Texts of users and guests made printable for log lines and messages."""
+"""Makes texts of users and guests printable in log lines and messages."""
 
 from __future__ import annotations
 
 LONGEST = 1000
-"""Bytes of a message: collectd cuts at 1023, in the middle of a character where it happens to be one."""
+"""Most bytes of a message. collectd cuts after 1023 bytes, even in the middle of a character."""
 
 
 def printable(text: str, longest: int = LONGEST) -> str:
-    """A text as one line that a log takes: escaped, and cut to `longest` bytes."""
+    """Make one line of a text: control characters are escaped, and the line is cut after `longest` bytes."""
     return _fit("".join(char if char.isprintable() else _escaped(char) for char in text), longest)
 
 
@@ -21,5 +21,5 @@ def _escaped(char: str) -> str:
 
 
 def quoted(text: str, longest: int = 60) -> str:
-    """Quote the start of a text of unknown origin on one line."""
+    """Quote the start of a text of unknown origin on one line; `longest` is in characters."""
     return repr(text[:longest]) + ("..." if len(text) > longest else "")

@@ -1,9 +1,11 @@
 """The part of XPath 1.0 that picks a name out of a domain's metadata.
 
-What is understood means what it means in XPath: absolute paths of names and ``*``, joined by ``/`` or ``//``, that end
-in ``text()`` or ``@name``; behind a step any number of ``[2]``, ``[@name='text']`` and ``[child='text']``. Everything
-else is refused by name. A document may be hostile: evaluating takes time in its number of nodes times its depth at
-most, and no recursion.
+These absolute paths are understood, and mean what they mean in XPath: steps that are names or ``*``, joined by ``/`` or
+``//``, with ``text()`` or ``@name`` at the end. Behind a step there may be any number of ``[2]``, ``[@name='text']``
+and ``[child='text']``. Everything else is refused by name.
+
+A document may be hostile. Evaluating a path on it uses no recursion, and takes time in proportion to the number of
+nodes times the depth of the document, at most.
 """
 
 from __future__ import annotations
@@ -24,16 +26,16 @@ _SHOWN = 30
 
 
 class Element:
-    """An element of a document, as far as a path can see it."""
+    """An element of a document, with what a path can see of it."""
 
     __slots__ = ("attributes", "children", "name")
 
     def __init__(self, name: str, attributes: Mapping[str, str]) -> None:
         self.name = name
-        """Without a prefix; empty for one that no name means, because it is of another namespace."""
+        """Without a prefix. Empty for an element of another namespace, because no name in a path means such a one."""
         self.attributes = attributes
         self.children: list[Element | str] = []
-        """Elements, and the texts between them."""
+        """The elements in it, and the texts between them."""
 
     def __repr__(self) -> str:
         return f"<Element {self.name!r} children={len(self.children)}>"
@@ -57,11 +59,12 @@ _Predicate = Union[int, _Attribute, _Child]
 
 
 class _Step(NamedTuple):
-    """A name, or any, among the children of what was found so far, or of what lies below as well."""
+    """One step of a path: it selects children of what was found so far."""
 
     deep: bool
+    """Whether children of everything below are selected as well (``//``)."""
     name: str
-    """Empty for ``*``."""
+    """The name of the children; empty for ``*``."""
     predicates: tuple[_Predicate, ...]
 
 
@@ -69,7 +72,7 @@ class Path:
     """A path that selects texts.
 
     Raises:
-        ValueError: it is none that is understood; the text says what is not.
+        ValueError: the path is not understood; the message says which part of it.
     """
 
     def __init__(self, text: str) -> None:
@@ -101,7 +104,7 @@ class Path:
 
 
 class _Parser:
-    """Reads a path; `deep` and `attribute` (empty for ``text()``) say how it ends."""
+    """Reads a path. `deep` and `attribute` say how it ends; `attribute` is empty for ``text()``."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -123,7 +126,9 @@ class _Parser:
             name = "" if self._take("*") else self._expect("name", "a name, *, text() or @name")
             yield _Step(self.deep, name, tuple(self._predicates()))
             if not self._text[self._at :].strip():
-                raise ValueError("it ends in an element; text() or @name says what of it")
+                raise ValueError(
+                    "it ends in an element; text() or @name must follow, to say what of the element is taken"
+                )
         if self._text[self._at :].strip():
             raise ValueError(self._complaint("nothing may follow text() or @name:"))
 
@@ -145,7 +150,7 @@ class _Parser:
                 raise ValueError(self._complaint("a ] is missing before"))
 
     def _take(self, *tokens: str) -> str | None:
-        """Read one of these, if it comes next."""
+        """Read one of these tokens, if it comes next."""
         found = _TOKEN.match(self._text, self._at)
         token = "".join(found["token"].split()) if found else None
         if found is None or token not in tokens:
@@ -168,7 +173,7 @@ class _Parser:
         return found
 
     def _complaint(self, problem: str) -> str:
-        """What is wrong with what comes next; for what is XPath and not supported, by its name."""
+        """Say what is wrong with what comes next. What is XPath but not supported is called by its name."""
         rest = self._text[self._at :].strip()
         for pattern, kind in ((_FUNCTION, "the function {}()"), (_AXIS, "the axis {}::")):
             found = pattern.match(rest)
@@ -176,12 +181,13 @@ class _Parser:
                 return f"{kind.format(found[1][:_SHOWN])} is not supported"
         found = _PREFIX.match(rest)
         if found:
-            return f"the prefix {found[1][:_SHOWN]}: is too much: elements of the namespace go by their name alone"
+            prefix = f"{found[1][:_SHOWN]}:"
+            return f"the prefix {prefix} must be left out, because elements of the namespace go by their name alone"
         return f"{problem} {rest[:_SHOWN]!r}" if rest else f"{problem} its end"
 
 
 def _below(elements: list[Element], deep: bool) -> list[Element]:
-    """The elements themselves, or with everything in them, each once."""
+    """Give the elements themselves or, if `deep`, also everything in them; each once."""
     if not deep:
         return elements
     found: dict[int, Element] = {}
@@ -214,7 +220,7 @@ def _has_child(element: Element, wanted: _Child) -> bool:
 
 
 def _reads(element: Element, value: str) -> bool:
-    """Tell whether all text in an element is this; looks no further than to where it is not."""
+    """Tell whether all text in an element is this. Looks no further than the first difference."""
     at = 0
     stack = element.children[::-1]
     while stack:

@@ -1,1 +1,1 @@
-"""Who calls libvirt: jobs, pools of workers, and the budget that all pools share."""
+"""What calls libvirt: jobs, pools of workers, and the budget that all pools share."""

@@ -1,10 +1,10 @@
-"""The budget of libvirtd's workers: which calls of ours hold one, over all readers.
+"""The budget of libvirtd's workers: which calls of ours hold a worker, over all readers.
 
 Guarantees:
 
 * A job holds a *slot* from before its first call until its last call came back. A call that never returns holds its
-  slot for ever: libvirtd's worker is just as stuck, and another thread of ours would only take one more.
-* A call cut off by a lost connection leaves its slot *charged*, for libvirtd's worker may still be in it.
+  slot for ever, because libvirtd's worker is stuck in it too. Another thread of ours would only take one more worker.
+* A call that was cut off by a lost connection leaves its slot *charged*, because libvirtd's worker may still be in it.
 * At most one job of each kind runs for one domain.
 """
 
@@ -19,12 +19,12 @@ from virt2.workers.job import AGENT, SERVER, Job
 
 
 class Holder(Protocol):
-    """A pool, as far as the budget keeps its accounts."""
+    """What the budget needs to know about a pool."""
 
     monitor_held: int
-    """Slots of calls that are not class A, charged ones included. Under the budget's lock."""
+    """How many slots its calls hold that are not class A, charged ones included. Under the budget's lock."""
     wanted: threading.Condition
-    """Notified when a slot may be free again; over the budget's lock."""
+    """Notified when a slot may be free again. It uses the budget's lock."""
 
 
 class Charge:
@@ -47,26 +47,27 @@ class Budget:
 
     Arguments:
         size: the number of slots.
-        daemon: identity of the libvirtd that runs now, None when unknown; it changes when libvirtd is restarted.
+        daemon: gives the identity of the libvirtd that runs now, None when unknown. It changes when libvirtd is
+            restarted.
     """
 
     def __init__(self, size: int, daemon: Callable[[], object] = lambda: None) -> None:
         self.lock = threading.Lock()
         self.in_flight: dict[tuple[str, str], Job] = {}
-        """Read without the lock by anybody; written under it."""
+        """The jobs that hold a slot, by domain and kind. It is read without the lock, and written under it."""
         self.charges: dict[tuple[str, str], Charge] = {}
         self.connects = Connects()
-        """Connections that are being made, none of which holds a slot."""
+        """Connections that are being made. They hold no slot."""
         self._others = 0
         self._awaited = 0
-        """Who waits for a slot that belongs to no pool."""
+        """How many callers wait for a slot that belongs to no pool."""
         self._answered_at = 0.0
         self._queue_seen: float | None = None
         self._daemon = daemon
         self._pools: list[Holder] = []
         self._wanted = threading.Condition(self.lock)
         self._refused: set[Holder] = set()
-        """Pools that found no slot, and want to hear when there may be one."""
+        """Pools that found no slot, and wait to be told when there may be one."""
         self._set_size(size)
 
     def __repr__(self) -> str:
@@ -79,42 +80,42 @@ class Budget:
 
     @property
     def used(self) -> int:
-        """Slots held by calls in flight or charged for calls that were cut off."""
+        """How many slots are held by calls in flight, or are charged for calls that were cut off."""
         return len(self.in_flight) + len(self.charges) + self._others
 
     @property
     def answered_at(self) -> float:
-        """When libvirtd last answered a call that is no priority call, the pools' clock."""
+        """When libvirtd last answered a call that is not a priority call, by the pools' clock."""
         return max([self._answered_at, *(job.heard for job in tuple(self.in_flight.values()))])
 
     def see_queue(self, when: float | None) -> None:
-        """Note that libvirtd had no worker free and calls waiting at that time (the pools' clock); None: it has not."""
+        """Note when libvirtd had no free worker and calls waited (the pools' clock); None if it has free workers."""
         self._queue_seen = when
 
     @property
     def calls_wait(self) -> bool:
-        """Whether calls of ours may wait for a worker: libvirtd had a queue after it last answered us.
+        """Whether calls of ours may wait for a worker, because libvirtd had a queue after it last answered us.
 
-        Then nothing can be said of a domain by a call that does not come back: it may not have begun.
+        Then a call that does not come back tells nothing about its domain, because the call may not have begun.
         """
         seen = self._queue_seen
         return seen is not None and seen > self.answered_at
 
     @property
     def room(self) -> int:
-        """Slots that are free for pools; none or less where there are none.
+        """How many slots are free for pools; 0 or less where there are none.
 
-        The list of domains takes its turn: a slot that it waits for is not free, or pools with many jobs would hand it
-        to themselves for as long as a read takes.
+        A slot that the list of domains waits for is not free. Otherwise pools with many jobs would take it again and
+        again for as long as a read takes.
         """
         return self._size - self.used - self._awaited
 
     def has_room_for_server(self, probe: bool = False) -> bool:
         """Whether a class A call may be made now. Caller holds the lock.
 
-        Two calls go beyond the budget. A probe, one at a time: else a budget whose slots are all charged would never
-        find out that it has them back. And should class B have got stuck in the slot that is set aside as well, one
-        other: what libvirtd knows itself is never withheld for monitors that do not answer.
+        Two calls go beyond the budget. One is a probe, one at a time: if all slots are charged, only a probe can find
+        out that they are free again. The other is any class A call where class B is stuck in the slot that is set aside
+        as well: what libvirtd itself knows is reported even if monitors do not answer.
         """
         if self._size - self.used - self._awaited > 0:
             return True
@@ -125,7 +126,7 @@ class Budget:
         return self._size > 2 and self.used == self._size and not self._others and stuck
 
     def resize(self, size: int) -> None:
-        """Set the number of slots; below what is held now it waits until calls come back."""
+        """Set the number of slots. If more are held now, no slot is free until enough calls have come back."""
         with self.lock:
             self._set_size(size)
             self._wake()
@@ -133,11 +134,11 @@ class Budget:
     def _set_size(self, size: int) -> None:
         self._size = size
         self.set_aside = 1 if size > 2 else 0
-        """Slots that are not for class B calls. With a budget over 2, one is for class A, and for the monitors of
-        domains that go on answering while others are stuck."""
+        """How many slots are not for class B calls. With a budget over 2, one slot is for class A, and for the monitors
+        of domains that go on answering while others are stuck."""
 
     def acquire(self, timeout: float) -> bool:
-        """Take a slot for the list of domains, which belongs to no pool; False when there was none in that time."""
+        """Take a slot for the list of domains, which belongs to no pool. Returns False if none was free in time."""
         with self.lock:
             self._awaited += 1
             try:
@@ -157,27 +158,27 @@ class Budget:
             self._wake()
 
     def running(self, uuid: str, kind: str) -> Job | None:
-        """The job of that kind that is in a call for the domain now."""
+        """Give the job of that kind that is in a call for the domain now; None if there is none."""
         return self.in_flight.get((uuid, kind))
 
     def touched(self, storage: frozenset[str]) -> bool:
-        """Whether a class C call is out for any of these storage domains, or was cut off there."""
+        """Whether a class C call is in flight on any of these storage domains, or was cut off there."""
         return any(not storage.isdisjoint(call.storage) for call in self._calls())
 
     def stuck_storage(self, since: float) -> frozenset[str]:
-        """The storage domains that a class C call has been out for since then or longer."""
+        """Give the storage domains on which a class C call has been in flight since then or longer."""
         return frozenset().union(*(call.storage for call in self._calls() if call.since <= since))
 
     def _calls(self) -> tuple[Job | Charge, ...]:
         return (*tuple(self.in_flight.values()), *tuple(self.charges.values()))
 
     def stalled_since(self, kinds: Collection[str] = (SERVER,)) -> float | None:
-        """When the oldest call was made that should have come back, by default of class A; None where there is none."""
+        """When the oldest call was made that should have come back; None if there is none. By default, only class A."""
         calls = [job.since for job in tuple(self.in_flight.values()) if job.kind in kinds and job.stalled]
         return min(calls, default=None)
 
     def charged(self, uuid: str) -> Charge | None:
-        """The oldest call of that domain that was cut off and may still occupy libvirtd and the monitor."""
+        """Give the oldest call of that domain that was cut off and may still occupy libvirtd and the monitor."""
         if not self.charges:
             return None
         with self.lock:
@@ -185,14 +186,14 @@ class Budget:
         return min(found, key=lambda charge: charge.since, default=None)
 
     def discharge(self, uuid: str) -> None:
-        """Drop the charges of a domain in whose monitor nobody is: libvirtd is through with the calls."""
+        """Drop the charges of a domain whose monitor nobody uses, because libvirtd has finished the calls."""
         with self.lock:
             for key in _of_domain(self.charges, uuid):
                 self._drop(key)
             self._wake()
 
     def expire(self, kind: str, since: float) -> None:
-        """Drop the charges of one kind that were made before then: libvirtd has given those calls up by itself."""
+        """Drop the charges of one kind for calls made before then, because libvirtd has given up those calls."""
         with self.lock:
             for key in [key for key, charge in self.charges.items() if key[1] == kind and charge.since < since]:
                 self._drop(key)
@@ -209,7 +210,7 @@ class Budget:
             self._wake()
 
     def identity(self) -> object:
-        """Which libvirtd runs now; what a charge is tied to."""
+        """Give the identity of the libvirtd that runs now. A charge belongs to one libvirtd."""
         return self._daemon()
 
     def register(self, pool: Holder) -> None:
@@ -218,13 +219,13 @@ class Budget:
             self._pools.append(pool)
 
     def take(self, pool: Holder, job: Job) -> None:
-        """Caller holds the lock and has found the job admissible."""
+        """Give a job its slot. Caller holds the lock, and has decided that the job may run."""
         self.in_flight[job.uuid, job.kind] = job
         if job.kind != SERVER:
             pool.monitor_held += 1
 
     def give_back(self, pool: Holder, job: Job, charge: Charge | None) -> bool:
-        """Take back a job's slot, unless it stays charged; returns whether somebody else was refused one meanwhile.
+        """Take back a job's slot, unless it stays charged. Returns whether another pool was refused a slot meanwhile.
 
         Caller holds the lock.
         """
@@ -240,14 +241,15 @@ class Budget:
         return others_wait
 
     def refuse(self, pool: Holder) -> None:
-        """Caller holds the lock; a pool found no slot and wants to hear when there may be one."""
+        """Note that a pool found no slot, and must be told when there may be one. Caller holds the lock."""
         self._refused.add(pool)
 
     def _is_free(self) -> bool:
         """Whether the list of domains may have a slot now. Caller holds the lock.
 
-        Beyond the budget goes one such call where all that holds slots is stuck: the list of domains is a priority
-        call, answered when no worker is left, and what tells a lack of workers from domains whose lock is held.
+        If everything that holds a slot is stuck, one such call goes beyond the budget. The list of domains is a
+        priority call, which libvirtd answers even if it has no worker left. It shows whether workers are lacking, or
+        whether the lock of a domain is held.
         """
         if self.used < self._size:
             return True
@@ -267,5 +269,5 @@ class Budget:
 
 
 def _of_domain(charges: Iterable[tuple[str, str]], uuid: str) -> list[tuple[str, str]]:
-    """The keys of a domain's charges without its agent's: control info tells nothing of these."""
+    """Give the keys of a domain's charges, without its agent's, because control info tells nothing about those."""
     return [key for key in charges if key[0] == uuid and key[1] != AGENT]

@@ -1,38 +1,66 @@
-"""A job: what a worker runs for a domain, in which class, and what became of it."""
+"""A job: what a worker runs for a domain, of which class its calls are, and how they ended."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 SERVER = "server"
-"""Kind of a job whose calls need libvirtd alone (class A)."""
+"""The kind of a job whose calls need libvirtd alone (class A)."""
 MONITOR = "monitor"
-"""Kind of a job whose calls need the QEMU monitor (class B)."""
+"""The kind of a job whose calls need the QEMU monitor (class B), and maybe the storage (class C)."""
 AGENT = "agent"
-"""Kind of a job whose calls wait for the guest's agent: libvirtd has the monitor free meanwhile, but not the worker."""
+"""The kind of a job whose calls wait for the guest's agent. They keep libvirtd's worker busy, but not the monitor."""
 STALLED_AFTER = 0.1
-"""Seconds in one call after which a worker is counted out and another stands in for it. Calls take 1 to 3 ms; a
-false alarm costs one idle thread, waiting longer costs that much of every read that meets stuck domains."""
+"""Seconds in one call after which a worker counts as stalled and another one works instead of it. Calls take 1 to 3 ms.
+A false alarm costs one idle thread. To wait longer costs that much time of every read that meets stuck domains."""
 
 NO_RUN = -1
-"""The number of no run of a domain, or of one that is not known: libvirt's id of a domain that is not active."""
+"""Stands for a run of a domain that is unknown or does not exist. It is libvirt's id of a domain that is not active."""
+
+
+class Round:
+    """The jobs of one read, and an event that is set when all of them are done."""
+
+    def __init__(self, pending: int, began: float) -> None:
+        self.pending = pending
+        self.began = began
+        self.done = threading.Event()
+        self.closed = False
+        """Whether the read does not wait any more. Then no further job of this round begins."""
+        self.proven: frozenset[str] = frozenset()
+        """The storage domains that were touched in this read and answered."""
+        if not pending:
+            self.done.set()
+
+
+class StorageUse(NamedTuple):
+    """What a job has to do with the storage."""
+
+    domains: frozenset[str] = frozenset()
+    """The storage domains that a class C call touches. No other such call is made for any of them meanwhile."""
+    detours: bool = False
+    """Whether the job can do without touching the storage. Then it does so where another call is stuck there."""
+
+
+NO_STORAGE = StorageUse()
+"""The job does not touch the storage."""
 
 
 class Job:
-    """Calls made one after another for one domain.
+    """Calls that are made one after the other for one domain.
 
     Arguments:
         uuid: the domain.
         kind: `SERVER`, `MONITOR` or `AGENT`.
-        work: called with the worker's connection and this job; says `doing` before each call.
+        work: a function that is called with the worker's connection and this job. It calls `doing` before each call of
+            libvirt. What it needs of the connection is between it and the pool's `connect`.
         answered: when the domain last answered a job of this kind (the pool's clock), None if it never did.
-        storage: the storage domains a class C call touches: no other such call is made for any of them meanwhile.
-        probe: it is made to find out whether a charged call is over; it may exceed the budget, one at a time.
-        detours: it can do without touching the storage, and shall where another call is stuck there: its `storage` is
-            empty then.
-        run: libvirt's number for the run of the domain.
+        probe: whether the job finds out if a charged call is over. One such job at a time may exceed the budget.
+        storage: what the job has to do with the storage.
+        run: libvirt's number for this run of the domain.
     """
 
     __slots__ = (
@@ -62,8 +90,7 @@ class Job:
         work: Callable[[Any, Job], None],
         answered: float | None = None,
         probe: bool = False,
-        storage: frozenset[str] = frozenset(),
-        detours: bool = False,
+        storage: StorageUse = NO_STORAGE,
         run: int = NO_RUN,
     ) -> None:
         self.uuid = uuid
@@ -71,22 +98,21 @@ class Job:
         self.work = work
         self.answered = answered
         self.probe = probe
-        self.storage = storage
-        self.detours = detours
+        self.storage, self.detours = storage
         self.run = run
         self.begun = False
-        """Whether a worker took it, however that ended."""
+        """Whether a worker has taken it."""
         self.what = ""
         self.since = 0.0
         self.not_before = 0.0
         self.heard = 0.0
-        """When a call of this job was answered that is no priority call: libvirtd has workers then."""
+        """When a call of this job was answered that is not a priority call. libvirtd had workers then."""
         self.touched = False
-        """Whether a call of this job was answered that touches its storage."""
+        """Whether a call of this job that touches its storage was answered."""
         self.failed = False
         """Whether a call of this job was answered with an error, so that a value is missing."""
-        self.round: Any = None
-        """The read it belongs to; the pool's."""
+        self.round: Round | None = None
+        """The read it belongs to. The pool sets it."""
         self.clock: Callable[[], float] = time.monotonic
 
     def __repr__(self) -> str:
@@ -98,18 +124,18 @@ class Job:
         return self.clock() - self.since > STALLED_AFTER
 
     def hear(self) -> None:
-        """Note that a call was answered that is no priority call."""
+        """Note that a call was answered that is not a priority call."""
         self.heard = self.clock()
 
     def doing(self, what: str) -> float:
-        """Note the call that is about to be made; returns the time on the pool's clock."""
+        """Note the call that is about to be made. Returns the time by the pool's clock."""
         self.what = what
         self.since = self.clock()
         return self.since
 
 
 class Again(Exception):
-    """Raised by a job that wants to be run once more, last of its read, after `delay` seconds at the earliest."""
+    """Raised by a job that must be run again, as the last of its read, and not before `delay` seconds have passed."""
 
     def __init__(self, delay: float) -> None:
         super().__init__(delay)

@@ -1,12 +1,12 @@
 """Bounded workers: the threads of one reader, each with a connection of its own.
 
 They share one budget of libvirtd's workers with all other pools (see `virt2.workers.budget`). No lock is held while a
-job runs, a thread starts or a line is logged. Nothing here knows libvirt: a job is a callable that is given a
+job runs, a thread starts or a line is logged. Nothing here depends on libvirt: a job is a function that is given a
 connection.
 
-A worker lives as long as its connection. It connects before it takes a job: a connection that does not come holds no
-job, no domain and no slot, while the workers that have one serve all jobs. A worker whose connection is lost leaves,
-and another one connects in its place.
+A worker lives as long as its connection. It connects before it takes a job. So a connection that is not made holds no
+job, no domain and no slot, and the workers that have a connection serve all jobs. A worker whose connection is lost
+leaves, and another one connects instead.
 """
 
 from __future__ import annotations
@@ -16,62 +16,49 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from virt2 import threads
 from virt2.errors import Disconnected, Error
+from virt2.once import Once
+from virt2.workers.admission import Slots, Verdict, decide, slots_for_others, slots_for_server
 from virt2.workers.budget import Budget, Charge
 from virt2.workers.connects import Connects
-from virt2.workers.job import SERVER, STALLED_AFTER, Again, Job
+from virt2.workers.job import SERVER, STALLED_AFTER, Again, Job, Round
 
 log = logging.getLogger(__name__)
 
 BUSY_WORKERS = 4
-"""Workers of one pool that are working, not stalled: more do not make a read shorter (measured on 2 cores)."""
+"""Most workers of one pool that work and are not stalled. More do not make a read shorter (measured on 2 cores)."""
 OCCUPIED_PAUSE = 0.02
-"""Seconds until a job is looked at again whose domain or storage domain is in another call of ours; calls take 1 to
-3 ms."""
+"""Seconds until a job is looked at again that waits for another call of ours to its domain or its storage. Calls take
+1 to 3 ms."""
 TICK = 0.03
-"""Seconds between two looks for stalled workers while a read waits; small against STALLED_AFTER."""
+"""Seconds between two looks for stalled workers while a read waits. It is small compared with STALLED_AFTER."""
 YIELD = 0.02
-"""Seconds for which a worker that gave a slot back leaves it to another pool that waits for one, and that takes it as
-soon as its thread runs: an upper bound, since it ends when that one gives it back in turn."""
+"""Seconds for which a worker that gave back a slot leaves it to another pool that waits for one. The other pool takes
+it as soon as its thread runs. This is an upper bound, because the wait ends when that pool gives the slot back."""
 MOST_SAID = 20
-"""Unexpected failures that are said at the most, each once."""
+"""Unexpected failures of one pool that are said, each once. After that many, nothing more is said of others."""
 IDLE = 60.0
-"""Seconds without work after which a worker leaves and gives its connection back; longer than common intervals, so
-that steady work keeps its connections."""
+"""Seconds without work after which a worker leaves and closes its connection. They are longer than common intervals, so
+that connections stay open between reads."""
 
 
 class Connection(Protocol):
-    """What a pool needs of a connection: the rest is between it and the jobs."""
+    """What a pool needs of a connection. Everything else is between the connection and the jobs."""
 
     @property
     def alive(self) -> bool:
-        """Whether it still stands."""
+        """Whether the connection is still usable."""
 
     def close(self) -> None:
-        """Give it back; never raises."""
+        """Close the connection. Never raises."""
 
 
 def thread_name(pool: str, number: str) -> str:
     """The name of a pool's thread: the kernel keeps 15 characters of it."""
     return f"virt2/{pool[:5]}/{number}"[:15]
-
-
-class Round:
-    """The jobs of one read, and an event for when all of them are done."""
-
-    def __init__(self, pending: int, began: float) -> None:
-        self.pending = pending
-        self.began = began
-        self.done = threading.Event()
-        self.closed = False
-        """Its read has gone on: what is not in a call by now will not be."""
-        self.proven: frozenset[str] = frozenset()
-        """The storage domains that were touched in this read, and answered."""
-        if not pending:
-            self.done.set()
 
 
 class Worker:
@@ -82,29 +69,41 @@ class Worker:
     def __init__(self, name: str) -> None:
         self.name = name
         self.daemon: object = None
-        """The libvirtd at the other end of the connection."""
+        """The identity of the libvirtd at the other end of the connection."""
         self.job: Job | None = None
         self.connection: Connection | None = None
-        """None while it is being made."""
+        """None while the connection is being made."""
         self.leaving = False
-        """Whether there is nothing more for it to do."""
+        """Whether the worker ends, because there is nothing to do."""
+
+
+class Runtime(NamedTuple):
+    """The clock and the threads that a pool works with. Tests have their own."""
+
+    clock: Callable[[], float] = time.monotonic
+    """Monotonic seconds."""
+    wait: Callable[[threading.Event, float], bool] = threading.Event.wait
+    """Waits on an event for some seconds, and returns whether it is set."""
+    spawn: Callable[[str, Callable[[], None]], bool] = threads.try_start
+    """Starts a named daemon thread; returns False where there can be none."""
+
+
+RUNTIME = Runtime()
+"""The clock and the threads of the process."""
 
 
 class Pool:
     """The workers of one reader.
 
     Arguments:
-        name: the reader's.
-        budget: shared by all pools.
-        connect: makes a connection; may block, may raise `Disconnected`.
+        name: the reader's name.
+        budget: the budget that all pools share.
+        connect: makes a connection. It may block, and may raise `Disconnected`.
         share: how many class B calls of this pool may be in flight at a time.
-        connects: the attempts to connect of all pools whose connections come or fail together; the budget's where
-            none are given.
-        clock: monotonic seconds.
-        wait: waits on an event for so many seconds and says whether it is set.
+        connects: the attempts to connect, shared by all pools whose connections succeed or fail together. The budget's
+            where none are given.
         silent: whether libvirtd seems to answer nobody: then no worker stands in for a stalled one.
-        strict: whether calls that are stuck count fully, so that domains nobody knows keep to the share.
-        spawn: starts a named daemon thread; False where there can be none.
+        runtime: the clock and the threads.
     """
 
     def __init__(
@@ -115,32 +114,26 @@ class Pool:
         *,
         share: int = 1,
         connects: Connects | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
         silent: Callable[[], bool] = lambda: False,
-        strict: bool = False,
-        spawn: Callable[[str, Callable[[], None]], bool] = threads.try_start,
+        runtime: Runtime = RUNTIME,
     ) -> None:
         self.name = name
         self.share = share
         self.monitor_held = 0
-        """Slots of class B calls, charged ones included. Under the budget's lock."""
+        """How many slots class B calls hold, charged ones included. Under the budget's lock."""
         self.wanted = threading.Condition(budget.lock)
         self._budget = budget
         self._connect = connect
         self._connects = budget.connects if connects is None else connects
-        self._clock = clock
-        self._wait = wait
         self._silent = silent
-        self._strict = strict
-        self._spawn = spawn
+        self._clock, self._wait, self._spawn = runtime
         self._server: deque[Job] = deque()
         self._monitor: deque[Job] = deque()
         self._workers: set[Worker] = set()
         self._count = 0
         self._refused = False
-        """Whether no worker is added any more in this read, for one got no connection, or no thread."""
-        self._failures: set[str] = set()
+        """Whether no more workers are added in this read, because one got no connection or no thread."""
+        self._failures = Once(MOST_SAID, silent_when_full=True)
         self._stopping = False
         budget.register(self)
 
@@ -150,35 +143,35 @@ class Pool:
 
     @property
     def workers(self) -> int:
-        """Threads: those that are idle or connect, too."""
+        """How many threads there are, including those that are idle or connect."""
         return len(self._workers)
 
     @property
     def connecting(self) -> int:
-        """Workers that have no connection yet."""
+        """How many workers have no connection yet."""
         return sum(worker.connection is None for worker in tuple(self._workers))
 
     @property
     def busy(self) -> int:
-        """Workers that are inside a job."""
+        """How many workers are inside a job."""
         return sum(worker.job is not None for worker in tuple(self._workers))
 
     @property
     def stalled(self) -> int:
-        """Workers whose call has been in flight for longer than calls take."""
+        """How many workers have a call in flight for longer than calls take."""
         return len(self._stalled_since(self._clock()))
 
     def stuck(self, age: float) -> int:
-        """Workers whose call has been in flight for more than `age` seconds."""
+        """How many workers have a call in flight for more than `age` seconds."""
         now = self._clock()
         return sum(1 for since in self._stalled_since(now) if now - since > age)
 
     def run(self, jobs: Iterable[Job], deadline: float) -> tuple[Round, list[Job]]:
         """Work through the jobs until all are done or the deadline has passed.
 
-        Class A jobs go first. Jobs still in a call at the deadline stay with their workers, to end when they end. It
-        is over at once where there is no worker and none can be had: each read tries that once, so that neither a
-        read nor a domain waits in vain.
+        Class A jobs go first. Jobs that are still in a call at the deadline stay with their workers until they end. If
+        there is no worker and none can be added, this returns at once. Each read tries that once, so that neither a
+        read nor a domain waits for nothing.
 
         Returns the round, and the jobs that were never begun or were waiting to be tried again.
         """
@@ -199,14 +192,14 @@ class Pool:
         return this, self._withdraw(this)
 
     def reinforce(self) -> None:
-        """Wake the workers that the queue can use, and add one where they are too few and the budget admits it."""
+        """Wake as many workers as the queue needs, and add one if they are too few and the budget allows it."""
         silent = self._silent()
         with self._budget.lock:
             recruit = self._recruit(silent)
         self._enlist(recruit)
 
     def stop(self) -> None:
-        """Let idle workers leave; those inside a call leave when it returns. Does not wait."""
+        """Let idle workers leave. Workers inside a call leave when it returns. This does not wait."""
         with self._budget.lock:
             self._stopping = True
             self._server.clear()
@@ -214,19 +207,19 @@ class Pool:
             self.wanted.notify_all()
 
     def _recruit(self, silent: bool) -> Worker | None:
-        """Wake workers; returns one more, to be started, where it is needed. Caller holds the lock.
+        """Wake workers. If one more is needed, return it; the caller starts it. Caller holds the lock.
 
-        One at a time over all pools: a connection takes 5 ms when all is well, and whoever has got one sees to the
-        next. So where they do not come, no more than one thread waits besides the first of each pool; and only one
-        altogether where libvirtd answers nobody. The first of a pool needs no slot to be free: it waits for one, as
-        nobody else of this pool would.
+        Over all pools, one worker is added at a time. A connection takes 5 ms when all is well, and a worker that has
+        one adds the next worker. So if connections are not made, at most one thread waits for one, apart from the first
+        worker of each pool; and only one thread in all if libvirtd answers nobody. The first worker of a pool is added
+        even if no slot is free, because the pool needs somebody who waits for a slot.
         """
         queued = len(self._server) + len(self._monitor)
         missing = min(BUSY_WORKERS, queued) - self.busy + (0 if silent else self.stalled)
         if missing <= 0 or self._stopping:
             return None
         self.wanted.notify(missing)
-        # Those that are on their way to a job will hold a slot each.
+        # Each of the workers without a job is about to take one, and will hold a slot.
         coming = sum(worker.job is None for worker in self._workers)
         if coming >= missing or self._refused or (self._connects.pending and (self._workers or silent)):
             return None
@@ -242,7 +235,7 @@ class Pool:
         return worker
 
     def _enlist(self, worker: Worker | None) -> None:
-        """Start a worker's thread. Where there can be none, the worker is none either: the next read tries again."""
+        """Start a worker's thread. If that fails, the worker is removed, and the next read tries again."""
         if worker is not None and not self._spawn(worker.name, lambda: self._work(worker)):
             with self._budget.lock:
                 self._workers.discard(worker)
@@ -258,11 +251,11 @@ class Pool:
         return left
 
     def _work(self, worker: Worker) -> None:
-        """The body of a worker's thread."""
+        """Work on jobs until the connection is lost or nothing is left to do. This is the body of a worker's thread."""
         connection = self._open(worker)
         if connection is None:
             return
-        # Others may be needed as well; they could not be added while this one connected.
+        # Others may be needed as well. They could not be added while this one connected.
         self.reinforce()
         while connection.alive and not worker.leaving:
             job = self._next(worker)
@@ -271,13 +264,13 @@ class Pool:
         silent = self._silent()
         with self._budget.lock:
             self._workers.discard(worker)
-            # In place of one whose connection was lost.
+            # This one takes the place of a worker whose connection was lost.
             recruit = self._recruit(silent)
         self._enlist(recruit)
         connection.close()
 
     def _open(self, worker: Worker) -> Connection | None:
-        """Connect; without a connection there is no worker, and no other one is tried in this read."""
+        """Connect. Without a connection the worker is removed, and this read tries no other one."""
         connection, refusal = None, ""
         worker.daemon = self._budget.identity()
         try:
@@ -310,15 +303,14 @@ class Pool:
         self._settle(worker, job, failure, again)
 
     def _say_once(self, error: Exception, text: str, *arguments: object) -> None:
-        if repr(error) not in self._failures and len(self._failures) < MOST_SAID:
-            self._failures.add(repr(error))
+        if self._failures.first(repr(error)):
             log.exception(text, *arguments)
 
     def _next(self, worker: Worker) -> Job | None:
-        """Take a job this pool may run; None after a wait for one, when the connection is to be looked at again."""
+        """Take a job that may run. Waits for one, and returns None if the connection has to be checked again first."""
         with self._budget.lock:
             if not self._stopping:
-                job, pause = self._admissible()
+                job, pause = self._take_admissible()
                 if job is not None:
                     self._budget.take(self, job)
                     job.begun = True
@@ -330,88 +322,50 @@ class Pool:
             worker.leaving = worker.leaving or self._stopping
         return None
 
-    def _admissible(self) -> tuple[Job | None, float]:
-        """The next job that may run now, else how long to wait for one. Caller holds the lock.
+    def _take_admissible(self) -> tuple[Job | None, float]:
+        """Take the next job that may run now, else say how long to wait for one. Caller holds the lock.
 
-        Class A goes before all else, and each class in the order of its queue. But no job keeps back another one
-        behind it: whatever may not run now is passed over. Of one job this is decided, by the first case that holds:
-
-        * It wished to be run again, and it is too early: not now.
-        * There is no slot for it: not now. Class A takes any slot (see `Budget.has_room_for_server`, which also says
-          what goes beyond the budget); all else keeps to the pool's share (see `_next_monitor`).
-        * It has to wait for another call of ours, for its domain or on its storage (see `_is_occupied`): not now.
-        * Else it runs; without touching its storage where that is dead and it can do without.
+        Class A goes before all else. What may run is decided in `virt2.workers.admission.decide`.
         """
-        job = self._next_server() if self._server else None
-        return (job, 0.0) if job is not None else self._next_monitor()
-
-    def _next_server(self) -> Job | None:
-        """Class A takes any free slot."""
-        room = self._budget.has_room_for_server()
-        if not room:
-            self._budget.refuse(self)
-            if not self._budget.has_room_for_server(probe=True):
-                return None
-        for job in tuple(self._server):
-            if (room or job.probe) and not self._is_occupied(job):
-                self._server.remove(job)
-                return job
-        return None
-
-    def _next_monitor(self) -> tuple[Job | None, float]:
-        """All but class A keeps to the pool's share, and leaves the slot that is set aside.
-
-        With stuck calls in the pool, one slot beyond the share is for the other domains, unless the pool is strict:
-        those behind the stuck ones in the queue would have no turn at all otherwise. Domains that answered in the read
-        in which the first of the stuck calls was made, or since, may have one more than that and, where nothing else is
-        left, the one set aside: none of the others can take it from them.
-        """
-        budget = self._budget
-        soonest = OCCUPIED_PAUSE if self._server else IDLE
-        if not self._monitor:
-            return None, soonest
         now = self._clock()
-        first_stuck = min(self._stuck_reads(now), default=None)
-        of_share = self.share - self.monitor_held
-        room = budget.room
-        beyond = 0 if first_stuck is None or self._strict else 1
-        for_all = min(of_share + beyond, room - budget.set_aside)
-        for_known = for_all if first_stuck is None else min(of_share + beyond + 1, room)
-        if for_known <= 0:
-            budget.refuse(self)
-            return None, soonest
-        for job in tuple(self._monitor):
-            if job.not_before > now:
-                soonest = min(soonest, job.not_before - now)
-            elif for_all <= 0 and (job.answered is None or first_stuck is None or job.answered < first_stuck):
-                budget.refuse(self)
-            elif self._is_occupied(job):
-                soonest = min(soonest, OCCUPIED_PAUSE)
-            else:
-                self._monitor.remove(job)
-                if job.detours and self._is_dead(job):
+        pause = IDLE
+        if self._server:
+            job, _ = self._take_first(self._server, slots_for_server(self._budget), now)
+            if job is not None:
+                return job, 0.0
+            pause = OCCUPIED_PAUSE
+        if self._monitor:
+            slots = slots_for_others(self._budget, self.share - self.monitor_held, self._stuck_reads(now))
+            job, soonest = self._take_first(self._monitor, slots, now)
+            if job is not None:
+                return job, 0.0
+            pause = min(pause, soonest)
+        return None, pause
+
+    def _take_first(self, queue: deque[Job], slots: Slots, now: float) -> tuple[Job | None, float]:
+        """Take the first job of a queue that may run now, else say how long to wait for one. Caller holds the lock.
+
+        No job delays the jobs behind it, because jobs that may not run now are passed over.
+        """
+        pause = IDLE
+        if slots.exhausted:
+            # A long queue need not be looked through.
+            self._budget.refuse(self)
+            return None, pause
+        for job in tuple(queue):
+            verdict = decide(job, slots, self._budget, now)
+            if verdict is Verdict.RUN or verdict is Verdict.DETOUR:
+                queue.remove(job)
+                if verdict is Verdict.DETOUR:
                     job.storage = frozenset()
                 return job, 0.0
-        return None, soonest
-
-    def _is_occupied(self, job: Job) -> bool:
-        """Whether the job has to wait for another one of ours.
-
-        A domain that changed readers may still be in a call of its former pool, and calls that touch the storage are
-        made by another pool than all others.
-        """
-        if (job.uuid, job.kind) in self._budget.in_flight:
-            return True
-        if not job.storage or not self._budget.touched(job.storage):
-            return False
-        if not job.detours:
-            return True
-        # The first call of a read finds out alone whether the storage answers; others need not wait for each other.
-        return not self._is_dead(job) and (job.round is None or not job.storage <= job.round.proven)
-
-    def _is_dead(self, job: Job) -> bool:
-        """Whether another call is stuck on the job's storage."""
-        return not job.storage.isdisjoint(self._budget.stuck_storage(self._clock() - STALLED_AFTER))
+            if verdict is Verdict.TOO_EARLY:
+                pause = min(pause, job.not_before - now)
+            elif verdict is Verdict.OCCUPIED:
+                pause = min(pause, OCCUPIED_PAUSE)
+            else:
+                self._budget.refuse(self)
+        return None, pause
 
     def _settle(self, worker: Worker, job: Job, failure: Exception | None, again: Again | None) -> None:
         charge = None
@@ -429,7 +383,7 @@ class Pool:
             else:
                 self._count_down(job)
             if others_wait and (self._server or self._monitor):
-                # Else this worker would have the slot again before the one that was told runs. Its own turn is next.
+                # Otherwise this worker would have the slot again before the thread that was told runs.
                 self._budget.refuse(self)
                 self.wanted.wait(YIELD)
 
@@ -440,16 +394,16 @@ class Pool:
                 job.round.done.set()
 
     def _stuck_reads(self, now: float) -> list[float]:
-        """When the reads began in which calls were made that are stalled, or were cut off and may still be."""
+        """Give when those reads began in which calls were made that are stalled, or that were cut off."""
         jobs = [worker.job for worker in self._workers]
         stalled = [self._began(job) for job in jobs if job is not None and now - job.since > STALLED_AFTER]
         return stalled + [charge.began for charge in self._budget.charges.values() if charge.pool is self]
 
     def _began(self, job: Job) -> float:
-        """When the read began that a job belongs to."""
+        """Give when the read of a job began."""
         return job.since if job.round is None else job.round.began
 
     def _stalled_since(self, now: float) -> list[float]:
-        """When the call in flight of each stalled worker was made."""
+        """Give when the call in flight of each stalled worker was made."""
         jobs = [worker.job for worker in tuple(self._workers)]
         return [job.since for job in jobs if job is not None and now - job.since > STALLED_AFTER]

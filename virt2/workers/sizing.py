@@ -1,6 +1,7 @@
-"""How many of libvirtd's workers virt2 may hold, and who of the readers may hold how many. Pure.
+"""How many of libvirtd's workers virt2 may hold, and how many each reader may hold. All of it is pure.
 
-libvirtd is shared with whoever manages the host: the budget is bounded by what libvirtd says it has, less a reserve.
+libvirtd is shared with the programs that manage the host. So the budget is not more than what libvirtd says it has,
+less a reserve.
 """
 
 from __future__ import annotations
@@ -10,23 +11,23 @@ from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 UNKNOWN_BUDGET = 4
-"""Budget where libvirtd's limits are unknown: as many as make a read shorter, and few beside its default of 20."""
+"""The budget where libvirtd's limits are unknown. More do not make a read shorter, and libvirtd has 20 by default."""
 SMALLEST_RESERVE = 2
 RESERVED_PART = 0.2
-"""Workers left to others: this part of libvirtd's, and never fewer than SMALLEST_RESERVE."""
+"""The part of libvirtd's workers that is left to others. It is never fewer than SMALLEST_RESERVE workers."""
 QUARANTINED_PART = 0.25
-"""Part of the slots that calls may hold which touch the storage, at least one: as many storage domains may be dead
-until the sizes of the others stop coming."""
+"""The part of the slots for calls that touch the storage, at least one slot. If as many storage domains are dead, the
+sizes of disks on all others are not reported any more."""
 AGENTS_PART = 0.25
 MOST_AGENTS = 4
-"""Slots for calls that wait for guests' agents: this part of what the calls that touch the storage leave, at least one;
-they share one connection, of which libvirtd reads no more than 5 calls at a time."""
+"""The slots for calls that wait for guests' agents: this part of what the calls that touch the storage leave, at least
+one and at most MOST_AGENTS. These calls share one connection, and libvirtd reads at most 5 calls of it at a time."""
 GUARANTEED_ABOVE = 2
-"""Budget above which one slot is set aside for class A and domains known to answer."""
+"""With a larger budget than this, one slot is set aside for class A and for domains that are known to answer."""
 
 
 class Limits(Protocol):
-    """What libvirtd says of its own normal workers."""
+    """What libvirtd says about its own normal workers."""
 
     @property
     def max_workers(self) -> int:
@@ -34,26 +35,26 @@ class Limits(Protocol):
 
     @property
     def available(self) -> int:
-        """How many more calls it could take on now."""
+        """How many more calls it could begin now."""
 
 
 class Plan(NamedTuple):
-    """Who may hold how many of libvirtd's workers."""
+    """How many of libvirtd's workers each part of virt2 may hold."""
 
     budget: int
-    """Workers of libvirtd held at a time, by all readers together."""
+    """How many of libvirtd's workers all readers together may hold at a time."""
     reserve: int
-    """Workers left to others; 0 where libvirtd's limits are unknown."""
+    """How many workers are left to others; 0 if libvirtd's limits are unknown."""
     shares: dict[str, int]
-    """Class B calls in flight at a time, per reader."""
+    """How many class B calls of each reader may be in flight at a time."""
     quarantine: int
-    """Class C calls in flight at a time; 0 where there are none."""
+    """How many class C calls may be in flight at a time; 0 if there are no such calls."""
     turns: bool
-    """There are more readers with domains than slots: they wait for each other."""
+    """Whether there are more readers with domains than slots, so that readers wait for each other."""
     reason: str
     """Why the budget is what it is, in words."""
     agents: int = 0
-    """Calls to guests' agents in flight at a time; 0 where there are none, or no slot can be spared."""
+    """How many calls to guests' agents may be in flight at a time; 0 if there are none, or no slot can be spared."""
 
 
 def plan(
@@ -68,13 +69,13 @@ def plan(
     """Make a plan.
 
     Arguments:
-        workers: the budget the operator asks for, None for automatic.
-        limits: libvirtd's, None when unknown.
+        workers: the budget that the operator asks for, None for automatic.
+        limits: libvirtd's limits, None if they are unknown.
         unknown: why they are unknown, in words.
-        held: libvirtd's workers that virt2 holds now: they are not available, but they are ours.
-        groups: number of domains of each reader.
-        storage: whether there are class C calls, which have workers of their own.
-        agents: whether there are calls to guests' agents, which have workers of their own as well.
+        held: how many of libvirtd's workers virt2 holds now. They are not available, but they are ours.
+        groups: the number of domains of each reader.
+        storage: whether there are class C calls, which have slots of their own.
+        agents: whether there are calls to guests' agents, which have slots of their own as well.
     """
     reserve = 0
     if limits is None:
@@ -90,13 +91,13 @@ def plan(
         reason = f"half of libvirtd's {limits.max_workers} workers" if workers is None else "as configured"
         if budget < wanted:
             reason = (
-                f"{wanted} wanted, but {limits.available + held} of libvirtd's {limits.max_workers} workers can be had"
-                f" and {reserve} are left to others"
+                f"{wanted} are wanted, but {limits.available + held} of libvirtd's {limits.max_workers} workers are"
+                f" available, and {reserve} are left to others"
             )
     slots = budget - 1 if budget > GUARANTEED_ABOVE else budget
     quarantine = max(1, int(slots * QUARANTINED_PART)) if storage else 0
     slots = max(1, slots - quarantine)
-    # Never the last slot, nor without one that is set aside: an agent may take for ever.
+    # Agents never have the last slot, and have none where no slot is set aside, because an agent may never answer.
     spared = min(slots - 1, MOST_AGENTS, max(1, int(slots * AGENTS_PART)))
     for_agents = spared if agents and budget > GUARANTEED_ABOVE else 0
     slots -= for_agents
@@ -105,7 +106,7 @@ def plan(
 
 
 def _shares(slots: int, groups: Mapping[str, int]) -> dict[str, int]:
-    """Split the slots by number of domains, at least one each; what is left by rounding goes to the largest."""
+    """Split the slots by number of domains. Each reader has at least one. What rounding leaves goes to the largest."""
     total = sum(groups.values())
     if not total:
         return {name: max(1, slots) for name in groups}
@@ -116,7 +117,7 @@ def _shares(slots: int, groups: Mapping[str, int]) -> dict[str, int]:
         if sum(shares[name] for name in populated) >= slots:
             break
         shares[name] += 1
-    # The minimum of one may have been granted at the cost of the others: the best supplied give it back.
+    # The minimum of one may have made the sum too large. Then the readers that have the most give slots back.
     while sum(shares[name] for name in populated) > slots and max(shares[name] for name in populated) > 1:
         best = max(populated, key=lambda name: (shares[name] / groups[name], shares[name]))
         if shares[best] == 1:

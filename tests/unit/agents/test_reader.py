@@ -16,7 +16,7 @@ from virt2.errors import AgentSilent, CallFailed, DomainBusy, Error, Unsupported
 from virt2.output.naming import Identity
 from virt2.readers.context import Outputs, Workers
 from virt2.workers.job import AGENT
-from virt2.workers.pool import BUSY_WORKERS, TICK, Pool
+from virt2.workers.pool import BUSY_WORKERS, TICK, Pool, Runtime
 
 EVERY = 60.0
 PATIENCE = 10.0
@@ -52,7 +52,7 @@ class AgentBench(Bench):
         self.told: list[Told] = []
         self.line = SharedConnection(self.hypervisor.connect_agents)
         self.agent_pool = Pool(
-            "agent", self.budget, self.line.hold, share=share, clock=self.clock, wait=self.clock.wait, strict=True
+            "agent", self.budget, self.line.hold, share=share, runtime=Runtime(self.clock, self.clock.wait)
         )
         self.clock.watch(self.budget, self.agent_pool)
         self.agents = AgentReader(

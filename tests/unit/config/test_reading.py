@@ -270,7 +270,7 @@ BAD_SECONDS = [0.0, -1.0, 0.0001, 86401.0, math.nan, math.inf, 1e308, True, "", 
             ("HostnameMetadataXPath", values, "one path in quotes")
             for values in ((), ("",), ("/a/text()", "/b/text()"), (1.0,), (True,), (None,), ("name",))
         ],
-        ("HostnameMetadataXPath", ("/nova:instance/text()",), "the prefix nova: is too much"),
+        ("HostnameMetadataXPath", ("/nova:instance/text()",), "the prefix nova: must be left out"),
         ("HostnameMetadataXPath", ("/instance/name[last()]/text()",), "the function last() is not supported"),
     ],
     ids=lambda part: ascii(part)[:40] if part != (10**5000,) else "huge",
@@ -389,14 +389,14 @@ def test_the_same_value_twice_is_no_problem(key, first, second):
 def test_of_different_values_the_last_one_wins_with_a_warning():
     settings, problems = parse([module(option("Interval", 5.0)), module(option("interval", "7"))])
     assert settings.interval == 7.0
-    assert problems == (Problem("warning", "Interval is set to 5 and then to '7': the last one, '7', counts"),)
+    assert problems == (Problem("warning", "Interval is set to 5 and then to '7': the last one, '7', is used"),)
 
 
 def test_three_different_values_are_one_warning():
     settings, problems = read(*(option("Instances", value) for value in (2.0, "auto", 2.0, 3.0)))
     assert settings.instances == 3
     assert [problem.text for problem in problems] == [
-        "Instances is set to 2 and then to 'auto' and then to 3: the last one, 3, counts"
+        "Instances is set to 2 and then to 'auto' and then to 3: the last one, 3, is used"
     ]
 
 
@@ -415,7 +415,7 @@ def test_three_different_values_are_one_warning():
 def test_an_unknown_key_is_a_warning_with_the_closest_one(key, closest):
     settings, problems = read(option(key, 5.0))
     assert settings == Settings()
-    expected = f"unknown option {key!r}: the closest known one is {closest}"
+    expected = f"unknown option {key!r}: the most similar option is {closest}"
     assert problems == (Problem("warning", expected, stops_strict=True),)
 
 
@@ -441,7 +441,7 @@ def test_an_unknown_key_that_is_used_elsewhere_is_told_with_what_it_is_here(key,
 @pytest.mark.parametrize("key", ["LogLevel", "Foo", "Uuri", "x", ""])
 def test_where_nothing_is_like_an_unknown_key_none_is_named(key):
     _, problems = read(option(key, "x"))
-    assert [problem.text for problem in problems] == [f"unknown option {key!r}: README.md has all that are known"]
+    assert [problem.text for problem in problems] == [f"unknown option {key!r}: docs/options.md lists all options"]
 
 
 def test_every_word_used_elsewhere_means_one_option_that_there_is():
@@ -455,7 +455,7 @@ def test_every_word_used_elsewhere_means_one_option_that_there_is():
 def test_an_option_of_all_within_an_instance_is_told_where_it_belongs():
     _, problems = read(instance("a", option("Tag", "x"), option("domain", "web")))
     assert [problem.text for problem in problems] == [
-        "unknown option 'domain' in <Instance>: Domain belongs outside of it"
+        "unknown option 'domain' in <Instance>: Domain belongs outside of this block"
     ]
 
 
@@ -470,8 +470,8 @@ def test_a_number_where_a_text_is_meant_is_taken_as_it_looks_and_told_once(key, 
     assert settings == read(option(key, shown))[0]
     assert [problem.severity for problem in problems] == ["warning"]
     assert not problems[0].stops_strict
-    assert problems[0].text.startswith(f"{key} {shown} is a number to collectd, which drops how it was written")
-    assert problems[0].text.endswith(f'it is read as the text "{shown}". Put it in quotes')
+    assert problems[0].text.startswith(f"{key} {shown} is a number to collectd, which forgets how it was written")
+    assert problems[0].text.endswith(f'It is read as the text "{shown}". Put it in quotes')
     assert settings != Settings()
 
 
@@ -611,7 +611,7 @@ def test_an_instance_without_tags_is_warned_of():
 def test_an_unknown_key_in_an_instance_is_a_warning():
     _, problems = read(instance("a", option("Tag", "x"), option("Tagg", "y")))
     assert problems == (
-        Problem("warning", "unknown option 'Tagg' in <Instance>: the closest known one is Tag", stops_strict=True),
+        Problem("warning", "unknown option 'Tagg' in <Instance>: the most similar option is Tag", stops_strict=True),
     )
 
 

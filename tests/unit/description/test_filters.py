@@ -140,7 +140,7 @@ def test_the_entries_of_the_sample_configuration_are_recognised(lists, said):
     chosen.nic("web", "vnet0")
     (complaint,) = chosen.complaints()
     assert complaint.startswith(said)
-    assert complaint.endswith("stands for one of your own in the sample configuration")
+    assert complaint.endswith("in the sample configuration stands for an entry of your own")
 
 
 def test_a_list_that_has_matched_once_is_never_complained_of():

@@ -17,7 +17,7 @@ from virt2.domains.inventory import HUNG_AFTER, Inventory
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.workers.budget import Budget
 from virt2.workers.job import SERVER
-from virt2.workers.pool import TICK, Pool
+from virt2.workers.pool import TICK, Pool, Runtime
 
 LOOK = 0.75
 """Seconds a look may take."""
@@ -31,7 +31,7 @@ class Bench:
         self.clock = Clock(self.hypervisor.stage)
         self.budget = Budget(size, lambda: self.hypervisor.daemon)
         self.inventory = Inventory(self.hypervisor, self.budget, Describing(describer), clock=self.clock)
-        self.pool = Pool("scout", self.budget, self.hypervisor.connect, clock=self.clock, wait=self.clock.wait)
+        self.pool = Pool("scout", self.budget, self.hypervisor.connect, runtime=Runtime(self.clock, self.clock.wait))
         self.clock.watch(self.budget, self.pool)
         self.guests: list[Guest] = []
         self.unseen = False

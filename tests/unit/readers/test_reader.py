@@ -48,7 +48,7 @@ from virt2.readers.reader import Reader
 from virt2.readers.records import Record, Sample
 from virt2.readers.sampling import Sampler
 from virt2.workers.budget import Budget
-from virt2.workers.pool import BUSY_WORKERS, TICK, Pool
+from virt2.workers.pool import BUSY_WORKERS, TICK, Pool, Runtime
 
 INTERVAL = 10.0
 TIMEOUT = 1.5
@@ -165,8 +165,7 @@ class Bench:
         def wait(event: threading.Event, seconds: float) -> bool:
             return self.waits.get(name, self.clock.wait)(event, seconds)
 
-        strict = name == "storage"
-        pool = Pool(name, self.budget, self.hypervisor.connect, share=share, clock=self.clock, wait=wait, strict=strict)
+        pool = Pool(name, self.budget, self.hypervisor.connect, share=share, runtime=Runtime(self.clock, wait))
         self.clock.watch(self.budget, pool)
         return pool
 

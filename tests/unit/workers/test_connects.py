@@ -60,10 +60,10 @@ def test_an_attempt_is_noted_while_it_is_made_and_with_its_end():
         ),
         (
             Clients(12, 5000),
-            "it has 12 clients of 5000 allowed (max_clients), so it is slow, or out of file descriptors; its log may"
-            " tell",
+            "it has 12 clients of 5000 allowed (max_clients), so it is slow, or has no file descriptors left; its"
+            " log may say more",
         ),
-        (None, "how many clients it has and admits is unknown (no rights)"),
+        (None, "how many clients it has and allows is unknown (no rights)"),
     ],
 )
 def test_a_connection_that_does_not_come_is_told_with_the_clients_there_are(limits, words):

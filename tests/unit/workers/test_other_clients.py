@@ -34,7 +34,7 @@ class Bench:
         return self.other_clients.reading(lambda: Workers(self.busy))
 
     def away(self, answered=90.0) -> bool:
-        return self.other_clients.away(answered)
+        return self.other_clients.check(answered)
 
 
 @pytest.fixture

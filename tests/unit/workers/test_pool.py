@@ -17,8 +17,8 @@ from virt2.errors import Disconnected
 from virt2.workers import pool as pool_module
 from virt2.workers.budget import Budget
 from virt2.workers.connects import Connects
-from virt2.workers.job import MONITOR, SERVER, Again, Job
-from virt2.workers.pool import BUSY_WORKERS, STALLED_AFTER, TICK, Pool
+from virt2.workers.job import MONITOR, SERVER, Again, Job, StorageUse
+from virt2.workers.pool import BUSY_WORKERS, STALLED_AFTER, TICK, Pool, Runtime
 
 READ = 1.0
 """Seconds a read may take."""
@@ -58,7 +58,7 @@ class Bench:
     def pool(
         self, name: str = "0", share: int = 1, wait: Callable[[threading.Event, float], bool] | None = None
     ) -> Pool:
-        pool = Pool(name, self.budget, self.connect, share=share, clock=self.clock, wait=wait or self.clock.wait)
+        pool = Pool(name, self.budget, self.connect, share=share, runtime=Runtime(self.clock, wait or self.clock.wait))
         self.clock.watch(self.budget, pool)
         self.pools.append(pool)
         return pool
@@ -97,7 +97,7 @@ class Bench:
             if wishes:
                 raise Again(wishes.pop())
 
-        return Job(uuid, kind, work, answered=answered, probe=probe, storage=frozenset(storage))
+        return Job(uuid, kind, work, answered=answered, probe=probe, storage=StorageUse(frozenset(storage)))
 
     def jobs(self, uuids: str, kind: str = MONITOR) -> list[Job]:
         return [self.job(uuid, kind) for uuid in uuids.split()]
@@ -284,7 +284,7 @@ class TestConnecting:
     def test_pools_whose_connections_are_of_another_kind_do_not_wait_for_them(self, bench):
         b = bench(10)
         b.stuck = {"connect"}
-        apart = Pool("agent", b.budget, b.connect, connects=Connects(), clock=b.clock, wait=b.clock.wait)
+        apart = Pool("agent", b.budget, b.connect, connects=Connects(), runtime=Runtime(b.clock, b.clock.wait))
         b.clock.watch(b.budget, apart)
         b.pools.append(apart)
         b.run(apart, b.jobs("a"))
@@ -306,7 +306,7 @@ class TestConnecting:
                 return b.connect()
             raise Disconnected("no such file")
 
-        pool = Pool("0", b.budget, refuse, clock=b.clock, wait=b.clock.wait)
+        pool = Pool("0", b.budget, refuse, runtime=Runtime(b.clock, b.clock.wait))
         b.clock.watch(b.budget, pool)
         b.pools.append(pool)
         for number in (1, 2):
@@ -328,7 +328,7 @@ class TestConnecting:
                 raise ZeroDivisionError
             return b.connect()
 
-        pool = Pool("0", b.budget, connect, share=3, clock=b.clock, wait=b.clock.wait)
+        pool = Pool("0", b.budget, connect, share=3, runtime=Runtime(b.clock, b.clock.wait))
         b.clock.watch(b.budget, pool)
         b.pools.append(pool)
         for _ in range(3):
@@ -375,7 +375,7 @@ def test_where_no_thread_can_be_started_there_is_no_worker_and_the_next_read_tri
     def spawn(name: str, body: Callable[[], None]) -> bool:
         return can[0] and threads.try_start(name, body)
 
-    pool = Pool("0", b.budget, b.connect, share=3, clock=b.clock, wait=b.clock.wait, spawn=spawn)
+    pool = Pool("0", b.budget, b.connect, share=3, runtime=Runtime(b.clock, b.clock.wait, spawn))
     b.clock.watch(b.budget, pool)
     b.pools.append(pool)
     for _ in range(2):
@@ -1043,7 +1043,7 @@ def test_threads_are_named_after_pool_and_number_in_15_characters(bench):
         names.append(name)
         return threads.try_start(name, body)
 
-    pool = Pool("a-very-long-name", b.budget, b.connect, clock=b.clock, wait=b.clock.wait, spawn=spawn)
+    pool = Pool("a-very-long-name", b.budget, b.connect, runtime=Runtime(b.clock, b.clock.wait, spawn))
     b.clock.watch(b.budget, pool)
     b.pools.append(pool)
     b.run(pool, b.jobs("a"))

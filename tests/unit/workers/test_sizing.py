@@ -65,7 +65,7 @@ def test_reserve(limits, reserve):
     [
         pytest.param(None, Limits(20, 20), ["half", "20"], id="automatic"),
         pytest.param(8, Limits(20, 20), ["as configured"], id="configured"),
-        pytest.param(None, Limits(20, 9), ["10 wanted", "9 of libvirtd's 20", "4 are left"], id="cut short"),
+        pytest.param(None, Limits(20, 9), ["10 are wanted", "9 of libvirtd's 20", "4 are left"], id="cut short"),
         pytest.param(None, None, ["unknown: refused"], id="unknown"),
         pytest.param(8, None, ["as configured", "unknown: refused"], id="configured, unknown"),
     ],
