@@ -1,16 +1,17 @@
-# Shared by the scripts: sourced, never run. Makes the machine ready and says what it does before doing it.
+# The scripts share this file. They source it and never run it. It makes the machine ready, and says what it does before
+# it does so.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-python=/usr/bin/python3 # the one collectd embeds, whatever the PATH says
+python=/usr/bin/python3 # collectd embeds this one, whatever the PATH says
 venv=$root/.venv
 requirements=$root/requirements-dev.txt
 
 python_packages=(python3 python3-venv)
-# What a lab with guests and a collectd needs.
+# A lab with guests and a collectd needs these.
 demo_packages=(collectd-core libvirt-clients libvirt-daemon libvirt-daemon-system libxml2 qemu-system-x86
     python3 python3-libvirt python3-rich)
-# What the tests need besides: storage that hangs is a FUSE file system, and containers show a driver with few calls.
-# The containers' driver of Debian 12 runs the program ip, and depends on no package that has it.
+# The tests also need these: storage that hangs is a FUSE file system, and containers show a driver with few calls.
+# The containers' driver of Debian 12 runs the program ip, but depends on no package that has it.
 lab_packages=("${demo_packages[@]}" iproute2 libfuse2 libvirt-daemon-driver-lxc)
 
 say() {
@@ -22,7 +23,7 @@ die() {
     exit 1
 }
 
-# Print those of the given Debian packages that are not installed.
+# Print which of the given Debian packages are not installed.
 missing() {
     local package status
     for package in "$@"; do
@@ -62,7 +63,7 @@ libpython() {
 }
 
 setup_demo() {
-    # The packages' own services belong to whoever runs this host; labs start a libvirtd of their own.
+    # The packages' own services belong to whoever runs this host. Labs start a libvirtd of their own.
     install_packages "${demo_packages[@]}"
     install_packages "$(libpython)"
 }

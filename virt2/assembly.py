@@ -22,8 +22,10 @@ from virt2.description.labels import Labels
 from virt2.description.metadata import Pick
 from virt2.description.storage import Mounts
 from virt2.domains.discovery import Discovery
+from virt2.domains.entries import Describe, Describing
 from virt2.domains.health import Healths
-from virt2.domains.inventory import Describe, Inventory, Link
+from virt2.domains.inventory import Inventory, Listeners, Schedule
+from virt2.domains.link import Link
 from virt2.metrics.selectors import Selection
 from virt2.model.domain import Description
 from virt2.notifications.alarms import Alarms
@@ -34,7 +36,9 @@ from virt2.once import Conditions, Gatherer, Once
 from virt2.output import collectd_host
 from virt2.output.naming import Identity, Names
 from virt2.output.sink import Sink
-from virt2.readers.groups import Groups
+from virt2.readers.context import Domains, Outputs, Timing, Workers
+from virt2.readers.gate import Gate
+from virt2.readers.groups import Groups, Readers
 from virt2.readers.inactive import InactiveStates
 from virt2.readers.outside import Outside
 from virt2.readers.partition import Explicit
@@ -54,7 +58,7 @@ from virt2.workers import sizing
 from virt2.workers.budget import Budget
 from virt2.workers.connects import Connects
 from virt2.workers.other_clients import OtherClients
-from virt2.workers.pool import Pool, thread_name
+from virt2.workers.pool import Attempts, Pool, thread_name
 
 log = logging.getLogger(__name__)
 
@@ -274,22 +278,28 @@ class Assembly:
         self.inventory = Inventory(
             self.hypervisor,
             self.budget,
-            self._describer,
-            retry=self.interval,
-            refresh=settings.refresh_interval,
-            on_link=self._guarded(self._on_link),
-            on_connect=self._guarded(self._on_connect),
+            Describing(
+                self._describer,
+                status_file=procfs.StatusFiles(run_dir) if run_dir else None,
+                troubles=self.troubles,
+                backups=self._touches_storage or settings.disk_stats == "bulk",
+                idle=self._pick is not None,
+                stopped=lambda uuid, name: self.processes.stopped(uuid, name) if self.processes is not None else "",
+            ),
+            schedule=Schedule(
+                retry=self.interval,
+                refresh=settings.refresh_interval,
+                statuses_every=self.interval if settings.persistent_notification else None,
+                inactive_every=self.interval if self._selection.state else None,
+            ),
+            listeners=Listeners(
+                on_link=self._guarded(self._on_link),
+                on_connect=self._guarded(self._on_connect),
+                on_list=self._guarded(self._on_list),
+                on_event=self._guarded(self.domain_events.tell),
+                on_statuses=self._guarded(self.domain_events.take),
+            ),
             wants=self.filters.domain,
-            on_list=self._guarded(self._on_list),
-            on_event=self._guarded(self.domain_events.tell),
-            on_statuses=self._guarded(self.domain_events.take),
-            statuses_every=self.interval if settings.persistent_notification else None,
-            inactive_every=self.interval if self._selection.state else None,
-            describes_idle=self._pick is not None,
-            status_file=procfs.StatusFiles(run_dir) if run_dir else None,
-            troubles=self.troubles,
-            backups=self._touches_storage or settings.disk_stats == "bulk",
-            stopped=lambda uuid, name: self.processes.stopped(uuid, name) if self.processes is not None else "",
         )
         self.discovery_pool = self._new_pool("scout")
         self.discovery = Discovery(
@@ -306,30 +316,35 @@ class Assembly:
         self._shortages: dict[str, Shortage] = {}
         self.groups = Groups(
             self.inventory,
-            explicit=[
-                Explicit(instance.name, tuple(match.matches for match in instance.tags))
-                for instance in settings.explicit_instances
-            ],
-            automatic=settings.instances,
-            limit=lambda: min(MOST_AUTOMATIC, self.capacity.plan({}).budget),
-            partition_by=settings.partition_by,
+            Readers(
+                [
+                    Explicit(instance.name, tuple(match.matches for match in instance.tags))
+                    for instance in settings.explicit_instances
+                ],
+                settings.instances,
+                limit=lambda: min(MOST_AUTOMATIC, self.capacity.plan({}).budget),
+                partition_by=settings.partition_by,
+            ),
             interval=self.interval,
             on_change=self._guarded(self._retain),
         )
         self._missing = MissingCalls()
         self._outside = Outside()
-        self._sampler = functools.partial(
-            Sampler,
+        self._gate = Gate(
             processes=self.processes,
             pre_scan=settings.pre_scan,
             alone=self.other_clients.check,
-            out_of_workers=self.inventory.check_workers,
+            check_workers=self.inventory.check_workers,
             missing=self._missing,
-            outside=self._outside,
-            bulk=settings.disk_stats == "bulk",
-            is_changed=self.inventory.notice_change,
             stuck_after=settings.stuck_after,
         )
+        self._sampler = functools.partial(
+            Sampler,
+            gate=self._gate,
+            outside=self._outside,
+            notice_move=self.inventory.notice_change if settings.disk_stats == "bulk" else None,
+        )
+        self._domains = Domains(self.inventory, self.discovery, self.groups, self.healths, self.names, self.alarms)
 
     def _build_capacity(self) -> None:
         settings = self.settings
@@ -347,17 +362,13 @@ class Assembly:
         """What touches the storage, apart from everything else."""
         interval = self.settings.storage_interval
         self._storage_tick = tick = min(self.interval, interval)
-        self.storage_pool = self._new_pool("storage")
+        self.storage_pool = self._new_pool("storage", strict=True)
         self.storage = StorageReader(
-            inventory=self.inventory,
-            budget=self.budget,
-            pool=self.storage_pool,
-            healths=self.healths,
+            domains=self._domains,
+            workers=Workers(self.storage_pool, self.budget),
             results=Results(self.names, self._new_sink(interval), troubles=self.troubles),
             sampler=functools.partial(self._sampler, extra=self._selection_of),
-            interval=interval,
-            tick=tick,
-            timeout=self.settings.timeout_for(tick),
+            timing=Timing(self.settings.timeout_for(tick), interval, tick),
         )
 
     def _build_agents(self) -> None:
@@ -368,7 +379,9 @@ class Assembly:
         # Attempts of its own, because libvirtd authorizes the users of read-write connections and of no others: these
         # alone may be kept waiting.
         attempts = Connects()
-        self.agent_pool = Pool("agent", self.budget, shared.hold, connects=attempts, silent=self._is_silent)
+        self.agent_pool = Pool(
+            "agent", self.budget, shared.hold, attempts=Attempts(self._is_silent, shared=attempts), strict=True
+        )
 
         def waits() -> str:
             """Why there is no read-write connection, where libvirtd only keeps it waiting; else empty."""
@@ -378,19 +391,12 @@ class Assembly:
 
         self.agents = AgentReader(
             selectors=self._of_agents,
-            inventory=self.inventory,
-            budget=self.budget,
-            pool=self.agent_pool,
-            healths=self.healths,
-            names=self.names,
-            sink=self._new_sink(settings.guest_agent_interval),
-            notify=self.notifier.notify,
-            interval=settings.guest_agent_interval,
-            tick=tick,
+            domains=self._domains,
+            workers=Workers(self.agent_pool, self.budget, refused=lambda: shared.refused or waits()),
+            outputs=Outputs(self._new_sink(settings.guest_agent_interval), self.notifier.notify),
+            timing=Timing(settings.timeout_for(tick), settings.guest_agent_interval, tick),
             patience=settings.guest_agent_timeout,
-            timeout=settings.timeout_for(tick),
-            refused=lambda: shared.refused or waits(),
-            processes=self.processes,
+            gate=self._gate,
         )
 
     def _announce_agents(self) -> None:
@@ -431,25 +437,17 @@ class Assembly:
         selection = self._selections.get(name, self._selection)
         return Reader(
             name,
-            inventory=self.inventory,
-            discovery=self.discovery,
-            groups=self.groups,
-            budget=self.budget,
-            pool=pool,
-            healths=self.healths,
-            names=self.names,
+            domains=self._domains,
+            workers=Workers(pool, self.budget, self._is_silent),
             sampler=functools.partial(self._sampler, extra=lambda uuid: selection),
+            outputs=Outputs(self._new_sink(self.interval), self.notifier.notify, self.troubles),
+            timing=Timing(self.settings.timeout_for(self.interval), self.interval, self.interval),
             interfaces=self.interfaces.read,
-            alarms=self.alarms,
-            silent=self._is_silent,
-            troubles=self.troubles,
-            sink=self._new_sink(self.interval),
-            notify=self.notifier.notify,
-            timeout=self.settings.timeout_for(self.interval),
         )
 
-    def _new_pool(self, name: str, share: int = 1) -> Pool:
-        return Pool(name, self.budget, self.hypervisor.connect, share=share, silent=self._is_silent)
+    def _new_pool(self, name: str, share: int = 1, strict: bool = False) -> Pool:
+        attempts = Attempts(self._is_silent)
+        return Pool(name, self.budget, self.hypervisor.connect, share=share, attempts=attempts, strict=strict)
 
     def _new_sink(self, interval: float) -> Sink:
         """One for each thread that dispatches."""

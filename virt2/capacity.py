@@ -39,7 +39,9 @@ class Link(Protocol):
 class Inventory(Protocol):
     """What the list of domains shows of libvirtd (see `virt2.domains.inventory.Inventory`)."""
 
-    libvirt_version: str
+    @property
+    def libvirt_version(self) -> str:
+        """Of the libvirt at the other end; empty before the first connection."""
 
     @property
     def listed(self) -> bool:

@@ -1,7 +1,7 @@
 """The error family: what can go wrong between virt2 and the systems it talks to.
 
-Foreign exceptions are translated into these at the door they came through, so that the rest of virt2 can say
-what happened by class and by field, never by a foreign code.
+The door through which a foreign exception comes translates it into one of these. So the rest of virt2 tells what
+happened by class and by field, never by a foreign code.
 """
 
 
@@ -14,7 +14,7 @@ class Disconnected(Error):
 
 
 class DomainGone(Error):
-    """The domain (or the device asked for) is not there any more: an expected race, not a fault."""
+    """The domain, or the device that was asked about, is not there any more. This race is expected and no fault."""
 
 
 class DomainBusy(Error):
@@ -22,23 +22,23 @@ class DomainBusy(Error):
 
 
 class AgentSilent(Error):
-    """The guest's agent is not there, or did not answer in time."""
+    """The guest's agent is not there, or it did not answer in time."""
 
 
 class Unsupported(Error):
-    """What was asked is unknown to this libvirt, driver or guest; asking again will not help."""
+    """What was asked is unknown to this libvirt, driver or guest, and asking again will not help."""
 
 
 class Refused(Unsupported):
-    """libvirt calls it invalid for this domain as it is now; the first time that may pass, as just after its start."""
+    """libvirt calls the call invalid for the domain as it is now. At first that may pass, as just after its start."""
 
 
 class Missing(Unsupported):
-    """The call is not there at all: this libvirt, its driver or its binding has it for no domain."""
+    """The call does not exist: this libvirt, its driver or its binding has it for no domain."""
 
 
 class CallFailed(Error):
-    """libvirt answered a call with an error that has no branch of its own here.
+    """libvirt answered a call with an error that has no class of its own here.
 
     Attributes:
         code: libvirt's error number.
@@ -55,7 +55,7 @@ class BadSetting(Error):
     Attributes:
         key: the option as the operator wrote it.
         value: the value as collectd handed it over.
-        accepted: in words, what would have been accepted.
+        accepted: what would have been accepted, in words.
     """
 
     def __init__(self, key: str, value: object, accepted: str) -> None:
@@ -66,7 +66,7 @@ class BadSetting(Error):
 
 
 class AdminUnavailable(Error):
-    """The limits cannot be had.
+    """libvirtd's limits cannot be learnt.
 
     Attributes:
         reason: why, in words for the operator.

@@ -1,8 +1,8 @@
-"""Starts the threads of virt2's own: named, daemon, and deaf to the signals that are meant for collectd.
+"""Starts virt2's own threads. They have names, are daemon threads, and are deaf to the signals meant for collectd.
 
-A signal to a process is taken by any thread that lets it through, and libvirt's client sets its thread's signal mask
-around every wait: that is a moment at which a pending one is looked for. A worker that took collectd's SIGTERM there
-left collectd's main thread asleep, for up to an interval: about one exit in a hundred on a busy machine.
+Any thread that lets a signal to the process through may take it. libvirt's client sets the signal mask of its thread
+around every wait, and at that moment the kernel looks for a pending signal. A worker that took collectd's SIGTERM there
+left collectd's main thread asleep for up to an interval. That befell about one exit in a hundred on a busy machine.
 """
 
 from __future__ import annotations
@@ -15,11 +15,15 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 COLLECTDS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""What collectd has handlers for: to end, and to flush."""
+"""The signals that collectd has handlers for: to end, and to flush."""
 
 
 def start(name: str, body: Callable[[], None]) -> None:
-    """Run `body` on a new thread. RuntimeError where the process can have no more of them."""
+    """Run `body` on a new thread.
+
+    Raises:
+        RuntimeError: the process can have no more threads.
+    """
 
     def run() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, COLLECTDS)
@@ -29,21 +33,21 @@ def start(name: str, body: Callable[[], None]) -> None:
 
 
 class _Lack:
-    """Whether this process was said to have no more threads: one state, as the limit is one of the process."""
+    """Whether it was said that this process can have no more threads: one state, because the limit is the process's."""
 
     said = False
 
 
 def try_start(name: str, body: Callable[[], None]) -> bool:
-    """Run `body` on a new thread; False where the process can have no more of them, which is said once."""
+    """Run `body` on a new thread. Gives False where the process can have no more threads, and says so once."""
     try:
         start(name, body)
     except RuntimeError as error:
         if not _Lack.said:
             _Lack.said = True
             log.error(
-                "a thread cannot be started (%s): %s; what it should do is not done, tried again with every read;"
-                " raise the limit of threads of collectd's service or user",
+                "a thread cannot be started (%s): %s; what it should do is not done, and is tried again with every"
+                " read; raise the limit of threads of collectd's service or user",
                 name,
                 error,
             )

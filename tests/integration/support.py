@@ -107,9 +107,19 @@ def assert_no_gap(
             if since is not None:
                 points = [(since, ()), *(point for point in points if point[0] > since)]
             found = [(one - points[0][0], two - one) for one, two in gaps(points)]
-            assert not found, (guest.name, name, "gaps (after, long)", found)
+            assert not found, (guest.name, name, "gaps (after, long)", found, *about(daemon, guest.name, series))
             ended = now - points[-1][0]
-            assert ended <= GAP * INTERVAL, (guest.name, name, "ended", ended, of_reader(series, "0", "duration-read"))
+            assert ended <= GAP * INTERVAL, (guest.name, name, "ended", ended, *about(daemon, guest.name, series))
+
+
+def about(
+    daemon: Collectd, name: str, series: Mapping[Identifier, list[Point]]
+) -> tuple[dict[str, list[float]], list[float], list[str]]:
+    """What explains a gap: how long each reader's reads took, whether the monitor was blocked, and the log."""
+    took = {by: of_reader(series, by[6:], "duration-read")[-5:] for _, by, name in series if name == "duration-read"}
+    blocked = [values[0] for _, values in of_host(series, name).get("duration-monitor_blocked", ())][-5:]
+    lines = [line for line in daemon.log.splitlines() if "virt2" in line and "Notification" not in line][-30:]
+    return took, blocked, lines
 
 
 def messages(daemon: Collectd, guest: RunningGuest) -> list[str]:

@@ -151,7 +151,7 @@ def test_a_socket_moved_away_is_told_and_found_again(lab: Lab, poller: AdminPoll
     poller.poke()
     assert poller.wait(SOON)
     assert poller.limits() is None
-    assert poller.reason == f"no admin socket of libvirtd in {socket.parent}"
+    assert poller.reason == f"there is no admin socket of libvirtd in {socket.parent}"
     socket.with_name("away").rename(socket)
     # Else it would be asked a second later.
     poller.forgive()
@@ -166,7 +166,7 @@ def test_a_frozen_libvirtd_is_unknown_until_it_wakes(lab: Lab, poller: AdminPoll
     assert poller.limits() == told_by_virt_admin(lab)
     lab.kill_libvirtd(signal.SIGSTOP)
     poller.poke()
-    wait_for(lambda: poller.limits() is None and poller.reason.startswith("no answer for"), SOON, "unknown")
+    wait_for(lambda: poller.limits() is None and poller.reason.startswith("it has not answered for"), SOON, "unknown")
     poller.poke()
     assert not poller.wait(0.2)
     lab.kill_libvirtd(signal.SIGCONT)
@@ -272,7 +272,6 @@ def test_a_stopped_qemu_is_seen_whatever_its_name(name: str, module_lab: Lab) ->
     assert pid is not None
     try:
         assert procfs.guests(run_dir, proc) == [procfs.Guest(name, guest.uuid, pid)]
-        assert procfs.find_pid(name, "", run_dir, proc) == pid
         assert (looks.stopped(guest.uuid, name), looks.problem()) == ("", "")
         os.kill(lab.outer_pid(pid), signal.SIGSTOP)
         wait_for(lambda: looks.stopped(guest.uuid, name) == "T", SOON, "seen as stopped")
@@ -314,8 +313,8 @@ def test_the_daemon_is_identified_and_a_restarted_one_is_another(lab: Lab) -> No
 
 OTHER_USER = """
 import sys
-from virt2.sources import procfs
-looks = procfs.Processes()
+from virt2.sources import daemon, procfs
+looks = procfs.Processes(daemon.place("qemu:///system").qemu_run_dir)
 print(repr(looks.stopped(sys.argv[1], "web")), looks.pid(sys.argv[1], "web") is not None, looks.problem())
 """
 

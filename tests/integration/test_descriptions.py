@@ -8,6 +8,7 @@ from tests.integration.support import INTERVAL, SOON, collectd, of_host, wait_fo
 from tests.lab import Guest, Lab, RunningGuest, wait_for
 from virt2.description import domainxml
 from virt2.description.storage import Mounts
+from virt2.domains.entries import Describing
 from virt2.domains.inventory import Inventory
 from virt2.model.domain import Domain
 from virt2.sources import procfs
@@ -26,9 +27,11 @@ class Descriptions:
         self.inventory = Inventory(
             None,
             Budget(10),
-            lambda: self._describe,
-            status_file=procfs.StatusFiles(str(lab.inside("/run/libvirt/qemu"))) if files else None,
-            backups=True,
+            Describing(
+                lambda: self._describe,
+                status_file=procfs.StatusFiles(str(lab.inside("/run/libvirt/qemu"))) if files else None,
+                backups=True,
+            ),
         )
 
     def _describe(self, name, xml, fetch, backup):

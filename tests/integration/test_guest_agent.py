@@ -16,6 +16,7 @@ import pytest
 from tests.integration.support import (
     INTERVAL,
     SOON,
+    about,
     assert_no_gap,
     collectd,
     messages,
@@ -217,7 +218,7 @@ class TestCollectd:
             wait_for(lambda: said(daemon, "slow"), SOON, "it is said")
             since = time.time()
             wait_for_reads(daemon, 4)
-            assert well(daemon, "talker", since)()
+            assert well(daemon, "talker", since)(), about(daemon, "talker", daemon.series())
             assert_no_gap(daemon, guests)
             assert len(said(daemon, "slow")) == 1
             assert [messages(daemon, guest) for guest in guests if guest.name in ("talker", "well")] == [[], []]

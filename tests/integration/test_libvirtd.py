@@ -194,7 +194,7 @@ def test_without_the_admin_socket_the_budget_is_small_and_metrics_go_on(lab, tmp
         wait_for_reads(daemon, 3)
         assert_no_gap(daemon, guests)
         assert of_reader(daemon.series(), "libvirtd", "gauge-budget")[-1] == 4
-        assert "budget 4 of libvirtd's workers: libvirtd's limits are unknown: no admin socket" in daemon.log
+        assert "budget 4 of libvirtd's workers: libvirtd's limits are unknown: there is no admin socket" in daemon.log
 
 
 def test_a_libvirtd_that_refuses_clients_is_said_once(lab, tmp_path):

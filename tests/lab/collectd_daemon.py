@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .process import Process
 from .records import MODULES, Records
 from .waiting import wait_for
 
 if TYPE_CHECKING:
+    from .host import Host, HostProcess
     from .machine import Lab
+    from .process import Process
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT = 20.0
@@ -74,6 +75,7 @@ class Collectd:
     """A collectd in the foreground; a context manager that starts and stops it.
 
     Arguments:
+        lab: where it runs: in a lab, or on this host itself.
         folder: an existing folder of this collectd's own.
         drop_ins: name of a file in its include folder, ending in `.conf`, to the file's text.
         interval: seconds, the global one.
@@ -83,7 +85,7 @@ class Collectd:
 
     def __init__(
         self,
-        lab: Lab,
+        lab: Lab | Host,
         folder: str | Path,
         drop_ins: Mapping[str, str],
         interval: float = 1.0,
@@ -91,7 +93,7 @@ class Collectd:
     ) -> None:
         self._lab = lab
         self._folder = Path(folder).resolve()
-        self._process: Process | None = None
+        self._process: Process | HostProcess | None = None
         (self._folder / "conf.d").mkdir()
         (self._folder / "records").mkdir()
         self.records = Records(self._folder / "records")
@@ -113,7 +115,7 @@ class Collectd:
         self.stop()
 
     @property
-    def process(self) -> Process:
+    def process(self) -> Process | HostProcess:
         """The daemon that runs, or ran last."""
         if self._process is None:
             raise RuntimeError("collectd was not started")

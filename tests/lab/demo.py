@@ -48,11 +48,11 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{FOLDER}{os.getpid()}-")))
         sweep(folder.parent)
-        place = Host()
+        place: Host | Lab = Host()
         if arguments.lab or not has_domains():
             console.print(f"Starting a private libvirtd with {len(GUESTS)} guests.")
-            place = stack.enter_context(Lab(folder))
-            place.guests(GUESTS)
+            place = lab = stack.enter_context(Lab(folder))
+            lab.guests(GUESTS)
         else:
             console.print("Watching this host's domains.")
         (folder / "collectd").mkdir()

@@ -15,7 +15,7 @@ from typing import Any
 import fuse
 
 
-class HangingFs(fuse.Operations):
+class HangingFs(fuse.Operations):  # type: ignore[misc]  # fusepy has no types
     """The operations a disk image needs."""
 
     def __init__(self, backing: str, gate: str) -> None:
@@ -54,7 +54,7 @@ class HangingFs(fuse.Operations):
         os.fsync(fh)
         return 0
 
-    def getattr(self, path: str, fh: int | None = None) -> dict:
+    def getattr(self, path: str, fh: int | None = None) -> dict[str, float]:
         found = os.lstat(self._path(path))
         # With its blocks: libvirtd looks at an image that seems to take no space itself, and holds the domain's lock.
         names = ("st_atime", "st_blocks", "st_ctime", "st_gid", "st_mode", "st_mtime", "st_nlink", "st_size", "st_uid")
@@ -74,7 +74,7 @@ class HangingFs(fuse.Operations):
         os.close(fh)
         return 0
 
-    def statfs(self, path: str) -> dict:
+    def statfs(self, path: str) -> dict[str, int]:
         found = os.statvfs(self._path(path))
         names = ("f_bavail", "f_bfree", "f_blocks", "f_bsize", "f_ffree", "f_files", "f_frsize", "f_namemax")
         return {name: getattr(found, name) for name in names}

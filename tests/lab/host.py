@@ -14,7 +14,7 @@ TIMEOUT = 5.0
 class HostProcess:
     """What `process.Process` is in a lab."""
 
-    def __init__(self, popen: subprocess.Popen) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
         self._popen = popen
 
     @property

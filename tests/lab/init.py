@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from . import cgroups, syscalls
 
@@ -93,9 +94,10 @@ class Init:
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         next_traffic = time.monotonic()
+        watched: list[socket.socket | int] = [self._control, child_died]
         while True:
             pause = max(0.0, next_traffic - time.monotonic())
-            ready = select.select([self._control, child_died], [], [], pause)[0]
+            ready = select.select(watched, [], [], pause)[0]
             if child_died in ready:
                 os.read(child_died, 4096)
                 self._reap()
@@ -108,7 +110,7 @@ class Init:
                 self._send_traffic()
                 next_traffic = time.monotonic() + TRAFFIC_EVERY
 
-    def _start(self, command: dict, descriptors: list[int]) -> None:
+    def _start(self, command: dict[str, Any], descriptors: list[int]) -> None:
         stdin, stdout, stderr, report = descriptors
         os.set_inheritable(report, False)
         try:

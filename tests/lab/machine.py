@@ -17,7 +17,7 @@ from typing import Any
 
 from . import cgroups
 from .guests import Guest, Images, RunningGuest, domain_xml, new_nic
-from .process import CommandFailed, Process
+from .process import CommandFailed, Process, Streams
 from .storage import HangingStorage
 from .waiting import wait_for
 
@@ -43,7 +43,7 @@ class Lab:
 
     def __init__(self, work_dir: str | Path) -> None:
         self.work_dir = Path(work_dir).resolve()
-        self._unshare: subprocess.Popen | None = None
+        self._unshare: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._pid = 0
         self._libvirtd: Process | None = None
@@ -276,7 +276,7 @@ class Lab:
             raise ProcessLookupError(f"no process {inner} in {self!r}")
         return pid
 
-    def _start(self, argv: Sequence[str], streams: tuple) -> Process:
+    def _start(self, argv: Sequence[str], streams: Streams) -> Process:
         if self._control is None:
             raise RuntimeError("the lab is not up")
         process = Process(self, self._control, argv, streams, ROOT, self._environment())

@@ -10,13 +10,16 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .machine import Lab
 
 START_TIMEOUT = 10.0
 """Seconds in which a lab's first process must answer; it only forks, so this is met even on a busy machine."""
+
+Streams = tuple[IO[Any], IO[Any], IO[Any]]
+"""A command's stdin, stdout and stderr."""
 
 
 class CommandFailed(Exception):
@@ -31,7 +34,7 @@ class Process:
         lab: Lab,
         control: socket.socket,
         argv: Sequence[str],
-        streams: tuple[IO, IO, IO],
+        streams: Streams,
         cwd: Path,
         env: Mapping[str, str],
     ) -> None:

@@ -34,7 +34,7 @@ class HangingStorage:
         """The mount point; nothing is mounted there outside the lab."""
         self.path.mkdir()
         self.images = Images(backing, self.path)
-        self._gate: IO = open(folder / "gate", "w")  # noqa: SIM115 - held until close()
+        self._gate: IO[str] = open(folder / "gate", "w")  # noqa: SIM115 - held until close()
         self._hanging = False
         argv = [sys.executable, "-m", "tests.lab.hanging_fs", str(backing), str(self.path), self._gate.name]
         self._process: Process = lab.popen(argv, log=folder / "log")

@@ -537,7 +537,7 @@ def test_both_ends_of_an_outage_are_told_without_a_read(daemon, collectd, host):
     changed = daemon.assembly.inventory._changed
     host.hypervisor.boot()
     with changed:
-        daemon.assembly.inventory._next_attempt = 0.0
+        daemon.assembly.inventory._reach.next_attempt = 0.0
         daemon.assembly.inventory.tell(None)
     daemon.await_notified(2)
     assert [(notified.severity, notified.plugin_instance) for notified in collectd.notified] == [
@@ -941,16 +941,16 @@ class TestInitFails:
 @pytest.mark.parametrize(
     ("callback", "name"),
     [
-        ("_on_event", "DomainEvents.tell"),
-        ("_on_link", "Assembly._on_link"),
-        ("_on_connect", "Assembly._on_connect"),
-        ("_on_list", "Assembly._on_list"),
+        ("on_event", "DomainEvents.tell"),
+        ("on_link", "Assembly._on_link"),
+        ("on_connect", "Assembly._on_connect"),
+        ("on_list", "Assembly._on_list"),
     ],
 )
 def test_a_callback_that_fails_ends_no_thread_and_is_said_once(daemon, collectd, monkeypatch, callback, name):
     daemon.start()
-    call = getattr(daemon.assembly.inventory, callback)
-    arguments = () if callback in ("_on_connect", "_on_list") else (object(),)
+    call = getattr(daemon.assembly.inventory._listeners, callback)
+    arguments = () if callback in ("on_connect", "_on_list") else (object(),)
     for part in ("healths", "filters", "notifier"):
         monkeypatch.setattr(daemon.assembly, part, None)
     for _ in range(3):

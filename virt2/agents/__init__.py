@@ -1,1 +1,1 @@
-"""Capability: what the guests' agents tell, over a connection and workers of its own."""
+"""The capability to ask guests' agents, which has a connection and workers of its own."""

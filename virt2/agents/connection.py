@@ -1,6 +1,6 @@
 """The one read-write connection, shared by the workers that ask agents.
 
-libvirt takes calls to a guest's agent on read-write connections only. There is never more than one of these: each
+libvirt takes calls to a guest's agent on read-write connections only. There is never more than one of these. Each
 worker has a hold on it, and the last that lets go closes it.
 """
 
@@ -17,7 +17,7 @@ PATIENCE = 0.5
 
 
 class AgentCalls(Protocol):
-    """A connection on which agents can be asked (see `virt2.sources.hypervisor.AgentConnection`)."""
+    """A connection on which agents can be asked (see `virt2.sources.guest_agents.AgentConnection`)."""
 
     @property
     def alive(self) -> bool:
@@ -52,7 +52,7 @@ class SharedConnection:
         self._connecting = False
 
     def hold(self) -> Hold:
-        """Get a hold on the connection; makes it where there is none. Raises `Disconnected`."""
+        """Get a hold on the connection, which is made where there is none. Raises `Disconnected`."""
         with self._changed:
             if not self._changed.wait_for(lambda: not self._connecting, PATIENCE):
                 raise Disconnected("the connection is still being made")
@@ -92,7 +92,7 @@ class SharedConnection:
 
 
 class Hold:
-    """One worker's share in the connection; to a pool, a connection."""
+    """One worker's share in the connection. To a pool it is a connection."""
 
     def __init__(self, line: SharedConnection, connection: AgentCalls) -> None:
         self._line = line

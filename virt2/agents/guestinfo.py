@@ -1,8 +1,8 @@
 """What a guest says of itself through its agent. Pure.
 
-Whoever is root in the guest chooses every name, number and length in it. So everything is checked and bounded here:
-what makes no sense is left out, and the series of a domain are limited in number for as long as it runs, not just in
-one reply, for a guest may invent new mount points every time.
+Root in the guest chooses every name, number and length in it. So everything is checked and bounded here. What makes no
+sense is left out. The series of a domain are limited in number for as long as it runs, and not just in one reply,
+because a guest may invent new mount points every time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FS_INFO = "fs_info"
 """Selector of notifications on file systems, as the C plugin's."""
 AGENT_SELECTORS = (GUEST_INFO, FS_INFO)
 FILE_SYSTEM = "file_system"
-"""Type of its notifications, which is not in collectd's own types.db."""
+"""The type of these notifications. It is not in collectd's own types.db."""
 
 MOST_FILE_SYSTEMS = 32
 """Mount points of one domain that are reported, for as long as it runs: the first ones seen."""
@@ -48,12 +48,12 @@ TEXTS = {
     "timezone.name": "guest_timezone",
     "timezone.offset": "guest_timezone_offset",
 }
-"""What is no number to draw: libvirt's name (virDomainGetGuestInfo), and that of the meta data it becomes."""
+"""What is a text and no number: libvirt's name (virDomainGetGuestInfo), and that of the meta data it becomes."""
 
 _MOST_ENTRIES = 2048
 """Entries of a reply that are looked at: as many parameters as libvirt lets through."""
 _LONGEST_MARKED = 100
-"""Characters of a label that a mark is put behind."""
+"""Characters that are kept of a label before a mark is added to it."""
 
 
 class FileSystem(NamedTuple):
@@ -142,7 +142,7 @@ class Series:
         label = presentable(mount_point.replace("\\", "/").strip("/").replace("/", "-") or "root")
         plain, attempts = label[:_LONGEST_MARKED], 0
         while label in self._taken:
-            # Again, since the guest may have chosen another mount point that is called just that.
+            # More than once, since the guest may have chosen another mount point that is called just that.
             label = f"{plain}~{digest(mount_point + attempts * '/')[:MARK]}"
             attempts += 1
         self._taken.add(label)
@@ -206,7 +206,7 @@ def _file_system(reply: Mapping[str, Any], prefix: str) -> FileSystem | None:
 
 
 def _distinct(found: Iterable[FileSystem | None]) -> tuple[FileSystem, ...]:
-    """One for each mount point, in an order of ours: which of too many are reported must not change by the reply."""
+    """One for each mount point, in an order of ours, so that which of too many are reported depends on no reply."""
     by_path: dict[str, FileSystem] = {}
     for file_system in found:
         if file_system is not None:
@@ -214,7 +214,7 @@ def _distinct(found: Iterable[FileSystem | None]) -> tuple[FileSystem, ...]:
     return tuple(by_path[path] for path in sorted(by_path))
 
 
-def _disks(aliases: Any) -> tuple[str, ...]:
+def _disks(aliases: object) -> tuple[str, ...]:
     if not isinstance(aliases, (list, tuple)):
         return ()
     return tuple(filter(None, map(_text, aliases[:MOST_DISKS])))
@@ -229,7 +229,7 @@ def _is_load(value: object) -> bool:
 
 
 def _count(value: object, most: int) -> int | None:
-    """A whole number from 0 to `most`, else None."""
+    """A whole number from 0 to `most`, or None."""
     return value if isinstance(value, int) and 0 <= value <= most else None
 
 

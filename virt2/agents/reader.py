@@ -1,14 +1,13 @@
-"""What only a guest's agent can tell (selectors `guest_info` and `fs_info`), apart from everything else.
+"""Asks what only a guest's agent can tell (selectors `guest_info` and `fs_info`), apart from everything else.
 
 An agent hangs as easily as a QEMU, and the guest decides when. A call to one holds a worker of libvirtd's for as long
-as it waits, though neither the monitor nor the domain's lock: so these calls have workers of their own, few of them,
-and a hanging agent costs the other guests' agents a little time, and nothing else anything.
+as it waits, though neither the monitor nor the domain's lock. So these calls have a few workers of their own. A hanging
+agent costs the other guests' agents a little time, and costs nothing else.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Collection, Mapping
 from queue import SimpleQueue
 from typing import NamedTuple
@@ -27,40 +26,35 @@ from virt2.agents.guestinfo import (
     from_fs_info,
     from_guest_info,
 )
-from virt2.domains.health import Healths
-from virt2.domains.inventory import Inventory
 from virt2.errors import AgentSilent, CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.metrics.metric import Metric
 from virt2.model.domain import Domain
-from virt2.notifications.notification import OKAY, Notify
-from virt2.once import Conditions
-from virt2.output.batch import Sink
-from virt2.output.naming import Identity, Names
-from virt2.readers.gate import Processes
-from virt2.readers.turns import Turns
+from virt2.notifications.notification import OKAY
+from virt2.output.naming import Identity
+from virt2.readers.context import Domains, Outputs, Timing, Workers
+from virt2.readers.gate import Gate
+from virt2.readers.polling import Polling
 from virt2.text.printable import printable
-from virt2.workers.budget import Budget
 from virt2.workers.job import AGENT, Job
-from virt2.workers.pool import Pool
 
 log = logging.getLogger(__name__)
 
 SLOW = 1.0
 """Seconds after which "not connected" means that an agent did not answer; one that is not there costs 5 ms."""
 SAID_APART = 3600.0
-"""Seconds at least between two complaints on one domain: whoever is in the guest could cause one at any time."""
+"""The least seconds between two complaints about one domain, because its guest could cause one at any time."""
 LONGEST_REASON = 200
-"""Bytes of libvirt's words that are said: it quotes the agent in them."""
+"""The most bytes of libvirt's words that are said, because it quotes the agent in them."""
 LONGEST_PAUSE = 3600.0
-"""Seconds at the most between two calls for an agent that hangs again and again; the interval, where that is longer."""
+"""The most seconds between two calls to an agent that hangs again and again; the interval, where that is longer."""
 MOST_DOUBLINGS = 32
-"""After which the pause has long been the longest one, whatever the interval."""
+"""Doublings of the pause after which it has long been the longest one, whatever the interval."""
 GIVEN_UP = 3600.0
 """Seconds after which the agent of a call that was cut off is asked again. Nothing tells whether libvirtd is still in
-that call. If it is, it refuses the new one after 30 s: one more worker for so long, once an hour."""
+that call. If it is, it refuses the new one after 30 s, which holds one more worker for 30 s, once an hour."""
 SILENT_WAIT = 2.0
-"""Intervals by which one that did not answer counts as having waited less than others: it may keep a worker for as long
-as it likes. Then it has its turn, however many others there are."""
+"""Intervals by which an agent that did not answer counts as having waited less than others, because it may keep a
+worker for as long as it likes. After that it has its turn, however many others there are."""
 
 
 class _Answer(NamedTuple):
@@ -87,79 +81,54 @@ class _Guest:
         """Calls in a row that were not answered in time."""
         self.complained: float | None = None
         self.complaining = False
-        """Something was said of it that is not over."""
+        """Whether something was said of it that is not over."""
         self.full_said = False
 
 
 class AgentReader:
     """Asks the agents of all domains, whatever their reader, each once per ``GuestAgentInterval``.
 
-    It is read more often than that, so that the work is spread and what comes late goes out soon.
+    It reads more often than that, so that the work is spread and what comes late goes out soon.
 
-    A call is never cut short: libvirt's limit is a setting of the domain's, for everybody. So one that hangs keeps its
-    worker, and no second call is made for it. Those that hung before are asked more and more rarely, and only while
-    they leave a worker to the others.
+    A call is never cut short, because libvirt's limit is a setting of the domain's that holds for everybody. So an
+    agent that hangs keeps its worker, and no second call is made to it. Those that hung before are asked more and more
+    rarely, and only while they leave a worker to the others.
 
     Arguments:
         selectors: those of `virt2.agents.guestinfo.AGENT_SELECTORS` that are on.
-        inventory: the active domains.
-        budget: knows which calls are in flight, over all readers.
-        pool: workers of its own; their connections are `Hold`s.
-        healths: the health of all domains: one whose monitor is blocked is not asked, for the call needs it in the end.
-        names: the identity of all domains.
-        sink: where metrics go.
-        notify: where notifications go.
-        interval: seconds between two calls for one domain.
-        tick: seconds between two reads.
+        domains: what is known of the domains. One whose monitor is blocked is not asked, because the call needs the
+            monitor in the end.
+        workers: of its own; their connections are `Hold`s.
+        outputs: where metrics and notifications go.
+        timing: when it reads.
         patience: seconds after which an agent that has not answered is said to hang; infinity for never.
-        timeout: seconds a read may take.
-        refused: why the workers have no connection; empty when they have one.
-        processes: looked at before an agent is asked; None to do without.
-        clock, wall: monotonic seconds, and the time of day.
+        gate: looks at a domain's process before its agent is asked.
     """
 
     def __init__(
         self,
         *,
         selectors: Collection[str],
-        inventory: Inventory,
-        budget: Budget,
-        pool: Pool,
-        healths: Healths,
-        names: Names,
-        sink: Sink,
-        notify: Notify,
-        interval: float,
-        tick: float,
+        domains: Domains,
+        workers: Workers,
+        outputs: Outputs,
+        timing: Timing,
         patience: float,
-        timeout: float,
-        refused: Callable[[], str] = lambda: "",
-        processes: Processes | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        gate: Gate,
     ) -> None:
         self._selectors = frozenset(selectors)
-        self._inventory = inventory
-        self._budget = budget
-        self._pool = pool
-        self._healths = healths
-        self._names = names
-        self._sink = sink
-        self._notify = notify
-        self._interval = interval
-        self._tick = tick
-        self._patience = patience
-        self._timeout = timeout
-        self._refused = refused
+        self._inventory, self._healths, self._names = domains.inventory, domains.healths, domains.names
+        self._pool, self._budget, self._refused = workers.pool, workers.budget, workers.refused
         self._refusals = 0
         """Reads in a row without a connection."""
-        self._processes = processes
-        self._clock = clock
-        self._wall = wall
-        self._turns = Turns()
+        self._sink, self._notify = outputs.sink, outputs.notify
+        self._interval = timing.interval
+        self._clock, self._wall = timing.clocks
+        self._patience = patience
+        self._gate = gate
+        self._polling = Polling(domains, workers, timing)
         self._guests: dict[str, _Guest] = {}
         self._answers: SimpleQueue[_Answer] = SimpleQueue()
-        self._conditions = Conditions(1.5 * tick, clock)
         self._lacking: dict[str, tuple[AgentCalls, str]] = {}
         """Calls that a connection's libvirt does not know, with its words: not made there again."""
 
@@ -168,31 +137,31 @@ class AgentReader:
 
     def read(self) -> None:
         """Ask those whose time has come until the deadline; dispatch what came in."""
-        began = self._clock()
-        domains = {domain.uuid: domain for domain in self._inventory.domains()[1]}
-        self._know(domains)
-        self._take(domains)
-        self._find_overdue(domains, began)
-        self._budget.expire(AGENT, began - GIVEN_UP)
-        link = self._inventory.link
-        self._conditions.update(
-            not self._pool.share,
-            "libvirtd has too few workers for us to wait for guest agents: they are not asked",
-            "guest agents are asked: libvirtd has workers enough",
-        )
-        self._watch_workers(domains, began)
-        if link is not None and link.up and self._pool.share:
-            jobs = self._turns.order(self._jobs(domains, began), began, self._handicap)
-            self._pool.run(jobs, began + self._timeout)
-            self._turns.note(jobs, began)
-            for job in jobs:
-                if job.begun:
-                    self._guests[job.uuid].asked = began
-            if jobs:
-                self._watch_connection()
-        self._take(domains)
+        with self._polling.read() as read:
+            began = read.began
+            domains = {domain.uuid: domain for domain in self._inventory.domains()[1]}
+            self._know(domains)
+            read.over.callback(self._take, domains)
+            self._take(domains)
+            self._find_overdue(domains, began)
+            self._budget.expire(AGENT, began - GIVEN_UP)
+            self._polling.conditions.update(
+                not self._pool.share,
+                "guest agents are not asked, because libvirtd has too few workers for us to wait for them",
+                "guest agents are asked: libvirtd has enough workers",
+            )
+            self._watch_workers(domains, began)
+            if self._polling.connected and self._pool.share:
+                jobs = self._jobs(domains, began)
+                read.run(jobs, handicap=self._handicap)
+                for job in jobs:
+                    if job.begun:
+                        self._guests[job.uuid].asked = began
+                if jobs:
+                    self._watch_connection()
         for call, (_, words) in tuple(self._lacking.items()):
-            self._conditions.update(True, f"{call} is not known to this libvirt: {words}", f"{call} can be had")
+            lacks = f"{call} is not known to this libvirt: {words}"
+            self._polling.conditions.update(True, lacks, f"{call} is known to this libvirt again")
 
     def _watch_workers(self, domains: Mapping[str, Domain], now: float) -> None:
         """Say that hanging agents hold all workers, and whose they are."""
@@ -200,7 +169,7 @@ class AgentReader:
         hanging = [job.uuid for job in out if now - job.since >= self._patience]
         names = ", ".join(sorted(domains[uuid].name for uuid in hanging if uuid in domains))
         full = 0 < self._pool.share <= self._out()
-        self._conditions.update(
+        self._polling.conditions.update(
             full and bool(hanging),
             f"all {self._out()} workers for guest agents wait for agents that do not answer: no other agent is asked"
             f" until one of these does, or its guest ends: {names}",
@@ -212,16 +181,16 @@ class AgentReader:
         return [kind for _, kind in (*tuple(self._budget.in_flight), *tuple(self._budget.charges))].count(AGENT)
 
     def _watch_connection(self) -> None:
-        """Say that there is none, but not where libvirtd is just being restarted, which others say."""
+        """Say that there is no connection, except while libvirtd is just being restarted, which others say."""
         self._refusals = self._refusals + 1 if self._refused() else 0
-        self._conditions.update(
+        self._polling.conditions.update(
             self._refusals > 1,
-            f"guest agents cannot be asked, for libvirt refuses a read-write connection: {self._refused()}",
+            f"guest agents cannot be asked, because libvirt refuses a read-write connection: {self._refused()}",
             "guest agents can be asked again",
         )
 
     def _know(self, domains: Mapping[str, Domain]) -> None:
-        """Forget what is gone; one that was started anew is another guest."""
+        """Forget guests that are gone. A domain that was started anew is another guest."""
         before = self._guests
         self._guests = {}
         for uuid, domain in domains.items():
@@ -229,16 +198,16 @@ class AgentReader:
             self._guests[uuid] = guest if guest is not None and guest.id == domain.id else _Guest(domain.id)
 
     def _jobs(self, domains: Mapping[str, Domain], now: float) -> list[Job]:
-        """Of those whose time has come, who was asked longest ago first; none for whom a call is out.
+        """Make the jobs of those whose time has come and for whom no call is out, who was asked longest ago first.
 
-        Those that hung the last time only where a worker is left for the others.
+        Those that hung the last time are asked only where a worker is left for the others.
         """
         due = []
         for uuid, domain in domains.items():
             guest = self._guests[uuid]
             if (
                 domain.description.agent
-                and (guest.asked is None or now - guest.asked >= self._pause(guest) - self._tick / 2)
+                and self._polling.is_due(guest.asked, now, self._pause(guest))
                 and not self._healths.of(uuid, now).blocked
                 and self._budget.running(uuid, AGENT) is None
                 and (uuid, AGENT) not in self._budget.charges
@@ -251,7 +220,7 @@ class AgentReader:
         return [Job(uuid, AGENT, self._work(domains[uuid])) for _, uuid in due if uuid not in waiting]
 
     def _handicap(self, job: Job) -> float:
-        """Those that answer go first, but not for ever."""
+        """Have those that answer go first, though not for ever."""
         return SILENT_WAIT * self._interval if self._guests[job.uuid].hung else 0.0
 
     def _pause(self, guest: _Guest) -> float:
@@ -260,7 +229,7 @@ class AgentReader:
 
     def _work(self, domain: Domain) -> Callable[[Hold, Job], None]:
         def work(hold: Hold, job: Job) -> None:
-            if self._processes is not None and self._processes.stopped(domain.uuid, domain.name):
+            if self._gate.stopped(domain):
                 return
             result: Guest | Exception
             wall, taken = self._wall(), self._clock()
@@ -274,7 +243,7 @@ class AgentReader:
         return work
 
     def _ask(self, hold: Hold, job: Job, uuid: str) -> Guest:
-        """Ask for all at once where libvirt can; it knows the older call, which has no sizes, for longer."""
+        """Ask for everything at once where libvirt can. More versions know the older call, which has no sizes."""
         if GUEST_INFO in self._selectors and self._is_known("guestInfo", hold):
             job.doing("guestInfo")
             try:
@@ -293,7 +262,7 @@ class AgentReader:
         return call not in self._lacking or self._lacking[call][0] is not hold.calls
 
     def _take(self, domains: Mapping[str, Domain]) -> None:
-        # Not until it is empty: workers that report as fast as this thread takes must not keep it here.
+        # Only what is there now: workers that report as fast as this thread takes must not keep it here.
         for _ in range(self._answers.qsize()):
             answer = self._answers.get_nowait()
             guest = self._guests.get(answer.uuid)
@@ -323,7 +292,7 @@ class AgentReader:
         if guest.series.full and not guest.full_said:
             guest.full_said = True
             log.warning(
-                "domain %s: its guest agent told of more than %d mount points: only the first ones are reported",
+                "domain %s: its guest agent told of more than %d mount points, so only the first ones are reported",
                 domain.name,
                 MOST_FILE_SYSTEMS,
             )
@@ -337,10 +306,11 @@ class AgentReader:
             "ndevAlias": len(file_system.disks),
             "devAlias": ",".join(file_system.disks),
         }
-        self._notify(OKAY, "File system information", identity, type=FILE_SYSTEM, type_instance="", meta=meta)
+        if self._notify is not None:
+            self._notify(OKAY, "File system information", identity, type=FILE_SYSTEM, type_instance="", meta=meta)
 
     def _judge(self, domain: Domain, guest: _Guest, answer: _Answer, error: Exception) -> None:
-        """One that is not there is no news; one that says nothing, or nonsense, is said once."""
+        """Say once that an agent says nothing, or nonsense. An agent that is not there is no news."""
         if isinstance(error, DomainGone):
             return
         slow = answer.took >= SLOW
@@ -353,7 +323,7 @@ class AgentReader:
             self._complain(domain, guest, f"its guest agent did not answer in {answer.took:.0f} s: {error}")
 
     def _find_overdue(self, domains: Mapping[str, Domain], now: float) -> None:
-        """One that does not come back at all must not go unsaid."""
+        """Say of an agent that it has not answered yet, since its call may never come back."""
         for uuid, guest in self._guests.items():
             job = self._budget.running(uuid, AGENT)
             if job is not None and now - job.since >= self._patience:

@@ -80,23 +80,23 @@ class Settings:
         "qemu:///system",
         "qemu:///system",
         parsers.text("one libvirt URI without control characters", lambda value: True, if_empty="qemu:///system"),
-        "URI of the libvirt to watch. Change it for another driver or a remote host. Empty means the default: "
-        "libvirt's own choice would depend on the user and the environment of the daemon.",
+        "URI of the libvirt to watch. Change it for another driver or a remote host. An empty text means the "
+        "default, because libvirt's own choice would depend on the user and the environment of the daemon.",
     )
     interval: float | None = _option(
         "Interval",
         None,
         "collectd's interval",
         parsers.seconds,
-        "Seconds between two reads. Change it to read domains more or less often than everything else collectd reads.",
+        "Seconds between two reads. Change it to read domains more or less often than collectd reads everything else.",
     )
     refresh_interval: float = _option(
         "RefreshInterval",
         60.0,
         "60",
         parsers.seconds_or_never,
-        "Seconds after which what is known of a domain (tag, disks, interfaces) is read again, 0 for never because of "
-        "age. Lower it where libvirt has no metadata events (before 3.0) and tags change.",
+        "Seconds after which virt2 reads again what it knows of a domain (tag, disks, interfaces). 0 means that "
+        "age alone never causes this. Lower it where libvirt has no metadata events (before 3.0) and tags change.",
     )
     plugin_name: str = _option(
         "PluginName",
@@ -113,7 +113,8 @@ class Settings:
         (),
         "none",
         parsers.entries,
-        "Domains to report, all where there is no entry: a name, a UUID, or a `/regex/` of names. May be repeated.",
+        "The domains to report. An entry is a name, a UUID, or a `/regex/` of names. Without an entry all domains "
+        "are reported. The option may be repeated.",
         lists=True,
     )
     block_devices: tuple[Match, ...] = _option(
@@ -121,8 +122,8 @@ class Settings:
         (),
         "none",
         parsers.entries,
-        "Disks to report, all where there is no entry: `DOMAIN:DISK`, the disk as `BlockDeviceFormat` has it, or a "
-        "`/regex/` of that. May be repeated.",
+        "The disks to report. An entry is `DOMAIN:DISK`, with the disk named as `BlockDeviceFormat` says, or a "
+        "`/regex/` of that. Without an entry all disks are reported. The option may be repeated.",
         lists=True,
     )
     interface_devices: tuple[Match, ...] = _option(
@@ -130,8 +131,8 @@ class Settings:
         (),
         "none",
         parsers.entries,
-        "Interfaces to report, all where there is no entry: `DOMAIN:INTERFACE`, the interface as `InterfaceFormat` has "
-        "it, or a `/regex/` of that. May be repeated.",
+        "The interfaces to report. An entry is `DOMAIN:INTERFACE`, with the interface named as `InterfaceFormat` "
+        "says, or a `/regex/` of that. Without an entry all interfaces are reported. The option may be repeated.",
         lists=True,
     )
     ignore_selected: bool = _option(
@@ -139,39 +140,39 @@ class Settings:
         False,
         "false",
         parsers.boolean,
-        "Whether what the entries of `Domain`, `BlockDevice` and `InterfaceDevice` match is left out, instead of "
-        "everything else. Turn it on to leave out a few.",
+        "Whether the entries of `Domain`, `BlockDevice` and `InterfaceDevice` say what is left out, instead of "
+        "what is reported. Turn it on to leave out a few.",
     )
     block_device_format: str = _option(
         "BlockDeviceFormat",
         "target",
         "target",
         parsers.choice(("target", "source")),
-        "What disks are called: `target`, such as `vda`, or `source`: the path of the image, else what its storage "
-        "calls it, such as `pool/image`.",
+        "What disks are called. `target` gives names such as `vda`. `source` gives the path of the image. Where "
+        "there is no path, it gives the name that the storage uses, such as `pool/image`.",
     )
     block_device_format_basename: bool = _option(
         "BlockDeviceFormatBasename",
         False,
         "false",
         parsers.boolean,
-        "Whether of a `source` only the last part is taken. `BlockDevice` still sees all of it.",
+        "Whether only the last part of a `source` is used. `BlockDevice` still compares all of it.",
     )
     interface_format: str = _option(
         "InterfaceFormat",
         "name",
         "name",
         parsers.choice(("name", "address", "number")),
-        "What interfaces are called: `name`, such as `vnet3`, `address` for the MAC address, or `number`: "
-        "`interface-1` and so on, which `InterfaceDevice` sees as `1`. Change it for series that outlive a restart of "
-        "the domain.",
+        "What interfaces are called. `name` gives names such as `vnet3`, `address` gives the MAC address, and "
+        "`number` gives `interface-1` and so on, which `InterfaceDevice` sees as `1`. Change it for series that "
+        "outlive a restart of the domain.",
     )
     report_block_devices: bool = _option(
         "ReportBlockDevices",
         True,
         "true",
         parsers.boolean,
-        "Whether disks are reported; `disk_err` is in any case.",
+        "Whether disks are reported. `disk_err` does not depend on this.",
     )
     report_network_interfaces: bool = _option(
         "ReportNetworkInterfaces",
@@ -185,55 +186,56 @@ class Settings:
         None,
         "auto",
         parsers.count_or_auto(MOST_INSTANCES),
-        f"Number of automatic readers, 1 to {MOST_INSTANCES}, or `auto`: one per group of domains at start, at most "
-        f"{MOST_AUTOMATIC}; 1 where it is left out and there are `<Instance>` blocks. Raise it together with "
-        "collectd's ReadThreads.",
+        f"Number of automatic readers, 1 to {MOST_INSTANCES}, or `auto`: one per group of domains at start, at "
+        f"most {MOST_AUTOMATIC}. Where it is left out and there are `<Instance>` blocks, there is one automatic "
+        "reader. Raise it together with collectd's `ReadThreads`.",
     )
     explicit_instances: tuple[Instance, ...] = _option(
         "Instance",
         (),
         "none",
         None,
-        'A block, `<Instance "name">`: a reader of its own for the domains whose tag one of its `Tag` entries matches. '
-        "Use it to keep the domains of one storage apart from the rest.",
+        'A block, `<Instance "name">`, that makes a reader for the domains whose tag one of its `Tag` entries '
+        "matches. Use it to keep the domains of one storage apart from the rest.",
     )
     tag_namespace: str = _option(
         "TagNamespace",
         "http://ovirt.org/ovirtmap/tag/1.0",
         "http://ovirt.org/ovirtmap/tag/1.0",
         parsers.text("one XML namespace URI, not empty", str.strip),
-        "XML namespace of the element in a domain's metadata that holds its tag. Change it to use one you already set.",
+        "XML namespace of the element in a domain's metadata that holds its tag. Change it to use an element that "
+        "you already set.",
     )
     tag_element: str = _option(
         "TagElement",
         "tag",
         "tag",
         parsers.text("the name of one XML element, without a prefix", _XML_NAME.fullmatch),
-        "Name of that element, without its prefix.",
+        "Name of the element that holds a domain's tag, without its prefix.",
     )
     partition_by: tuple[str, ...] = _option(
         "PartitionBy",
         ("tag", "storage"),
         "tag storage",
         parsers.selection(("tag", "storage")),
-        "What places a domain: its `tag`, its `storage` domain, or both, the tag first. `tag` alone leaves all "
-        "untagged domains to reader 0.",
+        "What decides on the reader of a domain: its `tag`, its `storage` domain, or both, the tag first. With "
+        "`tag` alone all untagged domains go to reader 0.",
     )
     workers: int | None = _option(
         "Workers",
         None,
         "auto",
         parsers.count_or_auto(MOST_WORKERS),
-        "Most calls to libvirtd in flight at once, or `auto`: half of its `max_workers`, 4 where that cannot be "
-        "learnt. Lower it where others need libvirtd more.",
+        "The most calls to libvirtd in flight at once, or `auto`: half of libvirtd's `max_workers`, or 4 where "
+        "that number is not known. Lower it where others need libvirtd more.",
     )
     timeout: float | None = _option(
         "Timeout",
         None,
         f"half the interval, at most {MOST_TIMEOUT:g}",
         parsers.seconds,
-        f"Seconds a read may take, never more than its interval. Over {MOST_TIMEOUT:g} the daemon may need more than "
-        "2 s to exit.",
+        f"Seconds a read may take, never more than its interval. With more than {MOST_TIMEOUT:g} the daemon may "
+        "need more than 2 s to exit.",
     )
     strict: bool = _option(
         "StrictConfig",
@@ -255,64 +257,64 @@ class Settings:
         (),
         "",
         parsers.words(("name", "uuid", "metadata"), 0, 3, last="none"),
-        "The plugin instance of a domain's identifiers: `name`, `uuid` and `metadata`, joined by `:`; `none` ends the "
-        "list.",
+        "The plugin instance of a domain's identifiers: `name`, `uuid` and `metadata` in the order given, joined "
+        "by `:`. `none` ends the list.",
     )
     hostname_metadata_ns: tuple[str, ...] = _option(
         "HostnameMetadataNS",
         NOVA,
         " ".join(NOVA),
         parsers.namespaces,
-        "XML namespaces of the element in a domain's metadata that `metadata` is taken from, tried in this order. "
-        "Change it for another manager than OpenStack.",
+        "XML namespaces of the element in a domain's metadata from which `metadata` is taken. They are tried in "
+        "this order. Change it for another manager than OpenStack.",
     )
     hostname_metadata_xpath: str = _option(
         "HostnameMetadataXPath",
         "/instance/name/text()",
         "/instance/name/text()",
         parsers.path,
-        "The one text in that element that is taken: names, `*`, `/`, `//`, `[2]`, `[@name='text']`, "
-        "`[child='text']`, and at its end `text()` or `@name`.",
+        "Path of the one text in that element that is used as `metadata`. It consists of names, `*`, `/`, `//`, "
+        "`[2]`, `[@name='text']` and `[child='text']`, and it ends in `text()` or `@name`.",
     )
     persistent_notification: bool = _option(
         "PersistentNotification",
         False,
         "false",
         parsers.boolean,
-        "Whether the state of every persistent domain is notified in every read, instead of what happens to domains "
-        "when it happens. Turn it on for a receiver that keeps no states.",
+        "Whether every read sends the state of every persistent domain as a notification, instead of one when "
+        "something happens to a domain. Turn it on for a receiver that keeps no states.",
     )
     pre_scan: bool = _option(
         "PreScan",
         True,
         "true",
         parsers.boolean,
-        "Whether libvirt is asked, before a domain's monitor is used, if somebody else is in it. Turn it off only to "
-        "save a cheap call per domain.",
+        "Whether libvirt is asked, before a domain's monitor is used, if another client is using it. Turn it off "
+        "only to save a cheap call per domain.",
     )
     host_pre_scan: bool = _option(
         "HostPreScan",
         True,
         "true",
         parsers.boolean,
-        "Whether a domain's QEMU process is looked at in `/proc` first. Turn it off where virt2 shall not look there.",
+        "Whether virt2 first looks at a domain's QEMU process in `/proc`. Turn it off where virt2 must not look there.",
     )
     stuck_after: float = _option(
         "StuckAfter",
         2.0,
         "2",
         parsers.seconds,
-        "Seconds after which a monitor that does not answer is reported as blocked. Raise it where guests pause for "
-        "longer and are well.",
+        "Seconds after which a monitor that does not answer is reported as blocked. Raise it where guests pause "
+        "for longer although nothing is wrong.",
     )
     extra_stats: tuple[str, ...] = _option(
         "ExtraStats",
         (),
         "",
         parsers.selection(NAMES, fewest=0),
-        "What is reported besides, any of the selectors in docs/metrics.md. Those of class C touch the storage: where "
-        "it hangs, each storage domain may freeze one guest. `guest_info` and `fs_info` ask the guests' "
-        "agents. Adds up over blocks; within one the last line counts.",
+        "What is reported in addition: any of the selectors in docs/metrics.md. Those of class C touch the "
+        "storage: where it hangs, each storage domain may freeze one guest. `guest_info` and `fs_info` ask the "
+        "guests' agents. The selectors of several blocks add up. Within one block the last line counts.",
         adds=True,
     )
     disk_stats: str = _option(
@@ -320,9 +322,9 @@ class Settings:
         "each",
         "each",
         parsers.choice(("each", "bulk")),
-        "How disks are asked for their counters: `each` by itself, which touches no storage, or in `bulk`: one call "
-        "per domain, cheaper from two disks on, but of class C. Choose it only where a guest may freeze with its "
-        "storage.",
+        "How disks are asked for their counters. `each` makes a call per disk and touches no storage. `bulk` "
+        "makes one call per domain, which is cheaper from two disks on, but it is of class C. Choose it only "
+        "where a guest may freeze with its storage.",
     )
     storage_interval: float = _option(
         "StorageInterval",
@@ -336,24 +338,25 @@ class Settings:
         60.0,
         "60",
         parsers.seconds,
-        "Seconds between two questions to the same guest's agent (`guest_info`, `fs_info`). Raise it where agents are "
-        "slow.",
+        "Seconds between two questions to the agent of the same guest (`guest_info`, `fs_info`). Raise it where "
+        "agents are slow.",
     )
     guest_agent_timeout: float = _option(
         "GuestAgentTimeout",
         10.0,
         "10",
         parsers.patience,
-        "Seconds after which an agent that has not answered is said to hang, 0 for never. The call goes on: libvirt's "
-        "own limit would be everybody's, so it is never set. Raise it where agents are slow and well.",
+        "Seconds after which an agent that has not answered is reported as hanging. 0 means never. The call goes "
+        "on. virt2 never sets libvirt's own limit, because it would apply to all clients. Raise it where agents "
+        "are slow and nothing is wrong.",
     )
     admin_connection: str = _option(
         "AdminConnection",
         "",
         "derived from Connection",
         parsers.text("one libvirt-admin URI without control characters", lambda value: True),
-        "URI of libvirt's admin interface, which tells how many workers libvirtd has. Set it where that finds no admin "
-        "socket, such as to `virtqemud:///system?socket=/path`.",
+        "URI of libvirt's admin interface, which tells how many workers libvirtd has. Set it where virt2 does not "
+        "find the admin socket by itself, for example to `virtqemud:///system?socket=/path`.",
     )
 
     def timeout_for(self, interval: float) -> float:
@@ -372,15 +375,15 @@ INSTANCE_OPTIONS: tuple[Option, ...] = (
     Option(
         "Tag",
         "none",
-        "The tag, or `/regex/` of tags, whose domains this reader takes; several are allowed.",
+        "The tag whose domains this reader takes, or a `/regex/` of tags. The option may be repeated.",
         parsers.trimmed_entries,
         field="tags",
     ),
     Option(
         "ExtraStats",
-        "the one of all",
-        "What the domains of this reader report besides, instead of what `ExtraStats` outside says; empty for nothing. "
-        "What agents tell is for all domains.",
+        "the value outside",
+        "What is reported in addition for the domains of this reader. It replaces what `ExtraStats` outside of "
+        "the block says, and an empty text means nothing. The selectors that ask agents are for all domains.",
         parsers.selection(LIBVIRT_NAMES, fewest=0),
         adds=True,
         field="extra_stats",

@@ -1,1 +1,1 @@
-"""Which domains there are, found without waiting for any of them, and how each one is."""
+"""Finds which domains there are without waiting for any of them, and keeps how each one is."""

@@ -1,7 +1,7 @@
-"""Finding running domains while libvirt's list hangs: by their processes, each looked up on its own.
+"""Finds running domains while libvirt's list hangs: it sees their processes, and looks each domain up on its own.
 
-A domain whose object lock is held makes every form of list hang, but the look-up of any other is answered at once. So
-a collectd that is started in that state still finds what runs.
+A domain whose object lock is held makes every form of list hang, but the look-up of any other domain is answered at
+once. So a collectd that is started in that state still finds what runs.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 from virt2 import threads
+from virt2.domains.connection import Connection
 from virt2.domains.inventory import Inventory
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.workers.budget import Budget
@@ -35,7 +36,7 @@ class Guest(Protocol):
 
 
 class _Search:
-    """One search for processes, on a thread of its own: the kernel may keep whoever reads a command line waiting."""
+    """One search for processes. It has a thread of its own, because the kernel may let it wait at a command line."""
 
     def __init__(self, guests: Callable[[], Iterable[Guest]]) -> None:
         self.done = threading.Event()
@@ -47,7 +48,7 @@ class _Search:
         try:
             self.found = list(self._guests())
         except OSError:
-            # Not this host's processes, or not for us to see: then only the list tells what runs.
+            # They are not this host's processes, or we may not see them. Then only the list tells what runs.
             return
         finally:
             self.done.set()
@@ -58,9 +59,9 @@ class Discovery:
 
     Arguments:
         inventory: takes the domains.
-        budget: a look-up holds a worker of libvirtd like any call.
-        pool: workers of its own.
-        guests: the QEMU processes of this host; raises OSError where they cannot be seen.
+        budget: counts the look-ups, because each holds a worker of libvirtd like any call.
+        pool: its own workers.
+        guests: gives the QEMU processes of this host; raises OSError where they cannot be seen.
         clock: monotonic seconds.
     """
 
@@ -77,24 +78,28 @@ class Discovery:
         self._pool = pool
         self._guests = guests
         self._clock = clock
-        self._looking = threading.Lock()
+        self._lock = threading.Lock()
+        self._is_looking = False
+        """Whether a look is under way. It is set under the lock."""
         self._search: _Search | None = None
-        """The one that has not come back yet."""
+        """The one that has not come back yet. Only the look that is under way touches it."""
 
     def look(self, deadline: float) -> None:
-        """Look once, until `deadline` at the most; one at a time, others return at once."""
-        if not self._looking.acquire(blocking=False):
-            return
+        """Look once, until `deadline` at the most. Whoever comes while somebody looks returns at once."""
+        with self._lock:
+            if self._is_looking:
+                return
+            self._is_looking = True
         try:
             self._pool.run(self._jobs(self._processes(deadline)), deadline)
         finally:
-            self._looking.release()
+            self._is_looking = False
 
     def _processes(self, deadline: float) -> list[Guest]:
-        """The processes there are; none where the search does not end in time.
+        """Search for processes; finds none where the search does not end in time.
 
-        Its thread waits on then, and the next look after it has ended takes what it found. Only the look that began a
-        search waits for it, because a process may keep it waiting for days.
+        Then its thread goes on waiting, and the first look after its end takes what it found. Only the look that began
+        a search waits for it, because one process may keep it waiting for days.
         """
         search = self._search
         patience = 0.0
@@ -104,7 +109,7 @@ class Discovery:
             try:
                 threads.start("virt2/look", search.run)
             except RuntimeError:
-                # No threads left in this process; the next read tries again.
+                # This process can have no more threads; the next read tries again.
                 return []
             self._search = search
         if not search.done.wait(patience):
@@ -118,15 +123,15 @@ class Discovery:
             if self._inventory.wants(guest.name, guest.uuid) and not self._inventory.knows(guest.uuid):
                 running = self._budget.running(guest.uuid, SERVER)
                 if running is None:
-                    # Nor a second look-up for one that was cut off while libvirtd may still be in it.
+                    # Where a look-up was cut off, libvirtd may still be in it: then there is no second one.
                     if self._budget.charged(guest.uuid) is None:
                         jobs.append(Job(guest.uuid, SERVER, functools.partial(self._find, guest)))
                 elif running.stalled and running.what == LOOK_UP:
-                    # Its lock is held: that it is there and stuck can be said, if nothing else.
+                    # Its lock is held. At least it can be said that it is there, and that it is stuck.
                     self._inventory.adopt_unseen(guest.uuid, guest.name)
         return jobs
 
-    def _find(self, guest: Guest, connection: Any, job: Job) -> None:
+    def _find(self, guest: Guest, connection: Connection, job: Job) -> None:
         try:
             job.doing(LOOK_UP)
             line = connection.find(guest.name)
@@ -134,5 +139,5 @@ class Discovery:
             self._inventory.adopt(connection, line)
             job.hear()
         except (DomainGone, DomainBusy, CallFailed, Unsupported):
-            # It is on its way in or out; the next look, or the list, has it.
+            # It is just starting or ending; the next look has it, or the list.
             return

@@ -1,22 +1,34 @@
 """What is known of each domain's health: whether its monitor is blocked, since when, by what.
 
-And what of it must not outlive this run of the domain: calls it cannot answer, and counters to compare with.
+Some of it must not outlive this run of the domain: which calls the domain cannot answer, and counters to compare with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from virt2.model.domain import Description
 
 ANEW = 0.5
-"""Seconds by which two readings of when somebody entered a monitor differ where it was not the same call; of one call
-they differ by what a look took, milliseconds as a rule."""
+"""Seconds. When two readings of the time at which somebody entered a monitor differ by more, it was not the same call.
+Of one call they differ by what a look took, which is milliseconds as a rule."""
+
+
+class Baseline(Protocol):
+    """A sample that the next one is compared with (see `virt2.readers.records.Sample`)."""
+
+    @property
+    def taken(self) -> float:
+        """The time before the call, monotonic seconds."""
+
+    @property
+    def reply(self) -> Any:
+        """What libvirt replied, which has another type for each call."""
 
 
 class Health:
-    """One domain's health. Written by the read thread of the reader that has the domain, but for those marked."""
+    """One domain's health. The read thread of the reader that has the domain writes it, except where a worker does."""
 
     __slots__ = (
         "answered",
@@ -40,73 +52,75 @@ class Health:
     def __init__(self, now: float) -> None:
         self.first_seen = now
         self.answered: float | None = None
-        """When it last answered all class B calls of a read (the time before the first of them)."""
+        """When it last answered all class B calls of a read: the time before the first of them."""
         self.complete: float | None = None
         """When the last read began in which all class A and B calls answered."""
         self.blocked_since: float | None = None
         self.cause = ""
-        """Why its monitor is blocked, in words; empty when it is well."""
+        """Why its monitor is blocked, in words. Empty when it is well."""
         self.newest: dict[tuple[str, str], float] = {}
         """When the newest sample of each call and device that went out was taken."""
         self.incoming: bool | None = None
-        """Whether it is still being received or built; None before it was first asked. Written by a worker."""
+        """Whether it is still being received or built. None before it was first asked. A worker writes it."""
         self.monitored = True
         """Whether there is anything to ask its monitor."""
         self.skipped = False
         """Whether no slot was left for its monitor in the last read."""
         self.slow: set[str] = set()
-        """Interfaces whose counters took long: asked last of a read, and maybe rarely. Written by a worker."""
+        """Interfaces whose counters took long. They are asked last in a read, and maybe rarely. A worker writes it."""
         self.asked_outside = 0.0
-        """When it was last asked for what libvirt asks another program for."""
+        """When it was last asked for something that libvirt has to ask another program for."""
         self.description: Description | None = None
         """What the domain was described as in the last read."""
         self.run: int | None = None
-        """libvirt's number for the run of the domain that all this is of."""
-        self.baselines: dict[tuple[str, str], Any] = {}
-        """The last sample of each call and device of which two make a value."""
+        """libvirt's number for the run of the domain that all this belongs to."""
+        self.baselines: dict[tuple[str, str], Baseline] = {}
+        """The last sample of each call and device, where it takes two samples to make a value."""
         self.unsupported: set[tuple[str, str]] = set()
-        """Calls and the devices this driver cannot make them for: not made again. Written by a worker."""
+        """Calls, each with a device, that this driver cannot make for the device. They are not made again. A worker
+        writes it."""
         self.refused: set[tuple[str, str]] = set()
-        """Those that were called invalid when they were last made: a second time they count as unsupported. Written by
-        a worker."""
+        """Those that were called invalid when they were last made. When that happens a second time, they count as
+        unsupported. A worker writes it."""
 
     def __repr__(self) -> str:
         return f"<Health blocked_since={self.blocked_since} cause={self.cause!r}>"
 
     @property
     def blocked(self) -> bool:
-        """Whether its monitor could not be used when last it was to be."""
+        """Whether its monitor could not be used when it was last needed."""
         return self.blocked_since is not None
 
     def block(self, cause: str, since: float, entered: bool = False) -> None:
-        """The monitor could not be used, for this reason; the earliest time known counts.
+        """Note that the monitor could not be used, and why. The earliest time that is known counts.
 
-        With `entered`, somebody else is in it since then: if that is another call than before, that one was answered.
+        With `entered`, somebody else has been in it since then. If that is another call than before, the one before was
+        answered.
         """
         if self.blocked_since is None or since < self.blocked_since or (entered and self.is_another(since)):
             self.blocked_since = since
         self.cause = cause
 
     def is_another(self, entered: float | None) -> bool:
-        """Whether who entered the monitor then did so after what it is known to be blocked by."""
+        """Whether somebody who entered the monitor then came after the one that is known to block it."""
         return entered is not None and (self.blocked_since is None or entered > self.blocked_since + ANEW)
 
     def clear(self) -> None:
-        """The monitor answered."""
+        """Note that the monitor answered."""
         self.blocked_since = None
         self.cause = ""
 
     def blocked_for(self, now: float) -> float:
-        """Seconds; 0 when well."""
+        """Seconds for which its monitor has been blocked; 0 when it is well."""
         return 0.0 if self.blocked_since is None else max(0.0, now - self.blocked_since)
 
     def forget_refusals(self) -> None:
-        """What was unsupported may not be any more: libvirtd is another one, or the domain was started anew."""
+        """Have unsupported calls tried again, because libvirtd is another one, or the domain was started anew."""
         # New sets: a worker may be writing to the old ones.
         self.unsupported, self.refused = set(), set()
 
     def begin(self, run: int) -> None:
-        """The domain is in another run than what is known of it was of."""
+        """Note that the domain is in another run than the one that is known."""
         if self.run is not None:
             self.forget_refusals()
             self.baselines.clear()
@@ -116,7 +130,8 @@ class Health:
     def describe(self, description: Description) -> None:
         """Take what the domain looks like now.
 
-        A device of the same name may be another one than before: what was unsupported for that need not be for this.
+        A device of the same name may be another one than before. What was unsupported for the old one may be supported
+        for the new one.
         """
         before, self.description = self.description, description
         if before is None:
@@ -141,7 +156,7 @@ class Healths:
         self._healths: dict[str, Health] = {}
 
     def of(self, uuid: str, now: float, run: int | None = None) -> Health:
-        """The domain's health; a new one for a domain seen for the first time.
+        """The domain's health; a domain that is seen for the first time gets a new one.
 
         `run` is libvirt's number for this run of it, where the caller is its reader.
         """
@@ -154,7 +169,7 @@ class Healths:
         return health
 
     def reconnected(self) -> None:
-        """Take it that libvirtd is another one."""
+        """Assume that libvirtd is another one."""
         for health in tuple(self._healths.values()):
             health.forget_refusals()
 

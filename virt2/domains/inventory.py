@@ -3,7 +3,7 @@
 libvirt's list blocks as a whole while any domain's object lock is held, so it may cost this one thread and this one
 connection, never a reader. While it hangs, or libvirtd is away, the last good list stands.
 
-Polling is the truth; events only make it current sooner, and tell which descriptions to read again.
+Polling is the truth. Events only make it current sooner, and tell which descriptions are to be read again.
 """
 
 from __future__ import annotations
@@ -13,114 +13,64 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple
 
 from virt2 import threads
-from virt2.errors import Disconnected, DomainGone, Error, Unsupported
-from virt2.model.domain import NO_ID, Description, Domain, Nic, Status
+from virt2.domains.connection import Calls, Connection, DomainCalls, Hypervisor
+from virt2.domains.entries import Describing, Entries, Line
+from virt2.domains.link import LONGEST_RETRY, Link, Reach
+from virt2.domains.states import States, Statuses, Wanted
+from virt2.errors import Disconnected, Error
+from virt2.model.domain import Domain
 from virt2.model.events import CHANGED, OF_THE_LIST, Event
-from virt2.once import Gatherer, Once
+from virt2.once import Once
 from virt2.workers.budget import Budget
 
 log = logging.getLogger(__name__)
 
 HUNG_AFTER = 0.5
-"""Seconds in one attempt after which no reader waits for it any more. A list takes 1 ms, a description 0.3 ms."""
+"""Seconds in one call after which no reader waits for the list any more. A list takes 1 ms, a description 0.3 ms."""
 SPACING = 0.1
-"""Seconds at least between two lists that only events asked for: a host that starts a hundred guests sends hundreds."""
-FIRST_RETRY = 1.0
-"""Seconds until the first new attempt after a failed one; doubled each time."""
-LONGEST_RETRY = 30.0
-"""Seconds between attempts at the most, or the interval where that is shorter."""
-
-STATUS_AGE = 0.75
-"""Part of `statuses_every` after which they are read with the next list: lists are asked for by readers, and those are
-never quite on time."""
-
-MOST_IDLE = 4096
-"""Domains that are not active whose description is kept."""
-
+"""Seconds at least between two lists that only events asked for, because a host that starts a hundred guests sends
+hundreds of them."""
 _REQUEST = None
-
-JOB_FOR_XML = ((11, 0), (11, 5))
-"""From the first of these versions of libvirt on, and before the second, reading a domain's XML takes its job: then it
-waits for its monitor."""
-
-WITHOUT_XML = (
-    "; its interfaces are reported, its disks and its tag are not known. Where its metadata is larger than libvirt's"
-    " messages (4 MiB), make it smaller, or run collectd as root"
-)
-"""What is said of a domain whose XML cannot be read."""
-
-Describe = Callable[[str, str, Callable[[str], str], str], Description]
-"""Describes a domain by its name and XML, given a way to get the metadata of one namespace alone, and the XML of the
-backup that is under way, if there is one."""
+"""The message that asks for a list; all others are events."""
 
 
-class Link(NamedTuple):
-    """Whether libvirt can be reached."""
+class Schedule(NamedTuple):
+    """What is done how often, in seconds."""
 
-    up: bool
-    since: float
-    """Since when, monotonic seconds."""
-    reason: str
-    """libvirt's words when it cannot."""
-
-
-class Statuses(NamedTuple):
-    """The states of domains: of all, or of those that are not active."""
-
-    domains: Sequence[Status]
-    asked: float
-    """When they were asked for, monotonic seconds."""
-    first: bool = False
-    """Whether they are the first of all domains over a connection: what happened before it nobody told."""
+    retry: float = LONGEST_RETRY
+    """The longest time between two attempts to connect."""
+    refresh: float = 60.0
+    """The age at which a description is read again; 0 or less for never."""
+    statuses_every: float | None = None
+    """After this time the states of all domains are read again; None for never."""
+    inactive_every: float | None = None
+    """After this time the states of inactive domains are read (again); None for never."""
 
 
-class _Entry(NamedTuple):
-    domain: Domain
-    described: float | None
-    """When its description was asked for; None when that failed and is to be tried again."""
-    stamp: object = None
-    """That of its status file, from before its description was asked for; None where that cannot be seen."""
+class Listeners(NamedTuple):
+    """Who hears of what. All but `on_event` are called from the inventory's thread; no lock is held meanwhile."""
+
+    on_link: Callable[[Link], None] = lambda link: None
+    """libvirt was lost or is back."""
+    on_connect: Callable[[], None] = lambda: None
+    """There is a new connection: libvirtd may be another one."""
+    on_list: Callable[[], None] = lambda: None
+    """A list is there and all its domains are described."""
+    on_event: Callable[[Event], None] = lambda event: None
+    """Called from libvirt's thread with every event that it tells; must only enqueue."""
+    on_statuses: Callable[[Statuses], None] | None = None
+    """The states of all domains were read: once for every connection, and again as the schedule says; None where nobody
+    wants them."""
 
 
-class StatusFile(Protocol):
-    """What libvirt keeps of a running domain in files, by the domain's name (see `virt2.sources.procfs`)."""
-
-    def stamp(self, name: str) -> object:
-        """Something that changes with every change of the domain; None where it cannot be seen."""
-
-    def xml(self, name: str) -> str:
-        """The domain's XML; empty where it cannot be read."""
-
-
-class _Timed:
-    """A connection of the inventory's own thread; each call over it is noted while it is under way."""
-
-    def __init__(self, connection: Any, inventory: Inventory) -> None:
-        self._connection = connection
-        self._inventory = inventory
-
-    def __getattr__(self, name: str) -> Any:
-        call = getattr(self._connection, name)
-        if not callable(call):
-            return call
-        inventory = self._inventory
-
-        def timed(*arguments: Any) -> Any:
-            inventory._calling = since = inventory._clock()
-            try:
-                return call(*arguments)
-            except Disconnected:
-                if inventory.hung_for() > HUNG_AFTER:
-                    inventory._unanswered = since
-                raise
-            finally:
-                inventory._calling = None
-
-        return timed
+EVERY_MINUTE = Schedule()
+"""Descriptions are read again every minute, and no states are read."""
+NOBODY = Listeners()
+"""Nobody hears of anything."""
 
 
 class Inventory:
@@ -128,110 +78,55 @@ class Inventory:
 
     Arguments:
         hypervisor: makes connections (see `virt2.sources.hypervisor.Hypervisor`).
-        budget: a list holds a worker of libvirtd like any other call.
-        describer: asked before descriptions are read; makes what turns XML into a description.
-        retry: longest time between two attempts to connect, seconds.
-        refresh: age at which a description is read again, seconds; 0 or less for never.
-        on_link: called from the inventory's thread when libvirt was lost or is back.
-        on_connect: called from the inventory's thread when there is a new connection: libvirtd may be another one.
+        budget: gives the slot for a list, because a list holds a worker of libvirtd like any other call.
+        describing: how domains are described, and which.
+        schedule: what is done how often.
+        listeners: who hears of what.
         wants: tells by name and UUID whether a domain is reported; others are not known here and cost no call.
-        on_list: called from the inventory's thread when a list is there and all its domains are described.
-        on_event: called from libvirt's thread with every event it tells; must only enqueue.
-        on_statuses: called from the inventory's thread with the states of all domains, once for every connection.
-        statuses_every: seconds after which they are read again; None for never.
-        inactive_every: seconds after which the states of inactive domains are read (again); None for never.
-        describes_idle: whether domains that are not active are described too, for names that are made of metadata.
-        status_file: where what libvirt keeps of a running domain in files can be seen.
-        troubles: where troubles of domains are said; by default those of one attempt together.
-        backups: whether it matters what backups write to, which costs a call for each description.
-        stopped: tells by UUID and name that a domain's QEMU will not answer; empty where it may.
         clock: monotonic seconds.
     """
 
     def __init__(
         self,
-        hypervisor: Any,
+        hypervisor: Hypervisor,
         budget: Budget,
-        describer: Callable[[], Describe],
+        describing: Describing,
         *,
-        retry: float = LONGEST_RETRY,
-        refresh: float = 60.0,
-        on_link: Callable[[Link], None] = lambda link: None,
-        on_connect: Callable[[], None] = lambda: None,
+        schedule: Schedule = EVERY_MINUTE,
+        listeners: Listeners = NOBODY,
         wants: Callable[[str, str], bool] = lambda name, uuid: True,
-        on_list: Callable[[], None] = lambda: None,
-        on_event: Callable[[Event], None] = lambda event: None,
-        on_statuses: Callable[[Statuses], None] | None = None,
-        statuses_every: float | None = None,
-        inactive_every: float | None = None,
-        describes_idle: bool = False,
-        status_file: StatusFile | None = None,
-        troubles: Gatherer | None = None,
-        backups: bool = False,
-        stopped: Callable[[str, str], str] = lambda uuid, name: "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._hypervisor = hypervisor
         self._budget = budget
-        self._describer = describer
-        self._retry = min(retry, LONGEST_RETRY)
-        self._refresh = refresh
-        self._on_link = on_link
-        self._on_connect = on_connect
+        self._listeners = listeners
+        self._reach = Reach(schedule.retry, listeners.on_link, clock)
         self.wants = wants
-        self._on_list = on_list
-        self._on_event = on_event
-        self._on_statuses = on_statuses
-        self._statuses_every = statuses_every
-        self._inactive_every = inactive_every
-        self.inactive: Statuses | None = None
-        """The last that were read; None before, and where nobody wants them."""
-        self._describes_idle = describes_idle
-        self._status_file = status_file
-        self._backups = backups
-        self._stopped = stopped
-        self.statuses: Statuses | None = None
-        """The last that were read; None before, and where nobody wants them."""
-        self._status_connection: Any = None
-        """The connection they were read over."""
+        self._entries = Entries(describing, schedule.refresh, wants, clock)
+        states = Wanted(listeners.on_statuses, schedule.statuses_every, schedule.inactive_every)
+        self._states = States(states, self._entries, wants, clock)
         self._clock = clock
-        self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
-        self._entries: dict[str, _Entry] = {}
-        self._version = 0
         self._listed_at: float | None = None
         self._answered: float | None = None
-        """When the last list was asked for that was answered, whatever became of the descriptions."""
-        self._describing: float | None = None
-        """When the description was asked for that is under way."""
-        self._calling: float | None = None
-        """When the call was made that is under way over the list's own connection."""
-        self._unanswered: float | None = None
-        """When the call was made that hung until its connection was given up, as long as there is no word on a new one:
-        a libvirtd that is frozen answers nobody who connects either."""
+        """When the last list was asked for that was answered. It counts whatever became of the descriptions."""
+        self._calls = Calls(clock, HUNG_AFTER)
+        """The calls over the list's own connection."""
         self._attempting = False
         self._attempts = 0
-        self._next_attempt = 0.0
-        self._backoff = FIRST_RETRY
-        self._link: Link | None = None
-        self._connection: Any = None
+        self._connection: Connection | None = None
         self._stale: dict[str, str] = {}
-        """Domains that events were about, with their names where the events had them."""
-        self._idle: dict[str, _Entry] = {}
-        """Of domains that are not active, or not listed yet; the latest last."""
-        self._troubles = Gatherer(0.0) if troubles is None else troubles
+        """Names by UUID of the domains that events were about; empty where the events did not have them."""
         self._once = Once()
         self._started = False
         self._stopping = False
-        self.libvirt_version = ""
-        """Of the libvirt at the other end; empty before the first connection."""
 
     def __repr__(self) -> str:
-        state = "never connected" if self._link is None else "up" if self._link.up else "down"
-        return f"<Inventory {state} domains={len(self._entries)} version={self._version}>"
+        return f"<Inventory {self._reach.state} domains={len(self._entries)} version={self.version}>"
 
     def start(self) -> None:
-        """Start the thread and ask for the first list, where that is not done; there may be no thread to be had."""
+        """Start the thread and ask for the first list, unless that was done, or no thread can be started."""
         if not self._started and threads.try_start("virt2/list", self._run):
             self._started = True
             self._messages.put(_REQUEST)
@@ -244,7 +139,7 @@ class Inventory:
     @property
     def link(self) -> Link | None:
         """Whether libvirt can be reached; None before that is known."""
-        return self._link
+        return self._reach.link
 
     @property
     def listed(self) -> bool:
@@ -257,14 +152,14 @@ class Inventory:
         return self._listed_at
 
     def hung_for(self) -> float:
-        """Seconds the call that is under way over the list's own connection has taken; 0 when none is.
+        """Seconds for which the call that is under way over the list's own connection has lasted; 0 without one.
 
-        One whose connection was given up, because nothing came back, counts until libvirtd answers an attempt to
-        connect. Not the attempt to list: that takes long where there are many domains to describe, or a slow link, and
-        nothing hangs. Nor connecting by itself, of which `Budget.connects` knows.
+        A call whose connection was given up, because nothing came back, counts until libvirtd answers an attempt to
+        connect. The attempt to list as a whole does not count: it takes long where many domains are to be described, or
+        the link is slow, and nothing hangs. An attempt to connect does not count by itself either; `Budget.connects`
+        knows of that.
         """
-        since = self._unanswered if self._calling is None else self._calling
-        return 0.0 if since is None else self._clock() - since
+        return self._calls.hung_for()
 
     @property
     def silent(self) -> bool:
@@ -281,18 +176,18 @@ class Inventory:
 
         A held lock looks different: there the list hangs as well, and the calls for other domains are answered.
         """
-        since, describing = self._budget.stalled_since(), self._describing
+        since, describing = self._budget.stalled_since(), self._calls.describing
         if since is None:
             return False
         if describing is not None and describing <= since:
-            # A list was answered just before; another cannot be asked for as long as this description hangs.
+            # A list was answered just before. Another cannot be asked for as long as this call hangs.
             return self._budget.answered_at < describing
         if self._budget.answered_at >= since:
             return False
         return self._answered is not None and self._answered > since
 
     def check_workers(self) -> bool:
-        """Whether libvirtd has no normal worker for us; has a list asked for where that would tell."""
+        """Find out whether libvirtd has no normal worker for us; asks for a list where only that would tell."""
         since = self._budget.stalled_since()
         if since is None:
             return False
@@ -304,103 +199,108 @@ class Inventory:
 
     def domains(self) -> tuple[int, list[Domain]]:
         """The last good list, and a number that changes with it."""
-        with self._changed:
-            return self._version, [entry.domain for entry in self._entries.values()]
+        return self._entries.domains()
 
     @property
     def version(self) -> int:
         """Changes whenever a domain comes, goes or is described anew."""
-        return self._version
+        return self._entries.version
+
+    @property
+    def libvirt_version(self) -> str:
+        """Of the libvirt at the other end; empty before the first connection."""
+        return self._entries.descriptions.libvirt_version
+
+    @property
+    def statuses(self) -> Statuses | None:
+        """The states of all domains that were read last; None before, and where nobody wants them."""
+        return self._states.of_all
+
+    @property
+    def inactive(self) -> Statuses | None:
+        """The states of inactive domains that were read last; None before, and where nobody wants them."""
+        return self._states.of_inactive
 
     def refresh(self, max_age: float, timeout: float) -> bool:
         """Ask for a list no older than `max_age` seconds and wait `timeout` seconds for it at the most.
 
-        Returns whether there is one. Does not wait where that is in vain: an attempt already hangs, or libvirt is away
-        and the next attempt is not due.
+        Returns whether there is one. Does not wait where that would be in vain, because a call already hangs, or
+        libvirt is away.
         """
         with self._changed:
             if self._is_young(max_age):
                 return True
             if self.hung_for() > HUNG_AFTER:
                 return False
-            if self._link is not None and not self._link.up:
+            if self._reach.is_down:
                 return False
-            # What an attempt under way has listed may be too old.
+            # The list of an attempt that is under way may be too old.
             enough = self._attempts + (2 if self._attempting else 1)
             self._messages.put(_REQUEST)
             self._changed.wait_for(lambda: self._is_young(max_age) or self._attempts >= enough, timeout)
             return self._is_young(max_age)
 
     def _is_young(self, max_age: float) -> bool:
-        """Whether the last good list is no older than so many seconds, and libvirt is there."""
-        return self._listed_at is not None and self._up() and self._clock() - self._listed_at <= max_age
+        """Whether libvirt is there, and the last good list is no older than that many seconds."""
+        return self._listed_at is not None and self._reach.is_up and self._clock() - self._listed_at <= max_age
 
     def knows(self, uuid: str) -> bool:
         """Whether a domain is in the list."""
-        return uuid in self._entries
+        return self._entries.knows(uuid)
 
     def is_current(self, domain: Domain) -> bool | None:
         """Whether nothing of a domain has changed since it was described; None where that cannot be seen."""
-        entry = self._entries.get(domain.uuid)
-        if self._status_file is None or entry is None or entry.stamp is None:
-            return None
-        return entry.described is not None and self._status_file.stamp(domain.name) == entry.stamp
+        return self._entries.is_current(domain)
+
+    def is_fresh(self, domain: Domain, since: float) -> bool:
+        """Whether a domain is described as it is now, or as it was at `since` at the earliest."""
+        return self._entries.is_fresh(domain, since)
 
     def notice_change(self, domain: Domain) -> bool:
-        """Whether a domain is seen to have changed since it was described; then the next list describes it anew."""
+        """Look whether a domain has changed since it was described, and have the next list describe it anew then.
+
+        Returns whether it is seen to have changed.
+        """
         if self.is_current(domain) is not False:
             return False
         self._messages.put(Event(CHANGED, domain.uuid, name=domain.name))
         return True
 
-    def is_fresh(self, domain: Domain, since: float) -> bool:
-        """Whether a domain is described as it is now, or as it was at `since` at the earliest."""
-        entry = self._entries.get(domain.uuid)
-        if entry is None or entry.described is None:
-            return False
-        return entry.described >= since or self.is_current(domain) is True
-
-    def adopt(self, connection: Any, line: Any) -> None:
-        """Take in a domain that was found without a list; reads its description over the given connection."""
-        self._read_description(connection, line, self._describer())
+    def adopt(self, connection: DomainCalls, line: Line) -> None:
+        """Take in a domain that was found without a list. Its description is read over the given connection."""
+        self._entries.describe(connection, line)
 
     def adopt_unseen(self, uuid: str, name: str) -> None:
-        """Take in a domain that runs but cannot be looked up; the next list has the rest of it."""
-        with self._changed:
-            self._entries.setdefault(uuid, _Entry(Domain(uuid, name, NO_ID, Description()), None))
-            self._version += 1
+        """Take in a domain that runs but cannot be looked up. The next list tells the rest of it."""
+        self._entries.add_unseen(uuid, name)
 
     def find(self, uuid: str, timeout: float = 0.0) -> Domain | None:
         """What is known of a domain, active or not; None where nothing is.
 
-        Waits for what an event has just brought to light, where `describes_idle`; not on collectd's threads.
+        Where idle domains are described, waits up to `timeout` seconds for one that an event has just told of. That is
+        not for collectd's threads.
         """
         with self._changed:
-            known = self._known(uuid)
-            if known is not None or not timeout or not self._describes_idle or not self._up():
+            known = self._entries.find(uuid)
+            if known is not None or not timeout or not self._entries.describes_idle or not self._reach.is_up:
                 return known
-            # What an attempt under way has listed may be older than the event.
+            # The list of an attempt that is under way may be older than the event.
             enough = self._attempts + (2 if self._attempting else 1)
             self._messages.put(_REQUEST)
             self._changed.wait_for(
-                lambda: self._known(uuid) is not None or self._attempts >= enough or self.hung_for() > HUNG_AFTER,
+                lambda: (
+                    self._entries.find(uuid) is not None or self._attempts >= enough or self.hung_for() > HUNG_AFTER
+                ),
                 0.0 if self.hung_for() > HUNG_AFTER else timeout,
             )
-            return self._known(uuid)
-
-    def _known(self, uuid: str) -> Domain | None:
-        entry = self._entries.get(uuid) or self._idle.get(uuid)
-        return None if entry is None else entry.domain
+            return self._entries.find(uuid)
 
     def tell(self, event: Event | None) -> None:
-        """Take an event (see `virt2.model.events.Event`); called on libvirt's thread, only enqueues."""
+        """Take an event (see `virt2.model.events.Event`). It is called on libvirt's thread, and only enqueues."""
         if event is _REQUEST or event.kind in OF_THE_LIST:
             self._messages.put(event)
         if event is not _REQUEST:
-            self._on_event(event)
-
-    def _up(self) -> bool:
-        return self._link is not None and self._link.up
+            self._listeners.on_event(event)
 
     def _run(self) -> None:
         while not self._stopping:
@@ -412,13 +312,14 @@ class Inventory:
             try:
                 self._attempt()
             except Disconnected as error:
-                self._lost(str(error))
+                self._calls.forget_unanswered()
+                self._reach.fail(self._hypervisor.uri, str(error))
             except Error as error:
                 self._say_once(f"the list of domains could not be read: {error}")
             except Exception as error:
                 if self._once.first(type(error).__name__):
                     log.exception("unexpected failure while the list of domains was read, said once")
-            self._troubles.say()
+            self._entries.troubles.say()
             with self._changed:
                 self._attempting = False
                 self._attempts += 1
@@ -426,9 +327,12 @@ class Inventory:
         self._disconnect()
 
     def _await_reason(self) -> None:
-        """Wait for a request, for events and then a little for their like, or for when libvirt is to be tried again."""
-        while self._link is not None and not self._link.up:
-            pause = self._next_attempt - self._clock()
+        """Wait for a reason for an attempt: a request, events, or the time to try libvirt again.
+
+        After an event it waits a little for others, because events come in crowds.
+        """
+        while self._reach.is_down:
+            pause = self._reach.pause()
             if pause <= 0 or self._stopping:
                 return
             with contextlib.suppress(queue.Empty):
@@ -441,7 +345,7 @@ class Inventory:
                 message = self._messages.get(timeout=max(0.0, earliest - self._clock()))
             except queue.Empty:
                 return
-        # A request is answered by a list made after it: events and requests that came before are served by it too.
+        # A request is answered by a list that is made after it. It serves events and requests that came before, too.
         while not self._messages.empty():
             message = self._messages.get()
             if message is not _REQUEST:
@@ -457,287 +361,61 @@ class Inventory:
         try:
             if self._connection is not None:
                 try:
-                    self._read()
+                    self._read(self._connection)
                     return
                 except Disconnected as error:
-                    # libvirtd may just have been restarted: it is lost only when it cannot be had anew.
+                    # libvirtd may just have been restarted: it is lost only when no new connection can be made.
                     log.info("the connection to libvirt was lost: %s", error)
                     self._disconnect()
-            self._connect()
-            self._read()
+            self._read(self._connect())
         finally:
             self._budget.release()
 
-    def _read(self) -> None:
-        """Read what is wanted; the list first, for readers wait for it."""
-        self._list()
-        self._read_statuses()
-        self._read_inactive()
+    def _read(self, connection: Connection) -> None:
+        """Read what is wanted; the list first, because readers wait for it."""
+        self._list(connection)
+        self._states.read(connection)
 
-    def _connect(self) -> None:
+    def _connect(self) -> Connection:
         try:
             with self._budget.connects.attempt(self, self._clock):
                 made = self._hypervisor.connect()
         finally:
-            self._unanswered = None
-        connection = _Timed(made, self)
+            self._calls.forget_unanswered()
+        connection = self._calls.timed(made)
         try:
-            self.libvirt_version = connection.version()
+            self._entries.descriptions.libvirt_version = connection.version()
             connection.watch(self.tell)
         except Error:
             made.close()
             raise
         self._connection = connection
-        self._on_connect()
-        with self._changed:
-            # Nobody told of changes while there was no connection.
-            self._entries = {uuid: entry._replace(described=None) for uuid, entry in self._entries.items()}
-        self._found()
+        self._listeners.on_connect()
+        self._entries.expire()
+        self._reach.succeed()
+        return connection
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
-    def _list(self) -> None:
+    def _list(self, connection: Connection) -> None:
         asked = self._clock()
-        listed = self._connection.active()
+        listed = connection.active()
         self._answered = asked
         self._budget.review(line.uuid for line in listed)
         listed = [line for line in listed if self.wants(line.name, line.uuid)]
         stale = dict(self._stale)
-        new = []
-        gone = []
-        with self._changed:
-            known = {line.uuid for line in listed}
-            for uuid in [uuid for uuid in self._entries if uuid not in known]:
-                del self._entries[uuid]
-                self._version += 1
-                gone.append(uuid)
-            for line in listed:
-                if line.uuid in stale or not self._is_current(line, asked):
-                    new.append(line)
-            # Those that nobody can read yet do not wait for descriptions that are merely old.
-            new.sort(key=lambda line: line.uuid in self._entries)
-        for uuid in gone:
-            self._troubles.forget(uuid)
-        if new:
-            describe = self._describer()
-            for line in new:
-                with self._under_way():
-                    self._read_description(self._connection, line, describe)
-        self._describe_idle((uuid, name) for uuid, name in stale.items() if name and uuid not in known)
-        # Only now: where the connection is lost on the way, all of them are still to be read.
+        self._entries.take(connection, listed, stale, asked)
+        # Not before: where the connection is lost on the way, all of them are still to be read.
         for uuid in stale:
             del self._stale[uuid]
         with self._changed:
             self._listed_at = asked
-        if all(entry.described is not None for entry in self._entries.values()):
-            self._on_list()
-
-    def _read_statuses(self) -> None:
-        """Read the states of all domains where they are wanted and due."""
-        if self._on_statuses is None:
-            return
-        asked, first = self._clock(), self._connection is not self._status_connection
-        every, before = self._statuses_every, self.statuses
-        age = None if every is None or before is None else (asked - before.asked) / every
-        if first or (age is not None and age >= STATUS_AGE):
-            domains = self._reported(self._connection.statuses, "domains")
-            if domains is not None:
-                self.statuses = Statuses(domains, asked, first)
-                self._status_connection = self._connection
-                self._describe_idle((status.uuid, status.name) for status in domains if not status.active)
-                self._on_statuses(self.statuses)
-
-    def _read_inactive(self) -> None:
-        """Read the states of inactive domains where they are wanted and due."""
-        every, before, asked = self._inactive_every, self.inactive, self._clock()
-        if every is None or (before is not None and asked - before.asked < STATUS_AGE * every):
-            return
-        domains = self._reported(self._connection.inactive, "inactive domains")
-        if domains is not None:
-            self._describe_idle((status.uuid, status.name) for status in domains)
-            self.inactive = Statuses(domains, asked)
-
-    def _reported(self, call: Callable[[], list[Status]], what: str) -> list[Status] | None:
-        """The states of the domains that are reported; None where they cannot be had, which is said."""
-        try:
-            found = call()
-        except Disconnected:
-            raise
-        except Error as error:
-            self._say_once(f"the states of {what} could not be read: {error}")
-            return None
-        return [status for status in found if self.wants(status.name, status.uuid)]
-
-    def _describe_idle(self, domains: Iterable[tuple[str, str]]) -> None:
-        """Describe domains that are not active, by UUID and name, where that is wanted and not known."""
-        if not self._describes_idle:
-            return
-        now, describe = self._clock(), self._describer()
-        for uuid, name in domains:
-            line = Domain(uuid, name, NO_ID)
-            before = self._idle.get(uuid)
-            if self.wants(name, uuid) and not (before is not None and self._stands(before, line, now)):
-                with self._under_way():
-                    entry = self._described(self._connection, line, describe, before)
-                if entry is not None:
-                    with self._changed:
-                        self._idle.pop(uuid, None)
-                        self._idle[uuid] = entry
-                        if len(self._idle) > MOST_IDLE:
-                            del self._idle[next(iter(self._idle))]
-
-    @contextlib.contextmanager
-    def _under_way(self) -> Iterator[None]:
-        """While a description is read over the list's own connection (see `out_of_workers`)."""
-        self._describing = self._clock()
-        try:
-            yield
-        finally:
-            self._describing = None
-
-    def _is_current(self, line: Any, now: float) -> bool:
-        entry = self._entries.get(line.uuid)
-        return entry is not None and self._stands(entry, line, now)
-
-    def _stands(self, entry: _Entry, line: Any, now: float) -> bool:
-        if entry.described is None or entry.domain.id != line.id or entry.domain.name != line.name:
-            return False
-        return self._refresh <= 0 or now - entry.described < self._refresh
-
-    def _read_description(self, connection: Any, line: Any, describe: Describe) -> None:
-        """Read one domain's XML; what cannot be had costs the description, not the domain."""
-        before = self._entries.get(line.uuid)
-        entry = self._described(connection, line, describe, before)
-        if entry is not None:
-            with self._changed:
-                self._entries[line.uuid] = entry
-                if before is None or before.domain != entry.domain:
-                    self._version += 1
-
-    def _described(self, connection: Any, line: Any, describe: Describe, before: _Entry | None) -> _Entry | None:
-        """A domain with its description, the one it had before if it cannot be read; None where it is gone."""
-        try:
-            return self._describe_now(connection, line, describe, before)
-        except DomainGone:
-            return None
-
-    def _describe_now(self, connection: Any, line: Any, describe: Describe, before: _Entry | None) -> _Entry:
-        """A domain with its description, the one it had before if it cannot be read; `DomainGone` where it is gone."""
-        described: float | None = self._clock()
-        # Taken before: a change while the description is read shows as one afterwards.
-        stamp = None if self._status_file is None or line.id < 0 else self._status_file.stamp(line.name)
-        known = None if before is None else before.domain.description
-        try:
-            if self._needs_monitor and not self._looks_free(connection, line):
-                return self._without_xml(connection, line, describe, known, stamp)
-            xml, backup = connection.xml(line.uuid), self._backup(connection, line)
-            description = describe(line.name, xml, lambda namespace: connection.metadata(line.uuid, namespace), backup)
-        except (DomainGone, Disconnected):
-            raise
-        except Error as error:
-            found = self._from_status_file(connection, line, describe)
-            if found is None:
-                # Of what it lacks nothing is known for sure: it is tried again.
-                described = None
-                found = known if known is not None else self._substitute(connection, line)
-                lack = "" if found.complete else WITHOUT_XML if found.nics else "; only what needs none is reported"
-                self._troubles.add(line.uuid, line.name, f"its description could not be read: {error}{lack}")
-            description = found
-        for problem in description.problems:
-            self._troubles.add(line.uuid, line.name, problem)
-        return _Entry(Domain(line.uuid, line.name, line.id, description), described, stamp)
-
-    def _without_xml(
-        self, connection: Any, line: Any, describe: Describe, known: Description | None, stamp: object
-    ) -> _Entry:
-        """A domain whose XML may not come now: what libvirt's file has, else what is known; tried again then."""
-        found, described = self._from_status_file(connection, line, describe), self._clock()
-        if found is None:
-            found = known if known is not None else self._substitute(connection, line)
-            return _Entry(Domain(line.uuid, line.name, line.id, found), None)
-        return _Entry(Domain(line.uuid, line.name, line.id, found), described, stamp)
-
-    @property
-    def _needs_monitor(self) -> bool:
-        """Whether the libvirt at the other end may wait for a domain's monitor when its XML is read."""
-        first, fixed = JOB_FOR_XML
-        numbers = self.libvirt_version.split(".")[:2]
-        return all(map(str.isdigit, numbers)) and first <= tuple(map(int, numbers)) < fixed
-
-    def _looks_free(self, connection: Any, line: Any) -> bool:
-        """Whether a domain's monitor would answer: then its XML comes at once, else it may not come at all."""
-        if line.id < 0:
-            return True
-        if self._stopped(line.uuid, line.name):
-            return False
-        try:
-            return bool(connection.control(line.uuid).state == 0)
-        except Unsupported:
-            # A driver without control info has no such job either.
-            return True
-
-    def _from_status_file(self, connection: Any, line: Any, describe: Describe) -> Description | None:
-        """Describe a domain by what libvirt keeps of it in a file: that has the same XML, of any length."""
-        xml = "" if self._status_file is None or line.id < 0 else self._status_file.xml(line.name)
-        if not xml:
-            return None
-        backup = self._backup(connection, line)
-        return describe(line.name, xml, lambda namespace: connection.metadata(line.uuid, namespace), backup)
-
-    def _backup(self, connection: Any, line: Any) -> str:
-        """The XML of a domain's backup that is under way, empty where there is none or nobody wants it.
-
-        Where it cannot be read the domain is described without it, because that is better than no description.
-        """
-        if not self._backups or line.id < 0:
-            return ""
-        try:
-            return str(connection.backup(line.uuid))
-        except (DomainGone, Disconnected):
-            raise
-        except Error as error:
-            self._troubles.add(line.uuid, line.name, f"its backup could not be read: {error}")
-            return ""
-
-    def _substitute(self, connection: Any, line: Any) -> Description:
-        """What can be known of a domain without its XML."""
-        try:
-            names = connection.nics(line.uuid) if line.id >= 0 else []
-        except Disconnected:
-            raise
-        except Error:
-            names = []
-        nics = tuple(Nic(name, "", number=number) for number, name in enumerate(names, 1))
-        return Description(nics=nics, complete=False)
+        if self._entries.are_described():
+            self._listeners.on_list()
 
     def _say_once(self, text: str) -> None:
         if self._once.first(text):
             log.warning("%s", text)
-
-    def _found(self) -> None:
-        before, now = self._link, self._clock()
-        self._backoff = FIRST_RETRY
-        if before is None or not before.up:
-            self._link = Link(True, now, "")
-            if before is not None:
-                log.info("libvirt is back after %.0f s", now - before.since)
-                self._on_link(self._link)
-
-    def _lost(self, reason: str) -> None:
-        now, before = self._clock(), self._link
-        self._unanswered = None
-        self._next_attempt = now + self._backoff
-        self._backoff = min(self._backoff * 2, max(FIRST_RETRY, self._retry))
-        if before is not None and not before.up:
-            return
-        self._link = Link(False, now, reason)
-        log.error(
-            "libvirt cannot be reached at %s: %s; its domains are not reported until it can, tried every %.0f s",
-            self._hypervisor.uri or "its default URI",
-            reason,
-            self._retry,
-        )
-        self._on_link(self._link)

@@ -1,4 +1,4 @@
-"""Records of what libvirt tells on its own account."""
+"""Record: what libvirt tells without being asked."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from virt2.model.domain import NO_ID
 LIFECYCLE = "lifecycle"
 """A domain has started, stopped, ...: `event` and `detail` are libvirt's numbers."""
 CHANGED = "changed"
-"""A domain's metadata, devices, images or agent are not what they were."""
+"""Something about a domain's metadata, devices, images or agent has changed."""
 CLOSED = "closed"
 """The connection is gone; there is no domain, and `detail` is libvirt's number for why."""
 IO_ERROR = "I/O error"
-"""Of a disk: `detail` is what was done about it; `path`, `alias` and `reason` say which and why."""
+"""A disk has failed. `path` and `alias` say which one, `reason` says why, and `detail` is what was done about it."""
 WATCHDOG = "watchdog"
 """The guest did not look after its watchdog; `detail` is what was done about it."""
 
 OF_THE_LIST = frozenset({LIFECYCLE, CHANGED, CLOSED})
-"""The kinds after which the list of domains, or what is known of one of them, may be another."""
+"""The kinds after which the list of domains, or what is known of one of them, may have changed."""
 
 
 class Event(NamedTuple):
@@ -30,9 +30,9 @@ class Event(NamedTuple):
     detail: int = 0
     name: str = ""
     id: int = NO_ID
-    """libvirt's number for the run of the domain; `NO_ID` for one that is not active (any more)."""
+    """libvirt's number for this run of the domain; `NO_ID` where the domain is not active, or not any more."""
     path: str = ""
-    """Image of the disk, as the domain's XML has it; empty where it has none."""
+    """Image of the disk, as the domain's XML has it; empty where the disk has none."""
     alias: str = ""
     """libvirt's name for the disk, such as ``virtio-disk0``."""
     reason: str = ""

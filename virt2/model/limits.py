@@ -1,4 +1,4 @@
-"""What a daemon of libvirt's says of its workers and clients."""
+"""Record: what a daemon of libvirt's says of its workers and clients."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 
 class Limits(NamedTuple):
-    """What libvirtd says of its own workers and clients; counts all of them."""
+    """What libvirtd says of its own workers and clients. The numbers count those of all clients."""
 
     min_workers: int
     max_workers: int
     workers: int
-    """Normal workers started so far; more are started on demand, up to ``max_workers``."""
+    """Normal workers that were started so far. More are started on demand, up to ``max_workers``."""
     free_workers: int
     """How many of the *started* workers are idle: not how many calls libvirtd has room for."""
     priority_workers: int
@@ -20,11 +20,11 @@ class Limits(NamedTuple):
     """Calls that wait for a worker."""
     max_clients: int
     clients: int
-    """Connections now open, of all clients."""
+    """Connections that are open now."""
 
     @property
     def busy(self) -> int:
-        """Normal workers that are in a call now, of all clients."""
+        """Normal workers that are in a call now, whoever made it."""
         return self.workers - self.free_workers
 
     @property

@@ -1,4 +1,4 @@
-"""What libvirt's calls reply, as records: one for each call that replies with more than a number."""
+"""Records: what libvirt's calls reply. Each call that replies with more than a number has one."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Vcpu(NamedTuple):
     cpu_time: int
     """ns"""
     affinity: tuple[bool, ...]
-    """For each CPU of the host whether it may run on it; empty where that was not asked for."""
+    """For each CPU of the host whether this one may run on it; empty where that was not asked for."""
 
 
 class HostCpus(NamedTuple):
@@ -73,7 +73,7 @@ class HostCpus(NamedTuple):
 
     active: int
     possible: int
-    """Those that are off, too."""
+    """The active ones and those that are off."""
 
 
 class DiskSizes(NamedTuple):
@@ -82,9 +82,9 @@ class DiskSizes(NamedTuple):
     capacity: int
     """As the guest sees it."""
     allocation: int
-    """What the image takes on the storage."""
+    """What the image takes up on the storage."""
     physical: int
-    """The image's own size: a file's last byte, a device's end."""
+    """The image's own size: where the file or the device ends."""
 
 
 class Control(NamedTuple):
@@ -93,7 +93,7 @@ class Control(NamedTuple):
     state: int
     detail: int
     seconds: float
-    """How long it has been so; always 0 in state ERROR."""
+    """How long it has been in this state; always 0 in state ERROR."""
 
 
 class NicStats(NamedTuple):

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from virt2.domains.inventory import Statuses
+from virt2.domains.states import Statuses
 from virt2.model.domain import NO_ID, Description, Domain, Status
 from virt2.model.events import IO_ERROR, LIFECYCLE, WATCHDOG, Event
 from virt2.notifications import wording

@@ -1,1 +1,1 @@
-"""Polling cycles: which domains a reader has, what they are asked, and what is dispatched of it."""
+"""Polling cycles decide which domains a reader has, what these are asked, and what is dispatched of it."""

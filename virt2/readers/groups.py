@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from virt2.domains.inventory import Inventory
 from virt2.model.domain import Domain
@@ -17,12 +18,13 @@ from virt2.readers.partition import Explicit, Partition, automatic_count, partit
 APART = 0.25
 """Part of an interval that lies at least between the reads of one domain by two readers."""
 LATE = 1.4
-"""Intervals after a domain's last read from which its next one would be a gap; clear of the promised 1.5, and of 1 and
-APART by as much of an interval as a read may take: else a domain would stay with its former reader."""
+"""Intervals after a domain's last read from which its next one would be a gap. It is clear of the promised 1.5. It is
+clear of 1 plus APART, by as much of an interval as a read may take, because otherwise a domain would stay with its
+former reader."""
 
 PATIENCE = 0.2
-"""Seconds for which a read waits for the groups that another one is making; that takes some milliseconds for hundreds
-of domains. Small against the 1.5 s of a read."""
+"""Seconds for which a read waits for the groups that another one is making. That takes some milliseconds with hundreds
+of domains. The wait is small against the 1.5 s of a read."""
 
 
 class _Turn:
@@ -36,15 +38,25 @@ class _Turn:
         self.ended: float | None = None
 
 
+class Readers(NamedTuple):
+    """Which readers there are to be."""
+
+    explicit: Sequence[Explicit] = ()
+    """Those that the configuration names, in its order."""
+    automatic: int | None = None
+    """How many automatic ones; None to tell from the first list."""
+    limit: Callable[[], int] = lambda: 1
+    """Gives the most automatic ones there may be; asked when the first list is there."""
+    partition_by: Collection[str] = ("tag", "storage")
+    """What places a domain: ``tag``, ``storage`` or both."""
+
+
 class Groups:
     """The readers and their groups.
 
     Arguments:
         inventory: the active domains.
-        explicit: the readers that the configuration names, in its order.
-        automatic: how many automatic readers there are, None to tell from the first list.
-        limit: gives the most automatic readers there may be; asked when the first list is there.
-        partition_by: ``tag``, ``storage`` or both.
+        readers: which readers there are to be.
         interval: seconds between two reads of a reader.
         on_change: told the UUIDs of the active domains whenever they changed, before anybody reads them.
         clock: monotonic seconds.
@@ -53,28 +65,25 @@ class Groups:
     def __init__(
         self,
         inventory: Inventory,
+        readers: Readers,
         *,
-        explicit: Sequence[Explicit] = (),
-        automatic: int | None = None,
-        limit: Callable[[], int] = lambda: 1,
-        partition_by: Collection[str] = ("tag", "storage"),
         interval: float = 10.0,
         on_change: Callable[[Collection[str]], None] = lambda uuids: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inventory = inventory
-        self._explicit = explicit
-        self._partition_by = partition_by
+        self._explicit = readers.explicit
+        self._partition_by = readers.partition_by
         self._interval = interval
         self._on_change = on_change
         self._clock = clock
         self._lock = threading.Lock()
         self._making = threading.Lock()
         """Held by who makes the groups. Nobody waits for it without a bound."""
-        self._limit = limit
-        self._automatic = automatic
+        self._limit = readers.limit
+        self._automatic = readers.automatic
         self._seen = -1
-        self._partition = partition([], explicit, automatic or 1, partition_by, {})
+        self._partition = partition([], readers.explicit, readers.automatic or 1, readers.partition_by, {})
         self._readers: dict[str, str] = {}
         self._turns: dict[str, _Turn] = {}
 
@@ -88,7 +97,7 @@ class Groups:
         return self._readers.get(uuid)
 
     def begin(self, reader: str) -> list[Domain]:
-        """The domains a reader is to read now. To be followed by `end`.
+        """The domains a reader is to read now. The reader calls `end` when it has dispatched what it read.
 
         A domain that has just been given to this reader waits while the former one may still be at it; one that has
         just been taken from it is read once more where the new one will come to it too late for the next point.
@@ -130,9 +139,9 @@ class Groups:
     def _current(self, patience: float = 0.0) -> Partition:
         """The groups as they are now, made anew where domains have changed.
 
-        One reader makes them, and calls what is told then: whoever takes our log lines may never return. The others
-        wait for `patience` seconds, since all of them come at the same moment when a list is there, and go on with the
-        groups there are.
+        One reader makes them, and tells of the change; who is told may never return, because log lines are taken by
+        others. The other readers wait for `patience` seconds, since all of them come at the same moment when a list is
+        there, and then go on with the groups there are.
         """
         if (self._seen != self._inventory.version or self._to_settle()) and self._making.acquire(timeout=patience):
             try:
@@ -145,7 +154,7 @@ class Groups:
         previous: Mapping[str, str] = self._partition.assignment
         version, domains = self._inventory.domains()
         if self._to_settle():
-            # What was assigned while there was but one reader says nothing about where it belongs.
+            # What was assigned while there was only one reader says nothing about where it belongs.
             previous = {}
             self._automatic = automatic_count(domains, self._explicit, self._partition_by, self._limit())
         elif version == self._seen:

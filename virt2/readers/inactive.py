@@ -1,4 +1,4 @@
-"""Reports the state of domains that are not active, for the selector `domain_state`: no reader has them."""
+"""Reports the state of domains that are not active, which no reader has (selector `domain_state`)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class InactiveStates:
             return
         self._reported = found.asked
         when = self._wall() - (self._clock() - found.asked)
-        # One that was started meanwhile is its reader's.
+        # A domain that was started meanwhile is read by its reader.
         idle = [status for status in found.domains if not self._inventory.knows(status.uuid)]
         domains = [self._inventory.find(status.uuid) or Domain(status.uuid, status.name, status.id) for status in idle]
         self._names.settle_idle(domains)

@@ -1,8 +1,8 @@
-"""Calls for which libvirt asks another program of the host, and holds the domain's lock until that answers.
+"""Decides when calls are made for which libvirt asks another program, and holds the domain's lock until that answers.
 
 For the counters of a vhost-user interface libvirt runs ``ovs-vsctl``, which takes 10 to 50 ms where Open vSwitch is
-well, and 5 s where it hangs. Meanwhile nobody gets a list of domains, nor anything of that domain. So one such call is
-made at a time on the host, and rarely once one was slow.
+well, and 5 s where it hangs. Meanwhile nobody gets a list of domains or an answer about that domain. So one such call
+is made at a time on the host, and calls become rare once one was slow.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ SLOW = 1.0
 """Seconds in one call after which the other program is taken not to answer. Well clear of what it takes on a busy host,
 and of the 5 s after which libvirt has it give up."""
 FIRST_PAUSE = 30.0
-"""Seconds until the next call after a slow one; doubled with each that is slow as well."""
+"""Seconds until the next call after a slow one. They double with each call that is slow as well."""
 LONGEST_PAUSE = 600.0
 """Seconds between two calls at the most. A call costs its domain one or two points, and a list that anybody asks for
 5 s."""
 
 
 class Outside:
-    """Whether such a call may be made now; one for all readers, for they ask the same program.
+    """Says whether such a call may be made now. All readers share one, because they ask the same program.
 
     Arguments:
         clock: monotonic seconds.
@@ -56,9 +56,9 @@ class Outside:
         return self._clock() < self._not_before
 
     def begin(self, domain: str, interface: str) -> bool:
-        """Whether a call may be made now; who gets True says `end` when it is over, whatever came of it.
+        """Take the right to make a call; False where none may be made now. Who gets True calls `end` when it is over.
 
-        Waits for a call of another reader, as long as that is not slow.
+        It waits for a call of another reader, as long as that one is not slow.
         """
         with self._changed:
             if self._call:
@@ -81,8 +81,8 @@ class Outside:
             if not slow:
                 self._slow_since = None
                 if now - self._not_before > LONGEST_PAUSE:
-                    # Well for long. Before that, another slow answer counts on: a program that comes and goes is asked
-                    # less and less.
+                    # It has been well for long. Before that, another slow answer doubles the pause again, so that a
+                    # program that comes and goes is asked less and less.
                     self._pause = 0.0
             self._call = ""
             self._changed.notify_all()
@@ -92,7 +92,7 @@ class Outside:
         return slow
 
     def review(self) -> None:
-        """Say that a call is slow which has not come back yet; called once per read."""
+        """Say that a call is slow that has not come back yet; called once per read."""
         if not self._call or self._slow_since is not None:
             return
         with self._changed:
@@ -100,7 +100,7 @@ class Outside:
         self._say(complaint)
 
     def _complaint(self) -> str:
-        """Which call is slow, once until one is answered; under the lock."""
+        """The slow call, once until one is answered; otherwise empty. Caller holds the lock."""
         if self._slow_since is not None:
             return ""
         self._slow_since = self._since
@@ -109,9 +109,9 @@ class Outside:
     def _say(self, words: str) -> None:
         if words:
             log.warning(
-                "%s: libvirt asks another program for its counters (Open vSwitch's ovs-vsctl), which does not answer"
-                " within %.0f s, and holds the domain's lock meanwhile: interfaces of that kind are asked one at a time"
-                " and only every %.0f to %.0f s until it answers; look whether Open vSwitch runs",
+                "%s: libvirt asks another program (Open vSwitch's ovs-vsctl) for its counters, and holds the domain's"
+                " lock meanwhile; that program does not answer within %.0f s, so interfaces of that kind are asked one"
+                " at a time, and only every %.0f to %.0f s until it answers; check whether Open vSwitch runs",
                 words,
                 SLOW,
                 FIRST_PAUSE,

@@ -1,11 +1,11 @@
-"""Which reader a domain belongs to. Pure: domains and readers in, one group per reader out.
+"""Which reader a domain belongs to. Pure: it takes domains and readers, and gives one group per reader.
 
-A domain's *label* is what places it: its tag, or, for an untagged one, its storage domain. A domain goes to
+A domain's *label* is what places it: its tag, or its storage domain where it has no tag. A domain goes to
 
 1. the first explicit reader, in order of configuration, that matches its label;
-2. else, for a label ``virt-K``, automatic reader K, if there is one;
-3. else the automatic reader its label is assigned to. A label keeps its reader while any domain carries it; a new one
-   goes to the lowest reader without labels, else to the one with the fewest domains, the lowest of equals;
+2. otherwise, with a label ``virt-K``, automatic reader K, if there is one;
+3. otherwise the automatic reader its label is assigned to. A label keeps its reader while any domain carries it. A new
+   one goes to the lowest reader without labels, or to the one with the fewest domains (the lowest of equals);
 4. (an untagged domain is labelled with its storage domain, where ``storage`` is asked for;)
 5. without a label to automatic reader 0.
 """
@@ -55,7 +55,7 @@ def partition(
         automatic: how many automatic readers there are, at least 1; their names are ``0``, ``1`` and so on.
         partition_by: ``tag``, ``storage`` or both.
         previous: the assignment of the last partition. Labels no domain carries any more are forgotten, those of a
-            reader that is no more are new.
+            reader that does not exist any more are new.
     """
     readers = _automatic_names(automatic)
     groups: dict[str, list[Domain]] = {name: [] for name in (*(reader.name for reader in explicit), *readers)}
@@ -88,9 +88,9 @@ def automatic_count(
 ) -> int:
     """Tell how many automatic readers ``Instances auto`` makes: at least 1, at most the limit.
 
-    One for each label that is left to automatic readers, and as many more as it takes for a reader K to exist for every
-    label ``virt-K`` within these bounds; a reader without domains costs nothing. Domains without a label ask for no
-    reader of their own: they belong to reader 0, which the first label is given too.
+    There is one for each label that is left to automatic readers, and more where a label ``virt-K`` within these bounds
+    would have no reader K. A reader without domains costs nothing. Domains without a label ask for no reader of their
+    own, because they belong to reader 0, which the first label is given too.
     """
     most = max(1, limit)
     labels = {label_of(domain, partition_by) for domain in domains} - {""}
@@ -101,13 +101,13 @@ def automatic_count(
 
 
 def label_of(domain: Domain, partition_by: Collection[str]) -> str:
-    """Return what places a domain: its tag, else its storage domain, as far as asked for; empty for neither."""
+    """Return what places a domain: its tag or its storage domain, as far as asked for; empty where it has neither."""
     tag = domain.description.tag if "tag" in partition_by else ""
     return tag or (domain.placement if "storage" in partition_by else "")
 
 
 def _automatic_names(count: int) -> list[str]:
-    """Return the names of so many automatic readers, in order."""
+    """Return the names of `count` automatic readers, in order."""
     if count < 1:
         raise ValueError("there is at least one automatic reader")
     return [str(number) for number in range(count)]

@@ -1,42 +1,32 @@
-"""One polling cycle for one group of domains, on collectd's read thread.
+"""One polling cycle of one group of domains, on collectd's read thread.
 
-No libvirt call is made here: jobs go to the reader's pool, records come back, and what is not back by the deadline is
+No libvirt call is made here. Jobs go to the reader's pool and records come back; what is not back by the deadline is
 left to its worker. A record that comes late is taken by the next read.
 """
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from virt2.domains.discovery import Discovery
-from virt2.domains.health import Health, Healths
-from virt2.domains.inventory import HUNG_AFTER, Inventory
+from virt2.domains.health import Health
+from virt2.domains.inventory import HUNG_AFTER
 from virt2.metrics import defaults
 from virt2.metrics.metric import Metric, gauge, monitor_blocked, sample_age
 from virt2.model.domain import Domain
 from virt2.model.replies import NicStats
-from virt2.notifications.alarms import Alarms
-from virt2.notifications.notification import Notify
-from virt2.once import Gatherer
-from virt2.output.batch import Batch, Sink
-from virt2.output.naming import Identity, Names
-from virt2.readers.gate import CONTROL_INFO
-from virt2.readers.groups import Groups
+from virt2.output.batch import Batch
+from virt2.output.naming import Identity
+from virt2.readers.context import Domains, Outputs, Timing, Workers
+from virt2.readers.polling import Polling, Read
 from virt2.readers.records import Outcome, Sample
 from virt2.readers.results import Results
 from virt2.readers.sampling import ASK_OUTSIDE, OUTSIDE, Sampler
 from virt2.readers.taps import Taps
-from virt2.readers.turns import Turns
-from virt2.workers.budget import Budget
+from virt2.readers.unsupported import CONTROL_INFO
 from virt2.workers.job import MONITOR, SERVER, STALLED_AFTER, Job
-from virt2.workers.pool import Pool
-
-log = logging.getLogger(__name__)
 
 FIRST_LIST = 0.6
-"""Part of a read's time for which the very first read waits for a list of domains: without one it has nothing to do."""
+"""Part of a read's time for which the very first read waits for a list, because it has nothing to do without one."""
 LEAST_LOOK = 0.25
 """Part of a read's time for which running domains are looked for, also where the wait for the first list took long."""
 LIST_PATIENCE = 0.2
@@ -48,111 +38,80 @@ class Reader:
 
     Arguments:
         name: the reader's, as configured or ``0``, ``1``, ...
-        inventory: the active domains.
-        discovery: finds domains while their list hangs.
-        groups: says which of them are this reader's.
-        budget: knows which calls are in flight, over all readers.
-        pool: this reader's workers.
-        healths: the health of all domains.
-        names: the identity of all domains.
+        domains: what is known of the domains.
+        workers: this reader's.
         sampler: given where records go, makes what makes the jobs.
+        outputs: where metrics, texts that libvirt has among numbers, and troubles go.
+        timing: when it reads; each read asks every domain.
         interfaces: reads the counters of the host's own network devices that may stand in for libvirt's.
-        taps: tells which of these are the domains' own; one is made by default.
-        alarms: says when a domain gets stuck, and when it is well again.
-        silent: whether libvirtd seems to answer nobody: then no domain is blamed for it.
-        troubles: where troubles of domains are said; one of its own by default.
-        sink: where metrics go.
-        notify: has a notification sent of a text that libvirt has among numbers.
-        timeout: seconds a read may take.
-        clock, wall: monotonic seconds, and the time of day.
     """
 
     def __init__(
         self,
         name: str,
         *,
-        inventory: Inventory,
-        discovery: Discovery,
-        groups: Groups,
-        budget: Budget,
-        pool: Pool,
-        healths: Healths,
-        names: Names,
+        domains: Domains,
+        workers: Workers,
         sampler: Callable[..., Sampler],
+        outputs: Outputs,
+        timing: Timing,
         interfaces: Callable[[], Mapping[str, NicStats]] = dict,
-        taps: Taps | None = None,
-        alarms: Alarms,
-        silent: Callable[[], bool] = lambda: False,
-        troubles: Gatherer | None = None,
-        sink: Sink,
-        notify: Notify | None = None,
-        timeout: float,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
     ) -> None:
         self.name = name
-        self._inventory = inventory
-        self._discovery = discovery
-        self._groups = groups
-        self._budget = budget
-        self._pool = pool
-        self._healths = healths
-        self._names = names
-        self._sink = Batch(sink)
-        self._results = Results(names, self._sink, notify, troubles)
-        self._turns = Turns()
         self.domains = 0
         """How many it had in the last read."""
         self.skipped: Sequence[str] = ()
         """The names of those of them that there was no time for."""
         self.stuck = 0
         """Workers whose call was out before that read."""
+        self._inventory, self._discovery, self._groups = domains.inventory, domains.discovery, domains.groups
+        self._healths, self._names, self._alarms = domains.healths, domains.names, domains.alarms
+        self._pool, self._budget, self._silent = workers.pool, workers.budget, workers.silent
+        self._timeout = timing.timeout
+        self._clock, self._wall = timing.clocks
+        self._polling = Polling(domains, workers, timing)
+        self._sink = Batch(outputs.sink)
+        self._results = Results(domains.names, self._sink, outputs.notify, outputs.troubles)
         self._interfaces = interfaces
-        self._taps = Taps(inventory) if taps is None else taps
+        self._taps = Taps(domains.inventory)
         self._counters: Mapping[str, NicStats] = {}
         self._took_all_its_time = False
         """Whether the last read ended at its deadline."""
         self._sampler = sampler(self._results.put, host_interfaces=lambda: self._counters.keys())
-        self._alarms = alarms
-        self._silent = silent
-        self._timeout = timeout
-        self._clock = clock
-        self._wall = wall
 
     def __repr__(self) -> str:
         return f"<Reader {self.name} {self._pool!r}>"
 
     def read(self) -> None:
         """Ask every domain of the group, dispatch what is known by the deadline. Never blocks beyond it."""
-        began = self._clock()
-        # Before the list: a domain that is in a later one had the device of that name when the counters were read.
-        counters, wall = self._interfaces(), self._wall()
-        self._wait_for_list(began)
-        domains = self._groups.begin(self.name)
-        try:
+        with self._polling.read() as read:
+            began = read.began
+            # Before the list, because a domain in a later one had the device of that name when the counters were read.
+            counters, wall = self._interfaces(), self._wall()
+            self._wait_for_list(began)
+            domains = self._groups.begin(self.name)
+            read.over.callback(self._groups.end, self.name)
+            read.over.callback(self._sink.flush)
             healths = {domain.uuid: self._healths.of(domain.uuid, began, domain.id) for domain in domains}
             for domain in domains:
                 health = healths[domain.uuid]
                 if health.description is not domain.description:
                     health.describe(domain.description)
             self._put_interfaces(domains, counters, began, wall)
-            # What came back since the last read goes first: a series must not run backwards.
+            # What came back since the last read goes first, because a series must not run backwards.
             self._take(domains, healths, began)
             if self._took_all_its_time:
                 # What is there already does not wait for calls that may not come back either.
                 self._sink.flush()
-            skipped = self._ask(domains, healths, began + self._timeout)
-            self._took_all_its_time = self._clock() - began >= self._timeout
+            skipped = self._ask(domains, healths, read)
+            self._took_all_its_time = self._clock() >= read.deadline
             answered = self._take(domains, healths, began)
-            waiting = self._ask_outside(domains, healths, answered, began)
+            waiting = self._ask_outside(domains, healths, answered, read)
             self._judge(domains, healths, answered, waiting, began)
             self._report(domains, healths, wall)
             self._sink.flush()
             self._count(domains, skipped, began)
             self._report_itself(domains, healths, len(skipped), began)
-            self._sink.flush()
-        finally:
-            self._groups.end(self.name)
 
     def _wait_for_list(self, began: float) -> None:
         patience = LIST_PATIENCE if self._inventory.listed else FIRST_LIST * self._timeout
@@ -172,22 +131,16 @@ class Reader:
                 if stats is not None:
                     self._results.put(Sample(domain.uuid, defaults.NIC, nic.target, taken, wall, stats))
 
-    def _ask(self, domains: Sequence[Domain], healths: Mapping[str, Health], deadline: float) -> Collection[str]:
-        """Run the jobs of this read, first of those that waited longest; returns the domains there was no slot for."""
-        link = self._inventory.link
-        if link is None or not link.up:
+    def _ask(self, domains: Sequence[Domain], healths: Mapping[str, Health], read: Read) -> Collection[str]:
+        """Run the jobs of this read; returns the domains that there was no slot for."""
+        if not self._polling.connected:
             return ()
-        began = self._clock()
         charged = [domain for domain in domains if self._budget.charged(domain.uuid) is not None]
-        jobs = [*self._server_jobs(domains, healths), *self._monitor_jobs(domains, healths)]
-        _, left = self._pool.run(self._turns.order(jobs, began), deadline)
+        left = read.run([*self._server_jobs(domains, healths), *self._monitor_jobs(domains, healths)])
         freed = [domain for domain in charged if self._budget.charged(domain.uuid) is None]
         if freed:
-            # The first look at them showed that what was cut off is over: they need not wait for the next read.
-            more = list(self._monitor_jobs(freed, healths))
-            left += self._pool.run(more, deadline)[1]
-            jobs += more
-        self._turns.note(jobs, began)
+            # The first look at them showed that what was cut off is over, so they need not wait for the next read.
+            left += read.run(self._monitor_jobs(freed, healths))
         skipped = {job.uuid for job in left if job.kind == MONITOR}
         for uuid, health in healths.items():
             health.skipped = uuid in skipped
@@ -198,12 +151,12 @@ class Reader:
         domains: Sequence[Domain],
         healths: Mapping[str, Health],
         outcomes: dict[tuple[str, str], Outcome],
-        began: float,
+        read: Read,
     ) -> Collection[str]:
-        """Ask for what libvirt asks another program for, one domain after the other, longest unasked first.
+        """Ask for what libvirt asks another program for, one domain after the other, the longest unasked first.
 
-        Such a call holds the domain's lock. So it comes when all else of the domain is answered, and what is known of
-        all the others goes out before. Returns the domains that have to be asked such a thing.
+        Such a call holds the domain's lock. So it comes when everything else of the domain is answered, and what is
+        known of all the others goes out before. Returns the domains that need such a call.
         """
         self._sampler.outside.review()
         waiting = []
@@ -229,11 +182,11 @@ class Reader:
                 and not health.blocked
                 and not self._sampler.outside.resting
             ):
-                health.asked_outside = began
-                self._pool.run([self._sampler.outside_job(domain, health)], began + self._timeout)
-            if self._clock() >= began + self._timeout:
+                health.asked_outside = read.began
+                self._pool.run([self._sampler.outside_job(domain, health)], read.deadline)
+            if self._clock() >= read.deadline:
                 break
-        outcomes.update(self._take(domains, healths, began))
+        outcomes.update(self._take(domains, healths, read.began))
         return {domain.uuid for domain in waiting}
 
     def _server_jobs(self, domains: Sequence[Domain], healths: Mapping[str, Health]) -> Iterable[Job]:
@@ -243,9 +196,9 @@ class Reader:
                 yield self._sampler.server_job(domain, healths[domain.uuid], charged, self._budget.discharge)
 
     def _monitor_jobs(self, domains: Sequence[Domain], healths: Mapping[str, Health]) -> Iterable[Job]:
-        """Never a second call for a domain that one is stuck or charged for, nor one behind a held lock.
+        """Make no second job for a domain while a call for it is stuck or charged, or waits for the domain's lock.
 
-        One that is well and in flight now (a size is being asked for) is waited for.
+        A call that is well and in flight now (a size is being asked for) is waited for.
         """
         for domain in domains:
             uuid = domain.uuid
@@ -272,7 +225,7 @@ class Reader:
                 health.answered = outcome.taken
                 health.clear()
             key = (outcome.uuid, outcome.kind)
-            # Of two looks at one domain the one that found something counts.
+            # Of two looks at one domain, the one that found something counts.
             if outcome.taken >= began and not (key in outcomes and outcomes[key].cause):
                 outcomes[key] = outcome
         return outcomes
@@ -292,7 +245,7 @@ class Reader:
             server, monitor = outcomes.get((uuid, SERVER)), outcomes.get((uuid, MONITOR))
             ours = self._budget.running(uuid, MONITOR)
             if monitor is not None and not monitor.answered and ours is not None and ours.stalled:
-                # Whoever a look has found inside is the one who asks for sizes, say, not another client.
+                # The look has found our own call inside, which asks for sizes, say, and not another client.
                 monitor = None
             if monitor is not None and not monitor.answered and monitor.cause:
                 since = next(when for when in (monitor.entered, monitor.since, monitor.taken) if when is not None)
@@ -314,13 +267,14 @@ class Reader:
             self._alarms.review(domain, self._names.of(domain), health)
 
     def _judge_by_calls(self, uuid: str, health: Health, now: float) -> None:
-        """A domain whose monitor was not asked in this read, or has not answered: by what is in flight for it."""
+        """Judge a domain whose monitor was not asked in this read, or has not answered, by what is in flight for it."""
         monitor, server = self._budget.running(uuid, MONITOR), self._budget.running(uuid, SERVER)
         charge = self._budget.charged(uuid)
         stuck_by = now - STALLED_AFTER
         if self._inventory.out_of_workers or self._budget.calls_wait:
-            # What was asked since libvirtd last had a worker waits for one: that says nothing of the domain. Nor does
-            # what was asked in the same read before, because libvirtd takes calls in turn and answers them out of turn.
+            # What was asked since libvirtd last had a worker waits for one, which says nothing of the domain. What was
+            # asked in the same read before says nothing either, because libvirtd takes calls in turn and answers them
+            # out of turn.
             stuck_by = min(stuck_by, self._budget.answered_at - self._timeout)
             if health.blocked_since is not None and health.blocked_since > stuck_by:
                 health.clear()
@@ -332,11 +286,10 @@ class Reader:
             health.block(f"{charge.what}, cut off with its connection", charge.since)
 
     def _report(self, domains: Sequence[Domain], healths: Mapping[str, Health], wall: float) -> None:
-        """What is always said of a domain, with the time when the read began: reads take more and less long."""
+        """Dispatch what is always said of a domain, with the time when the read began, since reads differ in length."""
         now = self._clock()
-        link = self._inventory.link
-        up = link is not None and link.up
-        can_look = self._sampler.can_look
+        up = self._polling.connected
+        can_look = self._sampler.gate.can_look
         for domain in domains:
             health = healths[domain.uuid]
             values = [sample_age(health.age(now))]
@@ -348,7 +301,7 @@ class Reader:
     def _count(self, domains: Sequence[Domain], skipped: Collection[str], began: float) -> None:
         self.domains = len(domains)
         self.skipped = [domain.name for domain in domains if domain.uuid in skipped] if skipped else ()
-        # Those that were out before this read are stuck; a machine may be slow for a moment.
+        # Only those that were out before this read are stuck, because a machine may be slow for a moment.
         self.stuck = self._pool.stuck(self._clock() - began) if skipped else 0
 
     def _report_itself(

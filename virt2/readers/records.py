@@ -1,10 +1,17 @@
-"""What workers hand to a reader: records of what was asked, and of how that ended."""
+"""Records that workers hand to a reader: what was asked, and how that ended."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Union
+from collections.abc import Callable
+from typing import NamedTuple, Union
 
+from virt2.errors import DomainGone, Error
+from virt2.metrics import defaults, selectors
 from virt2.model.domain import NO_ID
+from virt2.workers.job import Job
+
+OF_DEVICES = frozenset({defaults.DISK, defaults.NIC, defaults.SIZES, selectors.DISK_TIMES})
+"""Calls that are made for a disk or an interface."""
 
 
 class Sample(NamedTuple):
@@ -12,14 +19,14 @@ class Sample(NamedTuple):
 
     uuid: str
     call: str
-    """What it is for: a key of `virt2.metrics.defaults.MAPPING`, or a selector."""
+    """What the call was made for: a key of `virt2.metrics.defaults.MAPPING`, or a selector."""
     device: str
     """The disk or interface asked for; empty for the domain itself."""
     taken: float
     """The time before the call, monotonic seconds."""
     time: float
-    """The same, as wall time."""
-    reply: Any
+    """The same moment as wall time."""
+    reply: object
 
 
 class Outcome(NamedTuple):
@@ -34,7 +41,7 @@ class Outcome(NamedTuple):
     cause: str = ""
     """Why the monitor could not be used, in words; empty when it could, or was not tried."""
     since: float | None = None
-    """Since when, where that is known."""
+    """Since when the monitor could not be used, where that is known; monotonic seconds."""
     entered: float | None = None
     """When the one who is in the monitor entered it, by libvirt's word."""
     complete: bool = True
@@ -42,7 +49,7 @@ class Outcome(NamedTuple):
 
 
 class Note(NamedTuple):
-    """A text that libvirt has among numbers: it goes out as a notification, once."""
+    """A text that libvirt has among numbers. It goes out once, as a notification."""
 
     uuid: str
     type: str
@@ -64,3 +71,21 @@ class Trouble(NamedTuple):
 
 
 Record = Union[Sample, Outcome, Note, Trouble]
+
+Put = Callable[[Record], None]
+"""Takes a record; called from worker threads."""
+
+
+def report(put: Put, job: Job, error: Error, now: float, device: str = "") -> None:
+    """Put a trouble for the error that a call of a job ended with.
+
+    That a domain or a device has just gone is normal; anything else is worth a line. libvirt may say anything of a
+    domain that is just being destroyed, so the next list tells whether the trouble counts.
+
+    Arguments:
+        now: monotonic seconds.
+        device: the disk or interface that was asked for; empty for the domain itself.
+    """
+    if not isinstance(error, DomainGone):
+        text = f"{job.what}{device and ' ' + device}: {error}"
+        put(Trouble(job.uuid, text, job.run, now, device if job.what in OF_DEVICES else ""))

@@ -1,4 +1,4 @@
-"""Between workers and collectd: records come in from any thread, a read takes them out and dispatches."""
+"""The way from workers to collectd: records come in from any thread, and a read takes them out and dispatches."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Results:
         self._failed: set[str] = set()
         self._gatherer = Gatherer(0.0) if troubles is None else troubles
         self._troubles: dict[tuple[str, str], Trouble] = {}
-        """What is to be said where a later list still has the domain; the first of each in a run of the domain."""
+        """What is to be said where a later list still has the domain: the first of each kind in a run of the domain."""
         self._noted: dict[Note, str] = {}
         """The text that went out last, by the note without it."""
 
@@ -67,8 +67,8 @@ class Results:
         Arguments:
             domains: those of this reader, by UUID.
             healths: theirs.
-            listed: when the list was asked for that they are from, monotonic seconds; None where that is unknown. What
-                went wrong before then is said of those that it still has.
+            listed: when the list that they are from was asked for, monotonic seconds; None where that is unknown. What
+                went wrong before then is said of the domains that the list still has.
 
         Records of domains that are gone, or have another reader now, are dropped, and so is a sample when a newer one
         of its kind went out before: a series must not run backwards.
@@ -76,7 +76,7 @@ class Results:
         outcomes = []
         identities: dict[str, Identity] = {}
         tidied = False
-        # Not until it is empty: a worker that reports as fast as this thread takes must not keep it here.
+        # Only what is there now: a worker that reports as fast as this thread takes must not keep it here.
         for record in [self._records.get_nowait() for _ in range(self._records.qsize())]:
             health = healths.get(record.uuid)
             if health is None:
@@ -89,7 +89,7 @@ class Results:
                 try:
                     self._dispatch(record, domain, identity, health)
                 except Exception:
-                    # The records behind it are out of the queue as well.
+                    # The records behind it are out of the queue as well, and must not be lost.
                     self._fail(record.call, domain)
             elif isinstance(record, Outcome):
                 outcomes.append(record)
@@ -142,8 +142,8 @@ class Results:
     def _say(self, domains: Mapping[str, Domain], listed: float) -> None:
         """Have a call's failure logged, once for a domain.
 
-        Not for a domain that was destroyed, or a device that was unplugged, while it was asked: whatever libvirt said
-        of it then, that is normal.
+        Nothing is said of a domain that was destroyed, or of a device that was unplugged, while it was asked: whatever
+        libvirt said of it then is normal.
         """
         for key, trouble in tuple(self._troubles.items()):
             if trouble.when + ENDING < listed or trouble.uuid not in domains:

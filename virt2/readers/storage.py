@@ -1,80 +1,60 @@
-"""What touches the storage itself (class C: sizes, disk errors), in quarantine: rarely, apart from everything else.
+"""Asks what touches the storage itself (class C: sizes, disk errors), rarely and apart from everything else.
 
 A call of class C freezes its guest until the storage answers. So at most one is in flight per storage domain, and where
-one does not come back no other is made there: a dead storage domain costs one guest, and only where this was asked for.
+one does not come back no other is made there. A dead storage domain costs one guest, and only where this was asked for.
 """
 
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable
-from typing import Any
 
-from virt2.domains.health import Healths
-from virt2.domains.inventory import Inventory
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.model.domain import Domain
-from virt2.once import Conditions
-from virt2.readers.records import Record
+from virt2.readers.connection import DomainCalls
+from virt2.readers.context import Domains, Timing, Workers
+from virt2.readers.polling import Polling
+from virt2.readers.records import Put
 from virt2.readers.results import Results
 from virt2.readers.sampling import Sampler
-from virt2.readers.turns import Turns
-from virt2.workers.budget import Budget
 from virt2.workers.job import SERVER, Job
-from virt2.workers.pool import Pool
 
 LATE = 2.0
-"""Times ``StorageInterval`` after which a size is called late: as collectd itself calls a value missing."""
+"""A size is late after that many times ``StorageInterval``, as a value is missing to collectd itself."""
 
 
 class StorageReader:
     """Asks all domains, whatever their reader, once per ``StorageInterval``.
 
-    It is read more often than that, since one read may have no time for all: what it leaves out is asked first by the
-    next one; one that was asked and did not answer has had its turn.
+    It reads more often than that, since one read may have no time for all. What a read leaves out is asked first by the
+    next one; a domain that was asked and did not answer has had its turn.
 
     Arguments:
-        inventory: the active domains.
-        budget: knows which calls are in flight, over all readers.
-        pool: workers of its own.
-        healths: the health of all domains.
+        domains: what is known of the domains.
+        workers: of its own.
         results: dispatches what comes in.
         sampler: given where records go, makes what makes the jobs.
-        interval: seconds between two questions to one domain.
-        tick: seconds between two reads.
-        timeout: seconds a read may take.
-        clock: monotonic seconds.
+        timing: when it reads.
     """
 
     def __init__(
         self,
         *,
-        inventory: Inventory,
-        budget: Budget,
-        pool: Pool,
-        healths: Healths,
+        domains: Domains,
+        workers: Workers,
         results: Results,
-        sampler: Callable[[Callable[[Record], None]], Sampler],
-        interval: float,
-        tick: float,
-        timeout: float,
-        clock: Callable[[], float] = time.monotonic,
+        sampler: Callable[[Put], Sampler],
+        timing: Timing,
     ) -> None:
-        self._inventory = inventory
-        self._budget = budget
-        self._pool = pool
-        self._healths = healths
+        self._inventory, self._healths = domains.inventory, domains.healths
+        self._pool, self._budget = workers.pool, workers.budget
         self._results = results
         self._sampler = sampler(results.put)
-        self._interval = interval
-        self._tick = tick
-        self._timeout = timeout
-        self._clock = clock
-        self._turns = Turns()
+        self._timeout, self._interval = timing.timeout, timing.interval
+        self._clock = timing.clocks.monotonic
+        self._polling = Polling(domains, workers, timing)
         self._asked: dict[str, float] = {}
         """When the read began in which a domain was asked last, or was first there to be asked, by UUID."""
-        self._conditions = Conditions(1.5 * tick, clock)
         self._late: frozenset[str] = frozenset()
         """The storage domains whose sizes were said to come late."""
         self._said_suspended: frozenset[str] = frozenset()
@@ -82,30 +62,27 @@ class StorageReader:
 
     def read(self) -> None:
         """Ask until the deadline; dispatch what came in."""
-        began = self._clock()
-        self._inventory.refresh(max_age=self._timeout, timeout=self._timeout / 2)
-        self._take()
-        link = self._inventory.link
-        if link is not None and link.up:
-            described = self._turns.order(self._descriptions(began), began)
-            if described:
-                self._pool.run(described, began + self._timeout / 2)
-            jobs = self._turns.order(self._jobs(began), began)
-            self._pool.run(jobs, began + self._timeout)
-            self._turns.note([*described, *jobs], began)
-            for job in jobs:
-                if job.begun:
-                    self._asked[job.uuid] = began
-                else:
-                    self._asked.setdefault(job.uuid, began - self._interval)
-            self._report_lag(began)
-        self._take()
+        with self._polling.read() as read:
+            read.over.callback(self._take)
+            began = read.began
+            self._inventory.refresh(max_age=self._timeout, timeout=self._timeout / 2)
+            self._take()
+            if self._polling.connected:
+                read.run(self._descriptions(began), deadline=began + self._timeout / 2)
+                jobs = self._jobs(began)
+                read.run(jobs)
+                for job in jobs:
+                    if job.begun:
+                        self._asked[job.uuid] = began
+                    else:
+                        self._asked.setdefault(job.uuid, began - self._interval)
+                self._report_lag(began)
 
     def watch(self) -> None:
         """Say which storage domains do not answer, and when they do again."""
         suspended = self.suspended
         for name in suspended | self._said_suspended:
-            self._conditions.update(
+            self._polling.conditions.update(
                 name in suspended,
                 f"storage domain {name}: what was asked of it does not come back, nothing else is asked there",
                 f"storage domain {name} answers again",
@@ -126,19 +103,19 @@ class StorageReader:
                     late.setdefault(name, []).append(now - when)
         for name in late.keys() | self._late:
             ages = late.get(name, [0.0])
-            self._conditions.update(
+            self._polling.conditions.update(
                 name in late,
                 f"storage domain {name}: {len(ages)} domains on it have sizes that are up to {max(ages):.0f} s old,"
                 f" because one call at a time is made there; set StorageInterval to {max(ages):.0f} or more",
                 f"storage domain {name}: sizes come every StorageInterval again",
             )
         self._late = frozenset(late)
-        self._conditions.review()
+        self._polling.conditions.review()
 
     def _descriptions(self, began: float) -> list[Job]:
-        """Describe anew what may not be what it was: a disk may lie on another storage than when it was described.
+        """Describe anew the domains that may have changed, whose disks may lie on other storage than described.
 
-        Block jobs and snapshots move disks while the domain runs, and libvirt does not tell of all of them.
+        Block jobs and snapshots move disks while a domain runs, and libvirt does not tell of all of them.
         """
         return [
             Job(domain.uuid, SERVER, functools.partial(self._describe, domain), run=domain.id)
@@ -146,13 +123,13 @@ class StorageReader:
             if self._is_due(domain, began) and not self._inventory.is_current(domain)
         ]
 
-    def _describe(self, domain: Domain, connection: Any, job: Job) -> None:
+    def _describe(self, domain: Domain, connection: DomainCalls, job: Job) -> None:
         job.doing("XMLDesc")
         try:
             self._inventory.adopt(connection, domain)
             job.hear()
         except (CallFailed, DomainBusy, DomainGone, Unsupported):
-            # It is not asked in this read then.
+            # Then it is not asked in this read.
             return
 
     def _take(self) -> None:
@@ -163,10 +140,7 @@ class StorageReader:
 
     def _is_due(self, domain: Domain, now: float) -> bool:
         """Whether it is time to ask a domain again, and it may be asked."""
-        if not self._may_be_asked(domain, now):
-            return False
-        asked = self._asked.get(domain.uuid)
-        return asked is None or now - asked >= self._interval - self._tick / 2
+        return self._may_be_asked(domain, now) and self._polling.is_due(self._asked.get(domain.uuid), now)
 
     def _may_be_asked(self, domain: Domain, now: float) -> bool:
         """Whether there is something to ask of a domain, and its monitor is neither blocked nor charged for a call."""
@@ -174,7 +148,10 @@ class StorageReader:
         return self._sampler.asks_storage(domain) and not health.blocked and self._budget.charged(domain.uuid) is None
 
     def _jobs(self, began: float) -> list[Job]:
-        """None for a domain that is blocked, that a call is out for, or of which is not known on what it lies now."""
+        """Make the jobs of the domains that are due.
+
+        None is made for a domain that is blocked, that a call is out for, or whose storage is not known as it is now.
+        """
         jobs = []
         for domain in self._inventory.domains()[1]:
             if self._is_due(domain, began) and self._inventory.is_fresh(domain, began):

@@ -1,8 +1,8 @@
-"""Whether a host's device of some name is still the one that a domain's description means.
+"""Tells whether a host's device of some name is still the one that a domain's description means.
 
-Names of taps are used again: ``vnet3`` of a domain that has ended is soon another one's. Counters that are read off the
-host by name are a domain's own only while libvirt's list, and the descriptions, are known to be current. Where they are
-not, and where two domains claim one name, the device is left to libvirt, which knows.
+Names of taps are used again: the ``vnet3`` of a domain that has ended soon belongs to another one. Counters that are
+read off the host by name are a domain's own only while libvirt's list, and the descriptions, are known to be current.
+Where they are not, and where two domains claim one name, the device is left to libvirt, which knows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from virt2.model.domain import Domain
 from virt2.model.replies import NicStats
 
 
-class Domains(Protocol):
+class ActiveDomains(Protocol):
     """The active domains (see `virt2.domains.inventory.Inventory`)."""
 
     @property
@@ -34,7 +34,7 @@ class Taps:
         index: the kernel's number for a device, which is never used again; OSError where there is none of that name.
     """
 
-    def __init__(self, inventory: Domains, index: Callable[[str], int] = socket.if_nametoindex) -> None:
+    def __init__(self, inventory: ActiveDomains, index: Callable[[str], int] = socket.if_nametoindex) -> None:
         self._inventory = inventory
         self._index = index
         self._version: int | None = None
@@ -69,7 +69,7 @@ class Taps:
         return {name: counters[name] for name in counters.keys() - unsure} if unsure else counters
 
     def _review(self, domains: Sequence[Domain]) -> None:
-        """Find the names that more than one domain claims; forget domains that are not the reader's any more."""
+        """Find the names that more than one domain claims, and forget domains that are not the reader's any more."""
         self._version, everybody = self._inventory.domains()
         seen: set[str] = set()
         twice: set[str] = set()

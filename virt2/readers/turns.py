@@ -1,4 +1,4 @@
-"""Whose turn it is where a read has no time for all: who waited longest. Those that are left out are named once."""
+"""Whose turn it is where a read has no time for all: who waited longest goes first, and who is left out is said."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from virt2.workers.job import Job
 log = logging.getLogger(__name__)
 
 LASTING = 1.0
-"""Seconds for which domains have to be left out, however many reads that is: a host on which guests start and end is
-short for a moment."""
+"""Seconds for which domains have to be left out before it is said, however many reads that is, because a host on which
+guests start and end is short of time for a moment."""
 IN_A_ROW = 2
-"""Reads one after another that left domains out, after which it is said: a single one may be a hiccup of the host."""
+"""Reads in a row that have to leave domains out before it is said, because a single one may be a hiccup of the host."""
 QUIET = 60.0
-"""Seconds without a domain left out after which it is over: it must not be said in turn that it is so and is not."""
+"""Seconds without a domain left out after which a shortage is over, so that begin and end are not said in turn."""
 NAMED = 5
-"""Domains that are named at the most."""
+"""The most domains that are named."""
 
 
 class Turns:
-    """Orders the jobs of each read, for who makes them.
+    """Orders the jobs of each read.
 
-    A job counts as served when a worker took it, however that ended: one that never answers goes behind those that
-    are still waiting, as everybody does who had a turn. So where each read has time for k of n jobs, all are served
+    A job counts as served when a worker took it, however that ended. So one that never answers goes behind those that
+    are still waiting, as every job does that had its turn. Where each read has time for k of n jobs, all are served
     within n/k reads, rounded up.
     """
 
     def __init__(self) -> None:
         self._since: dict[tuple[str, str], float] = {}
-        """When the first of the reads began that left a domain's job of that kind out, one after another."""
+        """By domain and kind of job: when the first read began, of those in a row that left the job out."""
 
     def order(self, jobs: Iterable[Job], now: float, handicap: Callable[[Job], float] | None = None) -> list[Job]:
         """Put those first that waited longest; those that did not wait keep their order.
 
         Arguments:
             now: when the read began.
-            handicap: seconds by which a job counts as having waited less, for such as may cost others their time; it
-                goes first in the end as well.
+            handicap: seconds by which a job counts as having waited less, where it may cost others their time. Such a
+                job goes first in the end as well.
         """
         jobs = list(jobs)
         since = self._since
@@ -103,8 +103,8 @@ class Shortage:
         else:
             cause = "is short of time"
         log.warning(
-            "reader %s %s: since %.0f s ago each read has left out domains, the last one %d of %d (%s%s);"
-            " those that waited longest go first in the next one",
+            "reader %s %s: for %.0f s each read has left domains out, the last read %d of %d (%s%s);"
+            " those that waited longest go first in the next read",
             self._reader,
             cause,
             now - self._since,

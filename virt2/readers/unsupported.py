@@ -1,17 +1,21 @@
-"""Calls that a libvirt, or its driver, does not have."""
+"""Calls that a libvirt or its driver does not have, or that a domain cannot answer: not made again, and said once."""
 
 from __future__ import annotations
 
 import logging
 
-from virt2.readers.gate import CONTROL_INFO
+from virt2.domains.health import Health
+from virt2.errors import Missing, Refused, Unsupported
 
 log = logging.getLogger(__name__)
+
+CONTROL_INFO = "controlInfo"
+"""The call that asks who is inside a monitor: libvirtd answers it at once, except for a domain whose lock is held."""
 
 CONSEQUENCES = {
     CONTROL_INFO: "whether somebody is inside a domain's monitor is found out only by a call that does not come back",
 }
-"""What it costs that a call is missing, where that is more than the values it serves."""
+"""What a missing call costs, where that is more than the values it serves."""
 
 
 class MissingCalls:
@@ -33,6 +37,24 @@ class MissingCalls:
             self._calls[call] = words
             cost = CONSEQUENCES.get(call, "what it serves is not reported")
             log.warning("this libvirt does not have the call %s, so %s: %s", call, cost, words)
+
+    def covers(self, what: str, device: str, health: Health) -> bool:
+        """Whether a call need not be made for a device, because this libvirt or this domain cannot answer it."""
+        return (what, device) in health.unsupported or what in self._calls
+
+    def note(self, error: Unsupported, what: str, device: str, health: Health) -> bool:
+        """Remember that a call could not be answered; returns whether that is a trouble of this domain to report.
+
+        A call that libvirt refuses as invalid gets a second chance: it may be invalid only for now.
+        """
+        if isinstance(error, Missing):
+            self.add(what, str(error))
+            return False
+        if isinstance(error, Refused) and (what, device) not in health.refused:
+            health.refused.add((what, device))
+            return False
+        health.unsupported.add((what, device))
+        return True
 
     def forget(self) -> None:
         """There is a new connection, maybe to another libvirt."""

@@ -1,12 +1,12 @@
-"""libvirtd's own worker limits, asked over its admin socket.
+"""Asks libvirtd for its own worker limits, over its admin socket.
 
-This speaks libvirt's wire protocol itself, about 100 lines, instead of loading the libvirt-admin library: that
+This speaks libvirt's wire protocol itself, in about 100 lines, and does not load the libvirt-admin library. That one
 registers libvirt's object types a second time, and a process that has opened both kinds of connection crashes,
-whichever came first (seen with 9.0; libvirt-python does not bind it either). Protocol, numbers of procedures and names
+whichever came first (seen with 9.0). libvirt-python does not bind it either. Protocol, numbers of procedures and names
 of parameters are those of libvirt's ``virnetprotocol.x`` and ``admin_protocol.x``, version 1.
 
-The poller asks again and again on a thread of its own: the admin interface answers when every worker of libvirtd is
-busy, but hangs with a libvirtd that is frozen. ``python3 -m virt2.sources.admin [URI]`` prints the limits.
+The admin interface answers even when every worker of libvirtd is busy, but hangs with a libvirtd that is frozen. So the
+poller asks on a thread of its own. ``python3 -m virt2.sources.admin [URI]`` prints the limits.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def read_limits(uri: str, timeout: float | None = None) -> Limits:
 
     Arguments:
         uri: see `virt2.sources.daemon.place`.
-        timeout: seconds that a daemon may take for each step. A frozen one takes for ever, and each attempt given up
-            waits for it in its backlog: who asks again and again had better wait, too.
+        timeout: seconds that a daemon may take for each step; None for as long as it wants. A frozen one takes for
+            ever, and each attempt that is given up stays in its backlog, so whoever asks again and again should wait.
 
     Raises:
         AdminUnavailable: no socket, refused, or a reply without what we need.
@@ -57,7 +57,7 @@ def ask(connection: socket.socket, server: str) -> Limits:
 
 
 def ask_again(connection: socket.socket, server: str) -> Limits:
-    """Ask over a connection that was asked over before. Raises what `ask` does."""
+    """Ask over a connection that `ask` was given before. Raises what `ask` raises."""
     name = _xdr_string(server.encode())
     with _understood():
         told = _parameters(_call(connection, _SERVER_GET_THREADPOOL_PARAMETERS, name + _NO_FLAGS))
@@ -75,7 +75,7 @@ def ask_again(connection: socket.socket, server: str) -> Limits:
 
 
 class Session:
-    """Asks one daemon again and again over one connection: a tenth of a millisecond each. For one thread.
+    """Asks one daemon again and again over one connection, which takes a tenth of a millisecond. For one thread.
 
     Arguments:
         uri: see `virt2.sources.daemon.place`.
@@ -89,7 +89,7 @@ class Session:
         self._server = ""
 
     def limits(self) -> Limits:
-        """The limits as they are now; connects where that is necessary.
+        """Ask for the limits as they are now; connects where that is necessary.
 
         Raises:
             AdminUnavailable: no socket, refused, or a reply without what we need.
@@ -98,12 +98,12 @@ class Session:
             try:
                 return ask_again(self._connection, self._server)
             except (OSError, AdminUnavailable):
-                # The daemon may have been restarted since: what a new connection brings is what counts.
+                # The daemon may have been restarted since then, so what a new connection brings is what counts.
                 self._drop()
         return self._open()
 
     def close(self) -> None:
-        """Take leave, for who just hangs up earns a line in libvirtd's log."""
+        """Take leave, because a client that just hangs up earns a line in libvirtd's log."""
         if self._connection is not None:
             with contextlib.suppress(OSError, AdminUnavailable):
                 self._connection.settimeout(LEAVE)
@@ -145,7 +145,7 @@ def _understood() -> Iterator[None]:
     except struct.error as error:
         raise AdminUnavailable("the reply cannot be understood") from error
     except (BrokenPipeError, ConnectionResetError) as error:
-        # One of three ways to notice that the daemon hung up, depending on who was faster.
+        # There are three ways to notice that the daemon hung up. It depends on who was faster.
         raise AdminUnavailable(_CLOSED) from error
 
 
@@ -169,18 +169,18 @@ _HEADER = struct.Struct(">7I")
 """Length of the message including this word, program, version, procedure, kind of message, serial number, status."""
 
 _LARGEST = 1 << 20
-"""Bytes of a message we are ready to take; libvirt's own limit is 16 MiB, the replies here have a few hundred."""
+"""Bytes that a message may have. libvirt's own limit is 16 MiB; the replies here have a few hundred bytes."""
 
 _CLOSED = "the daemon closed the connection"
-"""When it ended, and what it does to a user it will not serve."""
+"""It does so when it ends, and to a user whom it will not serve."""
 
 _VALUES = {1: ">i", 2: ">I", 3: ">q", 4: ">Q", 5: ">d", 6: ">i"}
-"""How each kind of virTypedParameter is sent: int, unsigned, their long forms, double, boolean; 7 is a string."""
+"""How each kind of virTypedParameter is sent: int, unsigned, their long forms, double, boolean. Kind 7 is a string."""
 
 
 def _call(connection: socket.socket, procedure: int, arguments: bytes) -> _Reply:
     """Call one procedure and wait for what it returns."""
-    # One call at a time: the number of the procedure will do for a serial number.
+    # There is one call at a time, so the number of the procedure serves as the serial number.
     header = (_PROGRAM, _VERSION, procedure, _CALL, procedure, _OK)
     connection.sendall(_HEADER.pack(_HEADER.size + len(arguments), *header) + arguments)
     while True:
@@ -193,11 +193,11 @@ def _call(connection: socket.socket, procedure: int, arguments: bytes) -> _Reply
         if status == _OK:
             return reply
         _code, _domain, has_message = reply.number(">i"), reply.number(">i"), reply.number(">I")
-        raise AdminUnavailable(reply.string() if has_message else "refused without a reason")
+        raise AdminUnavailable(reply.string() if has_message else "the daemon refused and gave no reason")
 
 
 def _receive(connection: socket.socket, size: int) -> bytes:
-    """Exactly so many bytes."""
+    """Receive exactly `size` bytes."""
     data = b""
     while len(data) < size:
         more = connection.recv(size - len(data))
@@ -208,7 +208,7 @@ def _receive(connection: socket.socket, size: int) -> bytes:
 
 
 class _Reply:
-    """What a procedure returned, to be read in order; struct.error past its end."""
+    """What a procedure returned. It is read in order; reading past its end raises struct.error."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -227,12 +227,12 @@ class _Reply:
 
 
 def _xdr_string(text: bytes) -> bytes:
-    """Its length, its bytes, and zeros up to a multiple of four."""
+    """Give the length of a text, its bytes, and zeros up to a multiple of four."""
     return struct.pack(">I", len(text)) + text + bytes(-len(text) % 4)
 
 
 def _parameters(reply: _Reply) -> dict[str, int]:
-    """A list of virTypedParameter; those that are not numbers are left out."""
+    """Read a list of virTypedParameter; those that are not numbers are left out."""
     found = {}
     for _ in range(reply.number(">I")):
         field, kind = reply.string(), reply.number(">i")
@@ -244,7 +244,7 @@ def _parameters(reply: _Reply) -> dict[str, int]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the limits, one per line; 1 when they cannot be had."""
+    """Print the limits, one on a line. Gives 1 where they cannot be learnt, and prints why."""
     try:
         limits = read_limits(arguments[0] if arguments else "", timeout=10.0)
     except AdminUnavailable as error:

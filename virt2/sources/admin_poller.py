@@ -14,23 +14,24 @@ from virt2.model.limits import Limits
 log = logging.getLogger(__name__)
 
 SLOW = 1.0
-"""Seconds after which an attempt itself is the reason for not knowing: it takes under 1 ms when all is well."""
+"""Seconds after which an attempt itself is the reason why nothing is known. It takes under 1 ms when all is well."""
 FIRST_RETRY = 1.0
-"""Seconds from an attempt that was refused to the next one; doubled each time. A right that is missing does not come by
-asking, and a daemon that is being restarted is asked anew as soon as libvirt is back."""
+"""Seconds from an attempt that was refused to the next one; doubled each time, because a right that is missing does not
+come by asking. A daemon that is being restarted is asked anew as soon as libvirt is back."""
 LONGEST_RETRY = 30.0
 """Seconds from an attempt that was refused to the next one at the most."""
 LEAVE = 0.1
-"""Seconds for the daemon to take leave of us."""
+"""Seconds that the daemon has to answer when we take leave."""
 
 
 class AdminPoller:
-    """Ask for the limits on a thread of its own, one attempt at a time; a hung attempt costs that thread only.
+    """Asks for the limits on a thread of its own, one attempt at a time. An attempt that hangs costs that thread only.
 
-    The thread starts with the first ``poke`` and ends at ``stop``, or, where an attempt hangs, when that returns.
+    The thread starts with the first ``poke`` and ends at ``stop``. Where an attempt hangs then, it ends when that one
+    returns.
 
     Arguments:
-        read: one attempt: gives Limits or raises AdminUnavailable, and may hang.
+        read: makes one attempt: gives Limits or raises AdminUnavailable, and may hang.
         max_age: seconds after which an answer is no longer given out.
         clock: monotonic seconds.
         leave: called by the thread when it ends.
@@ -53,11 +54,11 @@ class AdminPoller:
         self._started = False
         self._stopped = False
         self._asked = 0  # pokes so far
-        self._settled = 0  # of these, the ones an attempt begun later has ended for
+        self._settled = 0  # pokes that are settled, because an attempt that began later has ended
         self._began: float | None = None  # when the attempt now in flight began
         self._limits: Limits | None = None
         self._taken: float | None = None  # when the attempt that gave the limits began
-        self._failure = "no answer yet"
+        self._failure = "it has not answered yet"
         self._longest_retry = max(FIRST_RETRY, min(longest_retry, LONGEST_RETRY))
         self._backoff = FIRST_RETRY
         self._not_before: float | None = None  # while attempts are refused: when the next one is due
@@ -67,9 +68,9 @@ class AdminPoller:
         return f"<AdminPoller {state} limits={self.limits()} reason={self.reason!r}>"
 
     def poke(self) -> None:
-        """Ask for a new reading without waiting; while an attempt is in flight, for one more when it is over.
+        """Ask for a new reading without waiting. While an attempt is in flight, one more follows when it is over.
 
-        Does nothing where the last attempt was refused a short while ago.
+        This does nothing where the last attempt was refused a short while ago.
         """
         with self._changed:
             if self._stopped or (self._not_before is not None and self._clock() < self._not_before):
@@ -82,12 +83,12 @@ class AdminPoller:
         try:
             threads.start("virt2/admin", self._run)
         except RuntimeError as error:
-            # No threads left in this process: said as the reason, and tried again at the next poke.
+            # This process can have no more threads. The reason says so, and the next poke tries again.
             with self._changed:
                 self._started, self._failure = False, str(error)
 
     def forgive(self) -> None:
-        """Let the next poke ask, even if the last attempt was refused: the daemon may be another one now."""
+        """Let the next poke ask, even where the last attempt was refused: the daemon may be another one now."""
         with self._changed:
             self._not_before, self._backoff = None, FIRST_RETRY
 
@@ -105,7 +106,7 @@ class AdminPoller:
             self._changed.notify_all()
 
     def limits(self) -> Limits | None:
-        """The last answer, None when there is none young enough."""
+        """The last answer; None where there is none that is young enough."""
         with self._changed:
             return self._limits if self._young() else None
 
@@ -122,13 +123,13 @@ class AdminPoller:
             if self._young():
                 return ""
             waited = 0.0 if self._began is None else self._clock() - self._began
-            return self._failure if waited < SLOW else f"no answer for {waited:.0f} s"
+            return self._failure if waited < SLOW else f"it has not answered for {waited:.0f} s"
 
     def _young(self) -> bool:
         return self._taken is not None and self._clock() - self._taken <= self._max_age
 
     def _run(self) -> None:
-        """The thread: an attempt whenever one is asked for."""
+        """Make an attempt whenever one is asked for; the thread's body."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._asked > self._settled or self._stopped)

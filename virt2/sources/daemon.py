@@ -1,12 +1,12 @@
-"""Which daemon, which host and which folders belong to a connection URI: the one place that says so.
+"""Which daemon, which host and which folders belong to a connection URI. Only this module says so.
 
-What this host tells beside libvirt (its processes, its network devices, pid files, the admin socket) is true of a
-connection only where the daemon behind the connection is this host's own. For every other one (a remote host, the
-libvirtd of a container, another driver) these sources are not used.
+This host tells things beside libvirt: its processes, its network devices, pid files, the admin socket. They are true of
+a connection only where the daemon behind it is this host's own. For every other one (a remote host, the libvirtd of a
+container, another driver) these sources are not used.
 
-The order of the daemons is that of libvirt's own client: the daemon that has a driver to itself where its socket is
-there, else the one that listens on the common socket. That one may be virtproxyd, which answers the common admin socket
-then, and knows nothing of anybody's workers.
+The order of the daemons is that of libvirt's own client. First comes the daemon that has a driver to itself, where its
+socket is there, then the one that listens on the common socket. That may be virtproxyd, which then answers the common
+admin socket too, and knows nothing of anybody's workers.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ RUN_DIR = "/run"
 
 DAEMONS = {"qemu": "virtqemud", "lxc": "virtlxcd", "xen": "virtxend", "vz": "virtvzd", "ch": "virtchd"}
 """Drivers that live in a daemon, and the daemon that has the driver to itself where libvirt is split into several.
-Other drivers (``test``, ``esx``, ...) run inside the client: nobody's workers are used."""
+Other drivers (``test``, ``esx``, ...) run inside the client, and use nobody's workers."""
 MONOLITHIC = "libvirtd"
 """The daemon that has all drivers."""
 CONFIG = "/etc/libvirt/libvirt.conf"
-"""Where libvirt's client finds root's aliases of URIs; those of another user are below that user's home."""
+"""Where libvirt's client finds root's aliases of URIs. Those of another user are below that user's home."""
 
 _ALIAS = re.compile(r"[\w.-]+")
-"""What an alias consists of; a URI has a colon."""
+"""What an alias consists of. It has no colon, and a URI has one."""
 _ALIASES = re.compile(r"""^[ \t]*uri_aliases\s*=\s*\[((?:[\s,]|\#[^\n]*|"[^"\n]*"|'[^'\n]*')*)\]""", re.MULTILINE)
 _ENTRY = re.compile(r"""\#[^\n]*|"([^"\n]*)"|'([^'\n]*)'""")
 
 
 class Daemon(NamedTuple):
-    """Identity of a running libvirt daemon: a restarted one compares unequal."""
+    """Identity of a libvirt daemon that runs. One that was restarted compares unequal."""
 
     name: str
     pid: int
@@ -51,7 +51,7 @@ class Server(NamedTuple):
     path: str
     """The daemon's admin socket."""
     name: str
-    """The server inside the daemon that serves ordinary clients; it is called as the daemon."""
+    """The server inside the daemon that serves ordinary clients. It has the daemon's own name."""
 
 
 class Place(NamedTuple):
@@ -80,14 +80,14 @@ def place(
 ) -> Place:
     """Say where the daemon behind a connection URI is.
 
-    Which of the daemons it is depends on the sockets that are there now; what it is called may be another answer later.
+    Which of the daemons it is depends on the sockets that are there now, so a later answer may be another one.
 
     Arguments:
-        uri: as given to libvirt; empty means libvirt's default for this user. An admin URI, such as
-            ``virtqemud:///system?socket=/some/where``, is accepted as well and means that daemon only.
-        run_dir: where the system's daemons are.
-        environ: tells where the user's own daemons are.
-        exists: whether a socket is there.
+        uri: what libvirt is given; empty means libvirt's default for this user. An admin URI, such as
+            ``virtqemud:///system?socket=/some/where``, is accepted as well, and means that daemon only.
+        run_dir: where the system's daemons keep their files.
+        environ: tells where the user's own daemons keep theirs.
+        exists: tells whether a socket is there.
     """
     is_root = os.geteuid() == 0
     uri = uri or ("qemu:///system" if is_root else "qemu:///session")
@@ -98,7 +98,7 @@ def place(
     driver, _, transport = parts.scheme.partition("+")
     if parts.netloc or transport not in ("", "unix"):
         return _elsewhere(f"{uri} is served over the network")
-    is_admin = driver == MONOLITHIC or driver in DAEMONS.values()
+    is_admin = _is_daemon(driver)
     if not is_admin and (driver not in DAEMONS or parts.path not in ("", "/", "/system", "/session")):
         return _elsewhere(f"{uri} is not served by a libvirt daemon of this host")
     parameters = _parameters(parts.query)
@@ -111,12 +111,12 @@ def place(
         sockets = os.path.join(run_dir, "libvirt")
         pid_files, qemu_run_dir = run_dir, os.path.join(sockets, "qemu")
     if is_admin:
-        return Place((driver,), sockets, "", "", f"{uri} is not where domains are", admin_socket=socket)
+        return Place((driver,), sockets, "", "", f"{uri} is an admin URI and has no domains", admin_socket=socket)
     if socket and not _is_made_by(driver, socket, sockets):
-        # It may be that of another network, file system or host, which a forwarded socket does not tell.
+        # It may be the socket of another network, file system or host. A forwarded socket does not tell.
         reason = f"{uri} names a socket that is not the one of this host's own libvirt"
         if _is_folder(os.path.dirname(socket), sockets):
-            # Nor is the admin socket beside it of the daemon behind it, then.
+            # Then the admin socket beside it is not one of the daemon behind it, either.
             return _elsewhere(reason)
         return Place(_by_name(driver, socket), os.path.dirname(socket), "", "", reason)
     reason = ""
@@ -133,8 +133,8 @@ def resolve(uri: str, config: str = "", environ: Mapping[str, str] = os.environ)
     """Give the URI that an alias stands for in the configuration of libvirt's client; anything else as it is.
 
     Arguments:
-        uri: as given to libvirt.
-        config: the file with the aliases; empty means where libvirt looks for it.
+        uri: what libvirt is given.
+        config: the file with the aliases; empty means the one where libvirt looks.
         environ: tells where the user's own configuration is.
     """
     if not _ALIAS.fullmatch(uri):
@@ -152,9 +152,9 @@ def resolve(uri: str, config: str = "", environ: Mapping[str, str] = os.environ)
 
 
 def identify(there: Place, proc: str = PROC) -> Daemon | None:
-    """Identify the daemon that runs there through its pid file; its process must bear the daemon's name.
+    """Identify the daemon that runs there through its pid file; its process must have the daemon's name.
 
-    None where it cannot be known: it does not run, or is not known to be this host's.
+    Gives None where it does not run, or is not known to be this host's.
     """
     for name in there.daemons if there.pid_files else ():
         pid = pid_in(os.path.join(there.pid_files, f"{name}.pid").encode())
@@ -170,7 +170,7 @@ def admin_servers(
     environ: Mapping[str, str] = os.environ,
     exists: Callable[[str], bool] = os.path.exists,
 ) -> tuple[tuple[Server, ...], str]:
-    """Say where the limits of the daemon behind a connection URI can be had, the likeliest first, or why nowhere.
+    """Say who tells the limits of the daemon behind a connection URI, the likeliest first; or in words why nobody does.
 
     Arguments are those of `place`.
     """
@@ -180,12 +180,18 @@ def admin_servers(
     if there.admin_socket:
         return (Server(there.admin_socket, there.daemons[0]),), ""
     candidates = tuple(Server(_admin_socket(there.sockets, name), name) for name in there.daemons)
-    if there.daemons and uri.partition(":")[0].partition("+")[0] in (MONOLITHIC, *DAEMONS.values()):
+    if _is_daemon(uri.partition(":")[0].partition("+")[0]):
+        # The operator names this daemon, and shall learn what is wrong with its socket.
         return candidates, ""
     found = tuple(server for server in candidates if exists(server.path))
     if not found:
-        return (), f"no admin socket of {' or '.join(there.daemons)} in {there.sockets}"
+        return (), f"there is no admin socket of {' or '.join(there.daemons)} in {there.sockets}"
     return found, ""
+
+
+def _is_daemon(scheme: str) -> bool:
+    """Whether the scheme of a URI names a daemon, as in an admin URI, and not a driver."""
+    return scheme == MONOLITHIC or scheme in DAEMONS.values()
 
 
 def _elsewhere(reason: str) -> Place:
@@ -193,7 +199,7 @@ def _elsewhere(reason: str) -> Place:
 
 
 def _in_order(driver: str, folder: str, mode: str, exists: Callable[[str], bool]) -> tuple[str, ...]:
-    """Which daemon libvirt's client connects to, by the sockets that are there; where none is, either may come."""
+    """Which daemon libvirt's client connects to, by the sockets that are there. Without any, either may come."""
     direct = DAEMONS[driver]
     if mode == "direct":
         return (direct,)
@@ -207,19 +213,19 @@ def _in_order(driver: str, folder: str, mode: str, exists: Callable[[str], bool]
 
 
 def _parameters(query: str) -> dict[str, str]:
-    """The parameters of a URI as libvirt reads them: names in any case, apart by either sign, the last one counts."""
+    """Read the parameters of a URI as libvirt does: either sign parts them, case is ignored, the last one counts."""
     pairs = (part.partition("=") for part in re.split("[&;]", query))
     return {unquote(name).lower(): unquote(value) for name, _, value in pairs if name}
 
 
 def _is_made_by(driver: str, socket: str, folder: str) -> bool:
-    """Whether a socket is one that the driver's daemons make in that folder; another one there may be forwarded."""
+    """Whether a socket is one that the driver's daemons make in that folder. Another one there may be forwarded."""
     names = {f"{prefix}-sock{suffix}" for prefix in ("libvirt", DAEMONS[driver]) for suffix in ("", "-ro")}
     return os.path.basename(socket) in names and _is_folder(os.path.dirname(socket), folder)
 
 
 def _is_folder(one: str, other: str) -> bool:
-    """Whether two paths are of the same folder; the same words, below ``/proc/PID/root`` say, may not be."""
+    """Whether two paths lead to one folder. Paths that read alike may not, for example below ``/proc/PID/root``."""
     if os.path.normpath(one) == os.path.normpath(other):
         return True
     try:
@@ -229,13 +235,13 @@ def _is_folder(one: str, other: str) -> bool:
 
 
 def _listens(folder: str, daemon: str, exists: Callable[[str], bool]) -> bool:
-    """Whether a socket of the daemon's is there, on which read-only or other clients connect."""
+    """Whether a socket of the daemon's is there, for read-only or for other clients."""
     prefix = "libvirt" if daemon == MONOLITHIC else daemon
     return any(exists(os.path.join(folder, f"{prefix}-sock{suffix}")) for suffix in ("-ro", ""))
 
 
 def _by_name(driver: str, socket: str) -> tuple[str, ...]:
-    """Which daemon has a socket, by its name; where that says nothing, either may."""
+    """Which daemon has a socket, by the socket's name. Where that says nothing, it may be either."""
     name, direct = os.path.basename(socket), DAEMONS[driver]
     if name.startswith(f"{direct}-"):
         return (direct,)
@@ -247,7 +253,7 @@ def _admin_socket(folder: str, daemon: str) -> str:
 
 
 def _user_runtime_dir(environ: Mapping[str, str]) -> str:
-    """The folder GLib, and so libvirt, takes for the user's sockets."""
+    """The folder that GLib, and so libvirt, takes for the user's sockets."""
     return environ.get("XDG_RUNTIME_DIR") or environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
 
 

@@ -1,24 +1,23 @@
-"""libvirt: the only module that imports it.
+"""libvirt: connections to it, and the calls that are made over them.
 
-A `Hypervisor` stands for one URI and makes `Connection` objects; a connection is used by one thread at a time and
-makes one call at a time. Every call may block without limit: callers are threads that may be lost to it.
+A `Hypervisor` stands for one URI and makes `Connection` objects. A connection is used by one thread at a time and makes
+one call at a time. Every call may block without limit, so its caller is a thread that may be lost to it.
 
-What each call needs of the host decides where it may be made (class A: libvirtd alone; class B: the QEMU monitor);
-the class stands in each method's docstring.
+What a call needs of the host decides where it may be made. Class A needs libvirtd alone, class B the QEMU monitor,
+class C the storage as well. The class stands in each method's docstring. "Priority" means that libvirtd has workers of
+their own for such a call.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import libvirt
 
-from virt2 import errors, threads
+from virt2 import errors
 from virt2.model.domain import Status
 from virt2.model.events import CHANGED, CLOSED, IO_ERROR, LIFECYCLE, WATCHDOG, Event
 from virt2.model.replies import (
@@ -33,52 +32,28 @@ from virt2.model.replies import (
     NicStats,
     Vcpu,
 )
+from virt2.sources.event_loop import EventLoop, guarded
+from virt2.sources.guest_agents import KNOWN_DOMAINS, AgentConnection
 from virt2.sources.libvirt_c import CLibrary
-
-log = logging.getLogger(__name__)
+from virt2.sources.translation import Translated, is_alive, words
 
 T = TypeVar("T")
 
 KEEPALIVE_INTERVAL = 5
 """Seconds between keepalive messages on an idle connection, libvirt's own default."""
 KEEPALIVE_COUNT = 3
-"""Unanswered keepalives after which libvirt closes the connection: a frozen libvirtd is given up after 20 s."""
-EVENT_LATENCY = 0.1
-"""Seconds between two runs of libvirt's event loop. A loop that waits is woken twice by every call of every
-connection, which doubled what a read costs collectd; nobody needs an event before the next read."""
-EVENT_WINDOW = 1
-"""Milliseconds for which the loop is run then."""
-KNOWN_DOMAINS = 4096
-"""Look-ups remembered per connection; more are looked up again. Bounds memory where domains come and go for months."""
-
+"""Unanswered keepalives after which libvirt closes the connection. A frozen libvirtd is so given up after 20 s."""
+SHARED_KEEPALIVE_INTERVAL = 1
+"""The same of a connection that several threads share. One of them does the input and output of all, and the others
+wake it when they have a call to send. libvirt's client loses such a wake-up where that thread is just about to wait: it
+then waits for the reply to its own call, which may never come. A keepalive message wakes it again. The connection is
+given up after the same time."""
 JOB_WAIT = 29.0
-"""Seconds after which an answer in bulk is taken for a partial one: libvirt waits 30 s for a domain's job, and then
-answers without what needs it."""
-
-_GONE = frozenset({libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_INVALID_ARG})
-_UNSUPPORTED = frozenset(
-    getattr(libvirt, name)
-    for name in (
-        "VIR_ERR_NO_SUPPORT",
-        "VIR_ERR_ARGUMENT_UNSUPPORTED",
-        "VIR_ERR_CONFIG_UNSUPPORTED",
-        "VIR_ERR_OPERATION_UNSUPPORTED",
-    )
-    if hasattr(libvirt, name)
-)
+"""Seconds after which an answer in bulk is taken for a partial one. libvirt waits 30 s for a domain's job, and then it
+leaves out what needs the job."""
 
 _REFUSALS = (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_INVALID_ARG)
 """What a driver says of a call that it cannot make for a domain, or not with these flags."""
-
-_NO_AGENT = frozenset(
-    {
-        libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
-        getattr(libvirt, "VIR_ERR_AGENT_UNSYNCED", 88),
-        # Of a domain without a channel for one.
-        libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
-    }
-)
-
 
 _DISK_TIMES = (
     "rd_operations",
@@ -90,46 +65,11 @@ _DISK_TIMES = (
     "flush_operations",
     "flush_total_times",
 )
-"""libvirt's names of the same."""
+"""What virDomainBlockStatsFlags calls the fields of `DiskTimes`."""
 _BULK_TIMES = ("rd.reqs", "rd.bytes", "rd.times", "wr.reqs", "wr.bytes", "wr.times", "fl.reqs", "fl.times")
-"""And those they have in bulk statistics."""
-
+"""What bulk statistics call them."""
 
 _NO_BACKUP = getattr(libvirt, "VIR_ERR_NO_DOMAIN_BACKUP", 104)
-
-
-class _Translated:
-    """Context in which a libvirt error becomes one of ours. A class, for it is entered at every call we make."""
-
-    __slots__ = ("_raw",)
-
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, libvirt.libvirtError):
-            raise self.translate(error) from None
-
-    def translate(self, error: Any) -> errors.Error:
-        """Give our error for one of libvirt's."""
-        code = error.get_error_code()
-        words = _words(error)
-        if not _is_alive(self._raw):
-            return errors.Disconnected(words)
-        # libvirt keeps the last error of a thread, and an object of libvirt-python's that is freed just then resets it:
-        # then nothing is known but that it failed, which the next read finds out anew.
-        if code is None or code in _GONE:
-            return errors.DomainGone(words)
-        if code == libvirt.VIR_ERR_OPERATION_TIMEOUT:
-            return errors.DomainBusy(words)
-        if code == libvirt.VIR_ERR_NO_SUPPORT:
-            return errors.Missing(words)
-        if code in _UNSUPPORTED:
-            return errors.Unsupported(words)
-        return errors.CallFailed(words, code)
 
 
 class Hypervisor:
@@ -137,63 +77,66 @@ class Hypervisor:
 
     Arguments:
         uri: what virConnectOpenReadOnly takes; empty for libvirt's own choice.
-        agents: whether it is to be told when a guest's agent comes or goes.
+        agents: whether its connections tell when a guest's agent comes or goes.
     """
 
     def __init__(self, uri: str, *, agents: bool = False) -> None:
         self.uri = uri
         self._agents = agents
-        self._registered = False
-        self._events = False
+        self._loop = EventLoop()
         self._c = _c_library()
-        # libvirt prints every error to stderr unless a handler is there; errors reach us as exceptions.
+        # libvirt prints every error to stderr unless there is a handler. Errors reach us as exceptions.
         libvirt.registerErrorHandler(_ignore_error, None)
 
     def __repr__(self) -> str:
         return f"<Hypervisor {self.uri or 'default'}>"
 
     def start_events(self) -> None:
-        """Register and run libvirt's event loop on a thread of its own; before the first connection, once a process.
+        """Start libvirt's event loop. It has to run before the first connection is made.
 
-        Keepalives and events work only where it runs; connections made before it could be started do without. Once it
-        runs, another call does nothing.
+        Keepalives and events work only where it runs. Connections that are made before it could be started do without.
+        Once it runs, another call does nothing.
         """
-        if not self._registered:
-            libvirt.virEventRegisterDefaultImpl()
-            self._registered = True
-        if not self._events:
-            self._events = threads.try_start("virt2/events", _run_events)
+        self._loop.start()
 
     def connect(self) -> Connection:
         """Open a read-only connection (a priority call at libvirtd).
 
         Raises:
-            Disconnected: libvirt cannot be reached, with its words.
+            Disconnected: libvirt cannot be reached; the message is libvirt's.
         """
-        return Connection(self._open(libvirt.openReadOnly), events=self._events, agents=self._agents, c=self._c)
+        raw = self._open(libvirt.openReadOnly)
+        return Connection(raw, events=self._loop.running, agents=self._agents, c=self._c)
 
     def connect_agents(self) -> AgentConnection:
-        """Open a read-write connection, on which alone libvirt takes calls to a guest's agent (a priority call).
+        """Open a read-write connection: libvirt takes calls to a guest's agent on no other (a priority call).
 
         Raises:
-            Disconnected: libvirt cannot be reached, or refuses it; with its words.
+            Disconnected: libvirt cannot be reached, or it refuses; the message is libvirt's.
         """
-        return AgentConnection(self._open(libvirt.open))
+        return AgentConnection(self._open(libvirt.open, SHARED_KEEPALIVE_INTERVAL))
 
-    def _open(self, function: Callable[[str | None], Any]) -> Any:
+    def _open(self, function: Callable[[str | None], Any], keepalive: int = KEEPALIVE_INTERVAL) -> Any:
         try:
             raw = function(self.uri or None)
         except libvirt.libvirtError as error:
-            raise errors.Disconnected(_words(error)) from None
-        if self._events:
-            # Drivers without a wire (the test driver) have no keepalive: nothing to guard there.
+            raise errors.Disconnected(words(error)) from None
+        if self._loop.running:
+            # Drivers without a wire (the test driver) have no keepalive, and need none.
             with contextlib.suppress(libvirt.libvirtError):
-                raw.setKeepAlive(KEEPALIVE_INTERVAL, KEEPALIVE_COUNT)
+                raw.setKeepAlive(keepalive, KEEPALIVE_INTERVAL * KEEPALIVE_COUNT // keepalive)
         return raw
 
 
 class Connection:
-    """One connection to libvirt, with the look-ups it has made. Not for two threads at a time."""
+    """One connection to libvirt, with the look-ups it has made. Only one thread at a time may use it.
+
+    Arguments:
+        raw: the connection of libvirt's.
+        events: whether libvirt's event loop runs, without which nothing can be watched.
+        agents: whether `watch` tells when a guest's agent comes or goes.
+        c: the C library; None where libvirt-python has to do.
+    """
 
     def __init__(self, raw: Any, *, events: bool, agents: bool = False, c: CLibrary | None = None) -> None:
         self._raw = raw
@@ -201,7 +144,7 @@ class Connection:
         self._agents = agents
         self._c = c
         self._host_cpus: HostCpus | None = None
-        self._translated = _Translated(raw)
+        self._translated = Translated(raw)
         self._domains: dict[str, Any] = {}
         self._callbacks: list[int] = []
         self._watched = False
@@ -209,12 +152,12 @@ class Connection:
     @property
     def alive(self) -> bool:
         """Whether the connection still stands, as far as this side knows (no round trip)."""
-        return _is_alive(self._raw)
+        return is_alive(self._raw)
 
     def close(self) -> None:
-        """Give the connection back. May block like any call; never raises."""
-        # A registered callback holds a reference: without this, the socket outlives the connection. Each of these
-        # fails on a connection that is already dead, and still drops what is held on this side.
+        """Give the connection back. This may block like any call, and never raises."""
+        # A registered callback holds a reference, and without this the socket would outlive the connection. Each of
+        # these calls fails on a connection that is already dead, and still drops what is held on this side.
         for callback in self._callbacks:
             with contextlib.suppress(libvirt.libvirtError):
                 self._raw.domainEventDeregisterAny(callback)
@@ -227,20 +170,20 @@ class Connection:
             self._raw.close()
 
     def version(self) -> str:
-        """Version of the libvirt at the other end. Class A."""
+        """Ask for the version of the libvirt at the other end. Class A."""
         with self._translated:
             return _version(self._raw.getLibVersion())
 
     def watch(self, sink: Callable[[Event], None]) -> bool:
         """Have `sink` called, on a thread of libvirt's, with every event worth knowing. Class A.
 
-        `sink` must only enqueue. Returns whether everything that changes a domain will be told; where it is false,
-        polling has to find it.
+        `sink` must only enqueue. Returns whether everything that changes a domain will be told. Where it is False, some
+        changes are found by polling only.
         """
         if not self._events:
             return False
 
-        # What is asked of the domain here costs no round trip.
+        # What these ask of the domain costs no round trip.
         def lifecycle(_conn: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
             sink(Event(LIFECYCLE, domain.UUIDString(), event, detail, domain.name(), domain.ID()))
 
@@ -266,7 +209,7 @@ class Connection:
                 not self._agents or self._register("AGENT_LIFECYCLE", changed),
             ]
         )
-        # What a disk lies on changes with these; of a snapshot and of the start of a copy nothing is told.
+        # What a disk lies on changes with these. libvirt tells nothing of a snapshot or of the start of a copy.
         if not self._register("BLOCK_JOB_2", changed):
             self._register("BLOCK_JOB", changed)
         self._register("TRAY_CHANGE", changed)
@@ -275,29 +218,29 @@ class Connection:
         self._register("WATCHDOG", watchdog)
         try:
             with self._translated:
-                self._raw.registerCloseCallback(_guarded(closed), None)
+                self._raw.registerCloseCallback(guarded(closed), None)
                 self._watched = True
         except errors.Unsupported:
             complete = False
         return complete
 
     def _register(self, event: str, callback: Callable[..., None]) -> bool:
-        """Have a callback called for an event; returns whether libvirt has it, on this side and at the other end."""
+        """Have a callback called for an event; returns whether libvirt has that event, here and at the other end."""
         number = getattr(libvirt, f"VIR_DOMAIN_EVENT_ID_{event}", None)
         if number is None:
             return False
         try:
             with self._translated:
-                self._callbacks.append(self._raw.domainEventRegisterAny(None, number, _guarded(callback), None))
+                self._callbacks.append(self._raw.domainEventRegisterAny(None, number, guarded(callback), None))
         except errors.Disconnected:
             raise
         except errors.Error:
-            # An older libvirtd calls it an internal error when it does not know the number.
+            # An older libvirtd that does not know the number calls it an internal error.
             return False
         return True
 
     def active(self) -> list[Listed]:
-        """The active domains, paused ones too. Class A; blocks while any domain's object lock is held."""
+        """List the active domains, paused ones too. Class A; blocks while any domain's object lock is held."""
         with self._translated:
             domains = self._raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
         listed = []
@@ -308,14 +251,14 @@ class Connection:
         return listed
 
     def statuses(self) -> list[Status]:
-        """Every domain, active or not, with its state. Class A, priority; blocks like `active`."""
+        """List every domain, active or not, with its state. Class A, priority; blocks like `active`."""
         return [
             *self._statuses(libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT, True),
             *self._statuses(libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT, False),
         ]
 
     def inactive(self) -> list[Status]:
-        """Every domain that is not active, with its state. Class A, priority; blocks like `active`."""
+        """List every domain that is not active, with its state. Class A, priority; blocks like `active`."""
         return list(self._statuses(libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE, True))
 
     def _statuses(self, flag: int, persistent: bool) -> Iterator[Status]:
@@ -328,7 +271,7 @@ class Connection:
             except errors.Disconnected:
                 raise
             except errors.Error:
-                # Gone meanwhile; or ill, which must not cost the others.
+                # It has gone meanwhile, or it is ill, and that must not cost the others.
                 continue
             yield Status(domain.UUIDString(), domain.name(), domain.ID(), persistent, state, reason)
 
@@ -341,12 +284,12 @@ class Connection:
         return Listed(uuid, domain.name(), domain.ID())
 
     def xml(self, uuid: str) -> str:
-        """The live XML. Class A, but class B where `xml_needs_monitor` says so."""
+        """Give the live XML. Class A, but class B in libvirt 11.0 to 11.4, which takes a job for it."""
         with self._translated:
             return str(self._domain(uuid).XMLDesc(0))
 
     def backup(self, uuid: str) -> str:
-        """The XML of the backup that is under way, empty where there is none. Class A."""
+        """Give the XML of the backup that is under way, empty where there is none. Class A."""
         try:
             with self._translated:
                 domain = self._domain(uuid)
@@ -359,7 +302,7 @@ class Connection:
             raise
 
     def metadata(self, uuid: str, namespace: str) -> str:
-        """The metadata element of one namespace, empty when the domain has none. Class A."""
+        """Give the metadata element of one namespace, empty where the domain has none. Class A."""
         try:
             with self._translated:
                 return str(self._domain(uuid).metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, namespace, 0))
@@ -369,40 +312,40 @@ class Connection:
             raise
 
     def info(self, uuid: str) -> Info:
-        """State, memory, virtual CPUs and CPU time. Class A."""
+        """Ask for state, memory, virtual CPUs and CPU time. Class A."""
         with self._translated:
             return Info._make(self._domain(uuid).info())
 
     def state(self, uuid: str) -> tuple[int, int]:
-        """State and its reason, libvirt's numbers. Class A, priority."""
+        """Ask for the state and its reason, as libvirt's numbers. Class A, priority."""
         with self._translated:
             state, reason = self._domain(uuid).state()
             return state, reason
 
     def nic(self, uuid: str, target: str) -> NicStats:
-        """Counters of one interface. Class A, priority."""
+        """Ask for the counters of one interface. Class A, priority."""
         with self._translated:
             return NicStats._make(self._domain(uuid).interfaceStats(target))
 
     def control(self, uuid: str) -> Control:
-        """Whether somebody is inside the domain's monitor. Class A, priority."""
+        """Ask whether somebody is inside the domain's monitor. Class A, priority."""
         with self._translated:
             state, detail, milliseconds = self._domain(uuid).controlInfo(0)
             return Control(state, detail, milliseconds / 1000)
 
     def nics(self, uuid: str) -> list[str]:
-        """The host's names of the interfaces that have one, without the XML. Class A."""
+        """Ask, without the XML, how the host calls the interfaces that have a name there. Class A."""
         stats = self._bulk(uuid, libvirt.VIR_DOMAIN_STATS_INTERFACE, 0)
         names = (stats.get(f"net.{number}.name", "") for number in range(stats.get("net.count", 0)))
         return [name for name in names if name]
 
     def disk(self, uuid: str, target: str) -> DiskStats:
-        """Counters of one disk. Class B: blocks as long as the QEMU monitor does not answer."""
+        """Ask for the counters of one disk. Class B: blocks as long as the QEMU monitor does not answer."""
         with self._translated:
             return DiskStats._make(self._domain(uuid).blockStats(target))
 
     def host_cpus(self) -> HostCpus:
-        """The host's CPUs; asked once per connection. Class A."""
+        """Ask for the host's CPUs, once for each connection. Class A."""
         if self._host_cpus is None:
             with self._translated:
                 _, _, active, _, nodes, sockets, cores, threads = self._raw.getInfo()
@@ -410,7 +353,10 @@ class Connection:
         return self._host_cpus
 
     def vcpus(self, uuid: str, count: int, affinity: bool) -> list[Vcpu]:
-        """The virtual CPUs that are in use, of which there are `count`. Class A."""
+        """Ask for the virtual CPUs that are in use; `count` is their number. Class A.
+
+        With `affinity`, each tells on which of the host's CPUs it may run.
+        """
         host = self.host_cpus().possible if affinity else 0
 
         def ask(domain: Any) -> list[Vcpu]:
@@ -426,7 +372,7 @@ class Connection:
         return self._extra(uuid, ask)
 
     def cpu_times(self, uuid: str) -> CpuTimes:
-        """CPU time in user and in kernel mode. Class A."""
+        """Ask for the CPU time in user and in kernel mode. Class A."""
 
         def ask(domain: Any) -> CpuTimes:
             if self._c is not None:
@@ -438,7 +384,7 @@ class Connection:
         return self._extra(uuid, ask)
 
     def disk_times(self, uuid: str, target: str) -> DiskTimes:
-        """Counters of one disk, with times. Class B."""
+        """Ask for the counters of one disk, with times. Class B."""
 
         def ask(domain: Any) -> DiskTimes:
             if self._c is not None:
@@ -450,10 +396,10 @@ class Connection:
         return self._extra(uuid, ask, target)
 
     def job(self, uuid: str, completed: bool) -> dict[str, Any]:
-        """What is known of a domain's job under libvirt's own names, and its `type`, 0 where there is none.
+        """Ask what is known of a domain's job, under libvirt's own names, and of its `type`, 0 where there is no job.
 
-        Class B; of the job that ended last, class A. To read that does not make libvirt forget it, but in a libvirt
-        before 5.7.
+        Class B; for the job that ended last (`completed`), class A. A libvirt before 5.7 forgets that job when it is
+        read.
         """
         flags = 0
         if completed:
@@ -461,25 +407,25 @@ class Connection:
             flags |= getattr(libvirt, "VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED", 0)
         return self._extra(uuid, lambda domain: dict(domain.jobStats(flags)))
 
-    def memory(self, uuid: str) -> dict[str, Any]:
-        """What virDomainMemoryStats says, under the names that bulk statistics have for it. Class B.
+    def memory(self, uuid: str) -> dict[str, int]:
+        """Ask virDomainMemoryStats; the reply has the names of bulk statistics. Class B.
 
         The drivers that have no bulk statistics, those of Xen and LXC, have this.
         """
-        return dict(self._memory(uuid))
+        return self._memory(uuid)
 
     def stats(self, uuid: str, groups: Sequence[str]) -> dict[str, Any]:
-        """Bulk statistics of one domain under libvirt's own names: empty for groups that it does not know.
+        """Ask for bulk statistics of one domain, under libvirt's own names; nothing is there of unknown groups.
 
-        The class is that of the groups: ``STATE``, ``INTERFACE``, ``PERF`` and ``MEMORY`` class A, ``BLOCK`` class C,
-        all others class B.
+        The class is that of the groups: ``STATE``, ``INTERFACE``, ``PERF`` and ``MEMORY`` are class A, ``BLOCK`` is
+        class C, all others are class B.
         """
         flags = 0
         for group in groups:
             flags |= getattr(libvirt, f"VIR_DOMAIN_STATS_{group}", 0)
         if not flags:
             raise errors.Missing(f"libvirt-python does not know {', '.join(groups)}")
-        # The whole backing chain, which costs nothing more.
+        # With the whole backing chain, because that costs nothing more.
         options = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING if "BLOCK" in groups else 0
         stats = self._bulk(uuid, flags, options)
         if "balloon.current" in stats and "balloon.rss" not in stats:
@@ -487,7 +433,7 @@ class Connection:
         return stats
 
     def disks(self, uuid: str) -> dict[str, DiskTimes]:
-        """Counters of all disks by target, with times, but of those that have none. Class C, like `disk_sizes`."""
+        """Ask for the counters of all disks that have any, by target, with times. Class C, like `disk_sizes`."""
         stats = self._bulk(uuid, libvirt.VIR_DOMAIN_STATS_BLOCK, 0)
         found = {}
         for number in range(stats.get("block.count", 0)):
@@ -497,27 +443,27 @@ class Connection:
         return found
 
     def _bulk(self, uuid: str, flags: int, options: int) -> dict[str, Any]:
-        """Bulk statistics of one domain; DomainBusy where libvirt leaves out what it could not ask."""
+        """Ask for bulk statistics of one domain; DomainBusy where libvirt leaves out what it could not ask."""
         asked = time.monotonic()
         found = self._extra(uuid, lambda domain: self._raw.domainListGetStats([domain], flags, options))
         if not found:
-            raise errors.DomainGone("no statistics")
+            raise errors.DomainGone("libvirt gave no statistics of the domain")
         if time.monotonic() - asked > JOB_WAIT:
             raise errors.DomainBusy("libvirt gave up waiting for the domain's job")
         return dict(found[0][1])
 
     def disk_sizes(self, uuid: str, target: str) -> DiskSizes:
-        """Sizes of one disk. Class C: touches the storage, and freezes the guest until it answers."""
+        """Ask for the sizes of one disk. Class C: touches the storage, and freezes the guest until that answers."""
         with self._translated:
             return DiskSizes._make(self._domain(uuid).blockInfo(target))
 
     def disk_errors(self, uuid: str) -> dict[str, int]:
-        """Failing disks by target, with libvirt's virDomainDiskErrorCode. Class C."""
+        """Ask for the disks that fail, by target, with libvirt's virDomainDiskErrorCode. Class C."""
         with self._translated:
             return dict(self._domain(uuid).diskErrors())
 
     def _memory(self, uuid: str) -> dict[str, int]:
-        """What a libvirt whose bulk statistics do not have it yet says of memory, under the names it has there."""
+        """Ask virDomainMemoryStats, and give each value the name that newer bulk statistics have for it."""
         said = self._extra(uuid, lambda domain: domain.memoryStats())
         renamed = {"actual": "current", "last_update": "last-update"}
         return {f"balloon.{renamed.get(name, name)}": value for name, value in said.items()}
@@ -531,7 +477,7 @@ class Connection:
             return ask(domain)
         except libvirt.libvirtError as error:
             failure = self._translated.translate(error)
-            # Also what libvirt says of a domain that has just ended; and, of flags that a driver does not know, Xen's.
+            # libvirt says the same of a domain that has just ended, and Xen's driver of flags that it does not know.
             refusals = _REFUSALS if not device else (libvirt.VIR_ERR_OPERATION_INVALID,)
             if error.get_error_code() in refusals and domain is not None and self._is_active(domain):
                 failure = errors.Refused(str(failure))
@@ -554,86 +500,13 @@ class Connection:
         self._domains[uuid] = domain
 
 
-class AgentConnection:
-    """A read-write connection, on which guests' agents are asked and nothing else is done. For any number of threads.
-
-    The calls wait for the guest: without the monitor or the domain's lock, but holding a worker of libvirtd's. Whoever
-    else asks the same agent waits for it too.
-
-    They wait without limit. libvirt has one, but as a setting of the domain, for everybody: a freeze for a backup that
-    waits behind our call would fail by it, and it would stay if we died in the call.
-    """
-
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
-        self._translated = _Translated(raw)
-
-    @property
-    def alive(self) -> bool:
-        """Whether the connection still stands, as far as this side knows (no round trip)."""
-        return _is_alive(self._raw)
-
-    def close(self) -> None:
-        """Give the connection back. May block like any call; never raises."""
-        with contextlib.suppress(libvirt.libvirtError):
-            self._raw.close()
-
-    def guest_info(self, uuid: str) -> dict[str, Any]:
-        """All that the agent can tell, by libvirt's names.
-
-        With a last look at the domain, for which the monitor must be free: class B in that. The values are the guest's
-        own, of any size and sense.
-
-        Raises:
-            AgentSilent: there is none, or it does not answer.
-            CallFailed: what it said is none of what an agent says.
-        """
-        return dict(self._ask("guestInfo", uuid, 0, 0))
-
-    def fs_info(self, uuid: str) -> list[tuple[Any, ...]]:
-        """Mount point, name, type and disks of each of the guest's file systems; otherwise as `guest_info`."""
-        return [tuple(line) for line in self._ask("fsInfo", uuid)]
-
-    def _ask(self, call: str, uuid: str, *arguments: int) -> Any:
-        try:
-            with self._translated:
-                domain = self._raw.lookupByUUIDString(uuid)
-                if not hasattr(domain, call):
-                    raise errors.Unsupported(f"libvirt's Python binding has no {call}")
-                try:
-                    return getattr(domain, call)(*arguments)
-                except libvirt.libvirtError as error:
-                    if error.get_error_code() in _NO_AGENT and self.alive:
-                        raise errors.AgentSilent(_words(error)) from None
-                    raise
-        except (SystemError, UnicodeError) as error:
-            # The binding's way to say that the guest's bytes, or an error of libvirt's that quotes them, are no text.
-            raise errors.CallFailed("the reply is no text") from error
-
-
-def _guarded(callback: Callable[..., None]) -> Callable[..., None]:
-    """The same for libvirt's thread: libvirt-python would print what it raises to stderr, where nobody reads it."""
-    said: set[str] = set()
-
-    def guarded(*arguments: Any) -> None:
-        try:
-            callback(*arguments)
-        except Exception as error:
-            kind = type(error).__name__
-            if kind not in said:
-                said.add(kind)
-                log.exception("an event of libvirt's was lost, since dealing with it failed; said once")
-
-    return guarded
-
-
 def client_version() -> str:
-    """Version of the libvirt client library."""
+    """Give the version of the libvirt client library."""
     return _version(libvirt.getVersion())
 
 
 def _c_library() -> CLibrary | None:
-    """The C library where it can be used beside libvirt-python."""
+    """Load the C library, where it can be used beside libvirt-python."""
     if not hasattr(libvirt.virDomain, "c_pointer"):
         return None
     try:
@@ -649,42 +522,10 @@ def _said(reply: T | None, call: str) -> T:
     return reply
 
 
-def _is_alive(raw: Any) -> bool:
-    try:
-        return bool(raw.isAlive())
-    except libvirt.libvirtError:
-        return False
-
-
 def _version(number: int) -> str:
     """Spell out a version number of libvirt's: major * 1000000 + minor * 1000 + release."""
     return f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}"
 
 
-def _words(error: Any) -> str:
-    return error.get_error_message() or str(error)
-
-
 def _ignore_error(_context: Any, _error: Any) -> None:
     """Stand in for libvirt's handler, which prints to stderr."""
-
-
-def _run_events() -> None:
-    fired = threading.Event()
-    try:
-        timer = libvirt.virEventAddTimeout(-1, _fire, fired)
-        while True:
-            time.sleep(EVENT_LATENCY)
-            fired.clear()
-            # Not 0: a timer that is always due keeps the loop from what is of lower priority, and that is where libvirt
-            # closes the sockets of connections that were given back.
-            libvirt.virEventUpdateTimeout(timer, EVENT_WINDOW)
-            while not fired.is_set():
-                libvirt.virEventRunDefaultImpl()
-            libvirt.virEventUpdateTimeout(timer, -1)
-    except libvirt.libvirtError as error:
-        log.error("libvirt's event loop ended: %s; changes are now found by polling only", _words(error))
-
-
-def _fire(_timer: int, fired: threading.Event) -> None:
-    fired.set()

@@ -1,10 +1,10 @@
 """Calls of libvirt's C library that libvirt-python makes in more round trips than they need.
 
-libvirt-python asks for the size of a reply before it asks for the reply. Here there is room for every reply libvirt
-has (more than fits is left out by libvirt, not an error), so that the size need not be asked for: `blockStatsFlags`
-takes 2 round trips instead of 4, one of them to the QEMU monitor instead of two, `getCPUStats` 2 instead of 4, `vcpus`
-1 instead of 3. The functions return None where libvirt said no; its error is then the calling thread's last one, as
-after any call of libvirt-python's.
+libvirt-python asks for the size of a reply before it asks for the reply. Here every reply of libvirt's has room, so the
+size need not be asked for. (libvirt leaves out what does not fit; that is no error.) `blockStatsFlags` takes 2 round
+trips instead of 4, and one of them goes to the QEMU monitor instead of two. `getCPUStats` takes 2 instead of 4, `vcpus`
+takes 1 instead of 3. The functions return None where libvirt said no; its error is then the calling thread's last one,
+as after any call of libvirt-python's.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _LIBRARY = "libvirt.so.0"
 _NAME_BYTES = 80
 """VIR_TYPED_PARAM_FIELD_LENGTH."""
 _ROOM = 16
-"""Parameters there is room for: as many as libvirt's protocol admits. A disk has 8, a CPU 3."""
+"""Parameters that a reply has room for: as many as libvirt's protocol admits. A disk has 8, a CPU has 3."""
 _TOTAL = -1
-"""As the first CPU of getCPUStats: the sum over all CPUs."""
+"""The number of the first CPU with which virDomainGetCPUStats gives the sum over all CPUs."""
 
 
 class _Value(ctypes.Union):
@@ -40,7 +40,7 @@ class _Parameter(ctypes.Structure):
 
 
 _MEMBERS = {1: "i", 2: "ui", 3: "l", 4: "ul", 5: "d"}
-"""The member of the value, by virTypedParameterType; texts and booleans are not among the replies to these calls."""
+"""The member of the value, by virTypedParameterType. No reply to these calls has a text or a boolean."""
 
 
 class _VcpuInfo(ctypes.Structure):
@@ -55,7 +55,7 @@ class _VcpuInfo(ctypes.Structure):
 
 
 class CLibrary:
-    """The library libvirt-python works with; domains are given as `virDomain.c_pointer` has them.
+    """The library that libvirt-python works with. A domain is given as `virDomain.c_pointer` gives it.
 
     Raises:
         OSError: it cannot be loaded.
@@ -93,11 +93,11 @@ class CLibrary:
         return None if count < 0 else _values(parameters, count)
 
     def vcpus(self, domain: int, count: int, host_cpus: int) -> list[tuple[int, int, int, tuple[bool, ...]]] | None:
-        """Give what virDomainGetVcpus says: number, state, CPU time in ns, and whether each CPU of the host may run it.
+        """Give what virDomainGetVcpus says: number, state, CPU time in ns, and which CPUs of the host may run it.
 
         Arguments:
-            count: of the domain's virtual CPUs that are in use.
-            host_cpus: how many CPUs of the host are asked for; 0 for none.
+            count: how many virtual CPUs of the domain are in use.
+            host_cpus: how many CPUs of the host are asked about; 0 for none.
         """
         infos = (_VcpuInfo * count)()
         length = (host_cpus + 7) // 8

@@ -1,49 +1,40 @@
 """Counters of the domains' tap devices, read off the host.
 
-libvirt itself reads them there, ``/proc/net/dev`` once for every device asked for, and turns directions round: what the
-host receives from a tap is what the guest has sent. One look at that file serves all domains, takes no worker of
-libvirtd's and goes on whatever is stuck. Where libvirtd lives in another network namespace, or on another host, names
-may be the same and devices not: then libvirt is asked.
+libvirt itself reads them there: it reads ``/proc/net/dev`` once for every device that it is asked for. It turns the
+directions round, because what the host receives from a tap is what the guest has sent. One look at that file serves all
+domains, takes no worker of libvirtd's, and goes on whatever is stuck. Where libvirtd lives in another network
+namespace, or on another host, a device of the same name may be another one, and libvirt is asked.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from virt2.model.replies import NicStats
-
-PROC = "/proc"
-
-
-class Daemon(Protocol):
-    """A running libvirtd (see `virt2.sources.daemon.identify`)."""
-
-    @property
-    def pid(self) -> int:
-        """Its process."""
+from virt2.sources.daemon import Daemon
+from virt2.sources.procfs import PROC
 
 
 class HostInterfaces:
     """The host's network devices, if they are the ones libvirtd sees.
 
     Arguments:
-        daemon: which libvirtd runs now; None when it is unknown, or is not this host's, or is not the QEMU driver's:
-            only that one is known to count as described.
+        daemon: tells which libvirtd runs now. None where that is unknown, where it is not this host's, and where its
+            driver is not QEMU's, because only that driver is known to count as described.
         proc: where procfs is mounted.
     """
 
     def __init__(self, daemon: Callable[[], Daemon | None], proc: str = PROC) -> None:
         self._daemon = daemon
         self._proc = proc
-        self._checked: tuple[object, str] = (None, "")
-        """Which libvirtd was looked at, and why its devices are not ours: one value, since several threads read."""
+        self._checked: tuple[Daemon | None, str] = (None, "")
+        """Which libvirtd was looked at, and why its devices are not ours. One value, because several threads read."""
         self.problem = ""
-        """Why the host's devices were not used when they were last to be read, in words; empty where they were."""
+        """Why the last `read` did not use the host's devices, in words; empty where it did."""
 
     def read(self) -> Mapping[str, NicStats]:
-        """The counters of every device by name, as a guest behind it sees them; empty where they are not to be used."""
+        """Read the counters of every device by name, as a guest behind it sees them; empty where `problem` says why."""
         self.problem = self._look_for_difference()
         if self.problem:
             return {}
@@ -54,10 +45,10 @@ class HostInterfaces:
             return {}
 
     def _look_for_difference(self) -> str:
-        """Why libvirtd's devices are not ours, in words; looked up once per libvirtd."""
+        """Say why libvirtd's devices are not ours, in words; looks once for each libvirtd."""
         daemon = self._daemon()
         if daemon is None:
-            return "the process of libvirt's daemon is not to be seen here"
+            return "the process of libvirt's daemon cannot be seen here"
         checked, difference = self._checked
         if daemon != checked:
             try:
@@ -71,9 +62,9 @@ class HostInterfaces:
 
 
 def _counters(line: str) -> tuple[str, NicStats]:
-    """One line of ``/proc/net/dev``: the name, 8 fields of what was received, 8 of what was sent.
+    """Read one line of ``/proc/net/dev``: a name, 8 fields of what was received, 8 of what was sent.
 
-    Of each eight the first four are bytes, packets, errors and drops (proc(5)).
+    The first four of each eight are bytes, packets, errors and drops (proc(5)).
     """
     name, _, rest = line.rpartition(":")
     fields = rest.split()

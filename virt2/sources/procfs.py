@@ -1,7 +1,7 @@
 """What /proc tells of the QEMUs, without asking anybody.
 
-A QEMU whose main thread is stopped, or sits in uninterruptible sleep, will not answer its monitor: this is seen here
-before a call into it costs one of libvirtd's workers. Whatever cannot be seen (no rights, ``hidepid``, another pid
+A QEMU whose main thread is stopped, or sits in uninterruptible sleep, will not answer its monitor. That is seen here
+before a call into the monitor costs one of libvirtd's workers. What cannot be seen (no rights, ``hidepid``, another pid
 namespace) is *unknown*, never an error.
 """
 
@@ -18,30 +18,27 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 PROC = "/proc"
-QEMU_RUN_DIR = "/run/libvirt/qemu"
-"""Where the system's qemu driver keeps a pid file per running domain."""
 
 SECOND_LOOK = 0.010
-"""Seconds between two looks at a main thread in D: a healthy one is there for the length of one I/O at a time."""
+"""Seconds between two looks at a main thread in D. A healthy one is in D for the length of one I/O at a time."""
 
 RETRY = 10.0
-"""Seconds until a domain whose process was not found is looked for again: a matter of rights or namespaces does not
-heal soon, but a domain that was just being started has its process by then."""
-
+"""Seconds until a domain whose process was not found is looked for again. Rights and namespaces do not change soon, but
+a domain that was just being started has its process by then."""
 
 _STOPPED = {"T": "T", "t": "T", "D": "D"}
 """State letters of a main thread that will not answer the monitor."""
 
 _HEAD = 64
-"""Bytes of a stat file that hold pid, name (at most 15 bytes) and state; what follows are numbers."""
+"""The first bytes of a stat file, with pid, name (at most 15 bytes) and state. Only numbers follow."""
 
 _STATUS_DOMAIN = re.compile(rb"<domain(?=[\s>])")
 _STATUS_END = b"</domain>"
-"""What stands around a domain in its status file: the first and the last, since libvirt prints its own notes around it
-and none of these is called so."""
+"""What stands around a domain in its status file: the first and the last of these, because libvirt prints its own notes
+around the domain, and no note is called so."""
 
 _GUEST_NAME = re.compile(rb"(?:guest=)?((?:[^,]|,,)*)")
-"""The first value of QEMU's -name, in which a comma is written twice."""
+"""The first value of QEMU's -name. A comma in it is written twice."""
 
 
 class Stat(NamedTuple):
@@ -52,7 +49,7 @@ class Stat(NamedTuple):
     state: str
     """State of the process's main thread, one letter as in proc(5)."""
     start: int
-    """When the process started, in clock ticks since boot: with the pid, this identifies it."""
+    """When the process started, in clock ticks since boot. Together with the pid, this identifies it."""
 
 
 class Guest(NamedTuple):
@@ -64,9 +61,9 @@ class Guest(NamedTuple):
 
 
 def read_stat(pid: int, proc: str = PROC) -> Stat | None:
-    """Read a process's name, state and start time; None when it is gone or hidden."""
+    """Read a process's name, state and start time; None where it is gone or hidden."""
     data = _read(f"{proc}/{pid}/stat".encode())
-    # The name is the only field that may hold spaces and parentheses, and it is not escaped: count from its end.
+    # Only the name may hold spaces and parentheses, and it is not escaped. So the fields are counted from its end.
     opening, closing = data.find(b"("), data.rfind(b")")
     fields = data[closing + 1 :].split()
     if opening < 0 or len(fields) < 20:
@@ -75,23 +72,15 @@ def read_stat(pid: int, proc: str = PROC) -> Stat | None:
 
 
 def main_thread_state(pid: int, proc: str = PROC) -> str:
-    """The state letter of a process's main thread, empty when it cannot be told."""
+    """Read the state letter of a process's main thread; empty where it cannot be told."""
     stat = read_stat(pid, proc)
     return stat.state if stat else ""
 
 
-def find_pid(name: str, uuid: str = "", run_dir: str = QEMU_RUN_DIR, proc: str = PROC) -> int | None:
-    """Find the QEMU of a domain through its pid file; its command line must confirm the UUID, or else the name."""
-    for pid in _pids_of(name, run_dir):
-        if _is_guest(_guest(pid, proc), name, uuid):
-            return pid
-    return None
+def guests(run_dir: str, proc: str = PROC) -> list[Guest]:
+    """List all QEMUs with a pid file, by their true names: libvirt names the file by the XML-escaped name.
 
-
-def guests(run_dir: str = QEMU_RUN_DIR, proc: str = PROC) -> list[Guest]:
-    """All QEMUs with a pid file, with their true names: libvirt names the file by the XML-escaped name.
-
-    One in uninterruptible sleep is left out, because its command line may not be readable until it wakes.
+    A QEMU in uninterruptible sleep is left out, because its command line may not be readable until it wakes.
 
     Raises:
         OSError: the folder cannot be listed.
@@ -107,8 +96,8 @@ def guests(run_dir: str = QEMU_RUN_DIR, proc: str = PROC) -> list[Guest]:
 class _Process:
     """A QEMU, by pid and start time.
 
-    With `keep`, the file that tells its state stays open: a look then takes a third of the time. It is that of this
-    process for good, and cannot be read any more once it is gone.
+    With `keep`, the file that tells its state stays open, and a look takes a third of the time. An open file belongs to
+    this process for good, and cannot be read any more once the process is gone.
     """
 
     __slots__ = ("_file", "_proc", "pid", "start")
@@ -120,16 +109,17 @@ class _Process:
         self._file: int | None = None
         if keep:
             with contextlib.suppress(OSError):
-                # Of the main thread alone: that of the process has the kernel add up all of its threads.
+                # The file of the main thread alone. For that of the process the kernel adds up all its threads.
                 self._file = os.open(f"{proc}/{pid}/task/{pid}/stat", os.O_RDONLY)
 
     def __del__(self) -> None:
-        # Not when it is forgotten: another thread may be reading, and the number would soon be another file's.
+        # It is not closed when the process is forgotten: another thread may be reading, and the number would soon be
+        # that of another file.
         if self._file is not None:
             os.close(self._file)
 
     def letter(self) -> str:
-        """The state of its main thread; empty when it is gone or cannot be seen."""
+        """Read the state of its main thread; empty where it is gone or cannot be seen."""
         if self._file is None:
             stat = read_stat(self.pid, self._proc)
             return stat.state if stat and stat.start == self.start else ""
@@ -144,21 +134,21 @@ class _Process:
 class Processes:
     """The QEMUs of the domains, remembered so that a look at a known one costs one small file.
 
-    May be used from several threads, for one domain from one at a time. A look does not block, except that finding
-    a QEMU reads its command line, which the kernel may delay while that process is being mapped; one in D
-    is not read.
+    Several threads may use this, but only one at a time for each domain. A look does not block, with one exception: to
+    find a QEMU, its command line is read, and the kernel may delay that while the process is being mapped. The command
+    line of a QEMU in D is not read.
 
     Arguments:
-        run_dir: folder with the pid files of the qemu driver.
+        run_dir: the folder with the pid files of the QEMU driver (see `virt2.sources.daemon.Place`).
         proc: where procfs is mounted.
-        sleep: waits for seconds; called only between two looks at a main thread in D.
+        sleep: waits for seconds. It is called only between two looks at a main thread in D.
         clock: monotonic seconds.
-        room: processes of which a file may be kept open.
+        room: how many processes may have a file kept open; None for a share of what this process may open.
     """
 
     def __init__(
         self,
-        run_dir: str = QEMU_RUN_DIR,
+        run_dir: str,
         proc: str = PROC,
         sleep: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -176,11 +166,11 @@ class Processes:
         return f"<Processes known={len(self._known)} unknown={len(self._retry)}>"
 
     def stopped(self, uuid: str, name: str) -> str:
-        """Why a domain's QEMU will not answer its monitor.
+        """Look why a domain's QEMU will not answer its monitor.
 
         Returns:
-            "T" when it is stopped (by a signal or a debugger), "D" when its main thread was in uninterruptible sleep
-            at two looks, else, or when it cannot be told, "".
+            "T" where it is stopped (by a signal or a debugger), "D" where its main thread was in uninterruptible sleep
+            at two looks, "" where it is neither or cannot be told.
         """
         process, letter = self._look(uuid, name)
         if process is not None and letter == "D":
@@ -189,7 +179,7 @@ class Processes:
         return _STOPPED.get(letter, "")
 
     def pid(self, uuid: str, name: str) -> int | None:
-        """The pid of a domain's QEMU, None when it cannot be told."""
+        """Find the pid of a domain's QEMU; None where it cannot be told."""
         process, _ = self._look(uuid, name)
         return process.pid if process else None
 
@@ -202,7 +192,7 @@ class Processes:
                     memory.pop(uuid, None)
 
     def problem(self) -> str:
-        """Why the domains' processes cannot be seen, in words; empty when they can, or when there are none yet."""
+        """Find out why the domains' processes cannot be seen, in words; empty where they can, or there are none yet."""
         try:
             pids = _pids_in(self._run_dir)
         except OSError as error:
@@ -216,14 +206,19 @@ class Processes:
         return ""
 
     def _is_qemu(self, pid: int | None) -> bool:
-        """Whether a process is seen to be a QEMU; of one in D the name must do, as when it is looked at."""
+        """Whether a process is seen to be a QEMU. In D its name has to do, as when it is looked at."""
         stat = read_stat(pid, self._proc) if pid else None
         if pid is None or stat is None:
             return False
         return stat.comm.startswith(b"qemu") if stat.state == "D" else _guest(pid, self._proc) is not None
 
+    def _is_of(self, pid: int, uuid: str) -> bool:
+        """Whether a process is the QEMU of a domain, as its command line says."""
+        guest = _guest(pid, self._proc)
+        return guest is not None and guest.uuid == uuid.lower()
+
     def _look(self, uuid: str, name: str) -> tuple[_Process | None, str]:
-        """A domain's QEMU and the state of its main thread; None and empty when it cannot be told."""
+        """Look at a domain's QEMU and the state of its main thread; None and empty where it cannot be told."""
         known = self._known.get(uuid)
         if known:
             letter = known.letter()
@@ -235,12 +230,12 @@ class Processes:
         for pid in _pids_of(name, self._run_dir):
             stat = read_stat(pid, self._proc)
             if stat and stat.state == "D":
-                # Its command line may not be readable until it wakes: libvirt's pid file and the name must do.
+                # Its command line may not be readable until it wakes: libvirt's pid file and the name have to do.
                 if stat.comm.startswith(b"qemu"):
                     return _Process(pid, stat.start, self._proc), stat.state
-            elif stat and _is_guest(_guest(pid, self._proc), name, uuid):
+            elif stat and self._is_of(pid, uuid):
                 process = _Process(pid, stat.start, self._proc, keep=len(self._known) < self._room)
-                # Looked at again: the pid may have become another process's before the file was opened.
+                # One more look, because the pid may have become another process's before the file was opened.
                 again = read_stat(pid, self._proc)
                 if again and again.start == stat.start:
                     self._known[uuid] = process
@@ -251,16 +246,16 @@ class Processes:
 
 
 def _share_of_descriptors() -> int:
-    """A quarter of the descriptors this process may have: the connections need some too, and collectd's plugins."""
+    """A quarter of the descriptors that this process may have: connections and collectd's plugins need some too."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft // 4
 
 
 class StatusFiles:
-    """What libvirt keeps of its running domains in the folder of their pid files.
+    """What libvirt keeps of its running domains, in files beside their pid files.
 
     Arguments:
-        run_dir: that folder.
+        run_dir: the folder of these files.
     """
 
     def __init__(self, run_dir: str) -> None:
@@ -276,22 +271,22 @@ class StatusFiles:
 
 
 def status_stamp(name: str, run_dir: str) -> object:
-    """What changes whenever libvirt writes a domain's status file anew, as it does at every change of the domain.
+    """Give something that changes whenever libvirt writes a domain's status file, as it does at every change of it.
 
-    None where that file cannot be seen: only root can. Reads nothing, and does not block.
+    None where that file cannot be seen: only root can see it. This reads nothing and does not block.
     """
     for path in _files_of(name, run_dir, b".xml"):
         with contextlib.suppress(OSError):
             stat = os.stat(path)
-            # It is replaced and not overwritten: two changes may have the same time, but not the same file.
+            # The file is replaced and not overwritten. Two changes may have one time, but never one file.
             return stat.st_mtime_ns, stat.st_ino
     return None
 
 
 def status_xml(name: str, run_dir: str, most: int = 64 << 20) -> str:
-    """The domain's XML out of its status file; empty where it cannot be read, or has more than `most` bytes.
+    """Read the domain's XML from its status file; empty where it cannot be read, or has more than `most` bytes.
 
-    libvirt's protocol has no room for XML of more than 4 MiB, and this file has.
+    libvirt's protocol has no room for XML of more than 4 MiB. This file has.
     """
     for path in _files_of(name, run_dir, b".xml"):
         try:
@@ -306,9 +301,9 @@ def status_xml(name: str, run_dir: str, most: int = 64 << 20) -> str:
 
 
 def _files_of(name: str, run_dir: str, suffix: bytes) -> Iterator[bytes]:
-    """Where a file of a domain's may be: libvirt escapes the name as for XML, older ones did not.
+    """Give where a domain's file may be: libvirt escapes the name as in XML, and older ones did not.
 
-    Paths are bytes: inside collectd Python's idea of the file system's encoding depends on the locale.
+    Paths are bytes, because inside collectd Python's idea of the file system's encoding depends on the locale.
     """
     for stem in dict.fromkeys((escape(name, {'"': "&quot;", "'": "&apos;"}), name)):
         if "/" not in stem and "\0" not in stem:
@@ -316,7 +311,7 @@ def _files_of(name: str, run_dir: str, suffix: bytes) -> Iterator[bytes]:
 
 
 def _pids_of(name: str, run_dir: str) -> Iterator[int]:
-    """What the pid files say that may be a domain's."""
+    """Read the pid files that may be a domain's."""
     for path in _files_of(name, run_dir, b".pid"):
         pid = pid_in(path)
         if pid:
@@ -324,26 +319,26 @@ def _pids_of(name: str, run_dir: str) -> Iterator[int]:
 
 
 def _pids_in(run_dir: str) -> dict[bytes, int | None]:
-    """What every pid file of a folder says, by the file's name in order. Raises OSError where it cannot be listed."""
+    """Read every pid file of a folder, by the file's name in order. Raises OSError where it cannot be listed."""
     folder = os.fsencode(run_dir)
     names = sorted(entry for entry in os.listdir(folder) if entry.endswith(b".pid"))
     return {name: pid_in(os.path.join(folder, name)) for name in names}
 
 
 def pid_in(path: bytes) -> int | None:
-    """The number in a pid file; None where there is none."""
+    """Read the number in a pid file; None where there is none."""
     text = _read(path).strip()
     return int(text) if text.isdigit() else None
 
 
 def _guest(pid: int, proc: str) -> Guest | None:
-    """What a process's command line says, if it is that of a QEMU started by libvirt."""
+    """Read the command line of a process; None where it is not a QEMU that libvirt started."""
     try:
         with open(f"{proc}/{pid}/cmdline", "rb") as file:
             arguments = file.read().split(b"\0")
     except OSError:
         return None
-    # libvirt puts both before anything an operator may have added to the command line.
+    # libvirt puts both before anything that an operator may have added to the command line.
     options: dict[bytes, bytes] = {}
     for option, value in zip(arguments, arguments[1:]):
         if option in (b"-name", b"-uuid"):
@@ -360,15 +355,8 @@ def _guest(pid: int, proc: str) -> Guest | None:
     )
 
 
-def _is_guest(guest: Guest | None, name: str, uuid: str) -> bool:
-    """Whether a process is that of the domain, by the UUID or, without one, by the name."""
-    if guest is None:
-        return False
-    return guest.uuid == uuid.lower() if uuid else guest.name == name
-
-
 def _read(path: bytes) -> bytes:
-    """The start of a small file; empty when it is not there or not for us."""
+    """Read the start of a small file; empty where it is not there, or not for us."""
     try:
         file = os.open(path, os.O_RDONLY)
         try:
@@ -380,7 +368,7 @@ def _read(path: bytes) -> bytes:
 
 
 def read_mounts(path: str = "/proc/self/mountinfo") -> str:
-    """The mount table of this process, as text; reading it does not touch what is mounted.
+    """Read the mount table of this process, as text. That does not touch what is mounted.
 
     Raises:
         OSError: it cannot be read.

@@ -46,22 +46,27 @@ def slots_for_server(budget: Budget) -> Slots:
     return Slots(0, int(budget.has_room_for_server(probe=True)))
 
 
-def slots_for_others(budget: Budget, of_share: int, stuck_reads: Collection[float]) -> Slots:
+def slots_for_others(budget: Budget, of_share: int, stuck_reads: Collection[float], strict: bool) -> Slots:
     """All but class A keeps to the pool's share, and leaves the slot that is set aside.
 
-    With stuck calls in the pool, domains that go on answering may have one more: beyond the share and, where nothing
-    else is left, the one that is set aside.
+    With stuck calls in the pool, one slot beyond the share is for the other domains, unless the pool is strict. Without
+    it, those behind the stuck ones in the queue would never have a turn. Domains that go on answering may have one slot
+    more than that. If nothing else is left, they may have the one that is set aside, which none of the others can take
+    from them.
 
     Arguments:
         budget: of all pools.
         of_share: how many slots of the pool's share are free; negative where the share was made smaller.
         stuck_reads: when the reads began in which calls of this pool were made that are stuck.
+        strict: whether the share is kept to by domains that do not go on answering, even with stuck calls.
     """
     room = budget.room
-    for_all = min(of_share, room - budget.set_aside)
+    for_all = room - budget.set_aside
     if not stuck_reads:
+        for_all = min(of_share, for_all)
         return Slots(for_all, for_all)
-    return Slots(for_all, min(of_share + 1, room), min(stuck_reads))
+    beyond = 0 if strict else 1
+    return Slots(min(of_share + beyond, for_all), min(of_share + beyond + 1, room), min(stuck_reads))
 
 
 def decide(job: Job, slots: Slots, budget: Budget, now: float) -> Verdict:

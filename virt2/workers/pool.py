@@ -92,6 +92,19 @@ RUNTIME = Runtime()
 """The clock and the threads of the process."""
 
 
+class Attempts(NamedTuple):
+    """What a pool is told about attempts to connect."""
+
+    silent: Callable[[], bool] = lambda: False
+    """Whether libvirtd seems to answer nobody. Then no worker is added instead of a stalled one."""
+    shared: Connects | None = None
+    """The attempts of all pools whose connections succeed or fail together; the budget's if it is None."""
+
+
+ATTEMPTS = Attempts()
+"""libvirtd answers, and the attempts are the budget's."""
+
+
 class Pool:
     """The workers of one reader.
 
@@ -100,9 +113,8 @@ class Pool:
         budget: the budget that all pools share.
         connect: makes a connection. It may block, and may raise `Disconnected`.
         share: how many class B calls of this pool may be in flight at a time.
-        connects: the attempts to connect, shared by all pools whose connections succeed or fail together. The budget's
-            where none are given.
-        silent: whether libvirtd seems to answer nobody: then no worker stands in for a stalled one.
+        attempts: what the pool is told about attempts to connect.
+        strict: whether calls that are stuck count fully, so that only domains that go on answering exceed the share.
         runtime: the clock and the threads.
     """
 
@@ -113,8 +125,8 @@ class Pool:
         connect: Callable[[], Connection],
         *,
         share: int = 1,
-        connects: Connects | None = None,
-        silent: Callable[[], bool] = lambda: False,
+        attempts: Attempts = ATTEMPTS,
+        strict: bool = False,
         runtime: Runtime = RUNTIME,
     ) -> None:
         self.name = name
@@ -124,8 +136,9 @@ class Pool:
         self.wanted = threading.Condition(budget.lock)
         self._budget = budget
         self._connect = connect
-        self._connects = budget.connects if connects is None else connects
-        self._silent = silent
+        self._connects = budget.connects if attempts.shared is None else attempts.shared
+        self._silent = attempts.silent
+        self._strict = strict
         self._clock, self._wait, self._spawn = runtime
         self._server: deque[Job] = deque()
         self._monitor: deque[Job] = deque()
@@ -335,7 +348,8 @@ class Pool:
                 return job, 0.0
             pause = OCCUPIED_PAUSE
         if self._monitor:
-            slots = slots_for_others(self._budget, self.share - self.monitor_held, self._stuck_reads(now))
+            free, stuck = self.share - self.monitor_held, self._stuck_reads(now)
+            slots = slots_for_others(self._budget, free, stuck, self._strict)
             job, soonest = self._take_first(self._monitor, slots, now)
             if job is not None:
                 return job, 0.0

@@ -14,6 +14,7 @@ from virt2.agents.guestinfo import AGENT_SELECTORS, FS_INFO, GUEST_INFO, MOST_FI
 from virt2.agents.reader import GIVEN_UP, LONGEST_PAUSE, SAID_APART, AgentReader
 from virt2.errors import AgentSilent, CallFailed, DomainBusy, Error, Unsupported
 from virt2.output.naming import Identity
+from virt2.readers.context import Outputs, Workers
 from virt2.workers.job import AGENT
 from virt2.workers.pool import BUSY_WORKERS, TICK, Pool, Runtime
 
@@ -51,25 +52,22 @@ class AgentBench(Bench):
         self.told: list[Told] = []
         self.line = SharedConnection(self.hypervisor.connect_agents)
         self.agent_pool = Pool(
-            "agent", self.budget, self.line.hold, share=share, runtime=Runtime(self.clock, self.clock.wait)
+            "agent",
+            self.budget,
+            self.line.hold,
+            share=share,
+            strict=True,
+            runtime=Runtime(self.clock, self.clock.wait),
         )
         self.clock.watch(self.budget, self.agent_pool)
         self.agents = AgentReader(
             selectors=selectors,
-            inventory=self.inventory,
-            budget=self.budget,
-            pool=self.agent_pool,
-            healths=self.healths,
-            names=self.names,
-            sink=self.sink,
-            notify=self._tell,
-            interval=EVERY,
-            tick=INTERVAL,
+            domains=self.domains,
+            workers=Workers(self.agent_pool, self.budget, refused=lambda: self.line.refused),
+            outputs=Outputs(self.sink, self._tell),
+            timing=self.timing(EVERY, INTERVAL),
             patience=patience,
-            timeout=TIMEOUT,
-            refused=lambda: self.line.refused,
-            clock=self.clock,
-            wall=self.clock.wall,
+            gate=self.gate,
         )
 
     def _tell(self, severity, message, identity: Identity, *, type, type_instance, meta) -> None:
@@ -469,7 +467,7 @@ class TestTrouble:
         bench.read()
         assert bench.types("web") >= CLASS_A | CLASS_B
         assert said() == [
-            "guest agents cannot be asked, for libvirt refuses a read-write connection: authentication failed"
+            "guest agents cannot be asked, because libvirt refuses a read-write connection: authentication failed"
         ]
         bench.hypervisor.read_write = True
         assert bench.ask()

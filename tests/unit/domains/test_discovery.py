@@ -12,6 +12,7 @@ from tests.unit.fakes import BOUND, Clock, FakeHypervisor
 from tests.unit.readers.test_reader import CLASS_A, CLASS_B, TIMEOUT, Guest, describer
 from tests.unit.readers.test_reader import Bench as ReaderBench
 from virt2.domains.discovery import Discovery
+from virt2.domains.entries import Describing
 from virt2.domains.inventory import HUNG_AFTER, Inventory
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Unsupported
 from virt2.workers.budget import Budget
@@ -29,7 +30,7 @@ class Bench:
         self.hypervisor = FakeHypervisor()
         self.clock = Clock(self.hypervisor.stage)
         self.budget = Budget(size, lambda: self.hypervisor.daemon)
-        self.inventory = Inventory(self.hypervisor, self.budget, describer, clock=self.clock)
+        self.inventory = Inventory(self.hypervisor, self.budget, Describing(describer), clock=self.clock)
         self.pool = Pool("scout", self.budget, self.hypervisor.connect, runtime=Runtime(self.clock, self.clock.wait))
         self.clock.watch(self.budget, self.pool)
         self.guests: list[Guest] = []

@@ -4,110 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.fakes import BOUND, ERROR, JOB, LOOK, LXC, OCCUPIED, OK, TAG_NAMESPACE, Clock, Control, FakeHypervisor
-from virt2.description import domainxml, storage
-from virt2.domains import inventory
-from virt2.domains.inventory import HUNG_AFTER, Describe, Inventory, Link, Statuses
-from virt2.errors import CallFailed, Disconnected, DomainGone
-from virt2.model.domain import Description, Status
-from virt2.workers.budget import Budget, Charge
+from tests.unit.domains.bench import REFRESH, RETRY, Bench, describer
+from tests.unit.fakes import BOUND, LOOK, FakeHypervisor
+from virt2.domains.entries import Describe
+from virt2.domains.inventory import HUNG_AFTER
+from virt2.errors import CallFailed
+from virt2.workers.budget import Charge
 from virt2.workers.job import MONITOR, SERVER, STALLED_AFTER, Job
 from virt2.workers.pool import Pool
-
-REFRESH = 60.0
-RETRY = 10.0
-
-
-def describer() -> Describe:
-    mounts = storage.Mounts.parse("")
-
-    def describe(name: str, xml: str, fetch: Callable[[str], str], backup: str) -> Description:
-        return domainxml.describe(
-            xml, namespace=TAG_NAMESPACE, element="tag", mounts=mounts, metadata=fetch, backup=backup
-        )
-
-    return describe
-
-
-BACKUP = "<domainbackup><disks><disk><scratch file='/mnt/scratch/vda'/></disk></disks></domainbackup>"
-SCRATCH = storage.infer(storage.file_image("/mnt/scratch/vda"), "", storage.Mounts.parse(""))
-
-
-class Bench:
-    """An inventory with its thread, on a clock that the test moves."""
-
-    def __init__(self, hypervisor: FakeHypervisor, **options: object) -> None:
-        self.hypervisor = hypervisor
-        self.clock = Clock(hypervisor.stage)
-        self.budget = Budget(4, lambda: hypervisor.daemon)
-        self.links: list[Link] = []
-        self.describer: Callable[[], Describe] = describer
-        self.inventory = Inventory(
-            hypervisor,
-            self.budget,
-            lambda: self.describer(),
-            **{
-                "retry": RETRY,
-                "refresh": REFRESH,
-                "on_link": self.links.append,
-                "clock": self.clock,
-                **options,
-            },
-        )
-
-    def start(self) -> None:
-        self.inventory.start()
-
-    def attempt(self) -> bool:
-        """Have one attempt made and wait until it is over."""
-        self.clock.now += 0.001
-        return self.inventory.refresh(max_age=0.0, timeout=BOUND) or self.inventory.listed
-
-    def await_attempts(self, count: int) -> None:
-        changed = self.inventory._changed
-        with changed:
-            assert changed.wait_for(lambda: self.inventory._attempts >= count, BOUND)
-
-    def wake(self) -> None:
-        """Have the thread look at the clock."""
-        self.inventory.tell(None)
-
-    @property
-    def names(self) -> list[str]:
-        return sorted(domain.name for domain in self.inventory.domains()[1])
-
-    @property
-    def tags(self) -> dict[str, str]:
-        return {domain.name: domain.description.tag for domain in self.inventory.domains()[1]}
-
-
-@pytest.fixture
-def hypervisor() -> FakeHypervisor:
-    hypervisor = FakeHypervisor()
-    hypervisor.add("db", tag="blue", disks=("vda", "vdb"))
-    hypervisor.add("web")
-    return hypervisor
-
-
-@pytest.fixture
-def bench(hypervisor) -> Iterator[Bench]:
-    bench = Bench(hypervisor)
-    yield bench
-    bench.inventory.stop()
-    bench.hypervisor.cut()
-
-
-@pytest.fixture
-def listed(bench) -> Bench:
-    """A bench on which the first list has been read."""
-    bench.start()
-    assert bench.attempt()
-    bench.hypervisor.calls.clear()
-    return bench
 
 
 def test_the_first_list_comes_with_descriptions(listed):
@@ -126,76 +34,9 @@ def test_before_it_there_is_nothing(bench):
     assert bench.inventory.hung_for() == 0.0
 
 
-def test_what_is_known_is_not_read_again(listed):
-    version = listed.inventory.version
-    for _ in range(5):
-        listed.clock.now += 10
-        assert listed.attempt()
-    assert listed.hypervisor.calls == [("active", "", "")] * 5
-    assert listed.inventory.version == version
-
-
 def test_a_young_list_is_not_asked_for_again(listed):
     assert listed.inventory.refresh(max_age=1.0, timeout=BOUND)
     assert listed.hypervisor.calls == []
-
-
-def test_a_new_domain_costs_one_description(listed):
-    version = listed.inventory.version
-    listed.hypervisor.add("new")
-    listed.attempt()
-    assert listed.names == ["db", "new", "web"]
-    assert listed.hypervisor.count("xml") == listed.hypervisor.count("xml", "new") == 1
-    assert listed.inventory.version != version
-
-
-def test_a_domain_that_is_gone_is_dropped(listed):
-    version = listed.inventory.version
-    listed.hypervisor.remove("db")
-    listed.attempt()
-    assert listed.names == ["web"]
-    assert listed.inventory.version != version
-    assert listed.hypervisor.count("xml") == 0
-
-
-def test_a_domain_started_anew_is_described_anew(listed):
-    listed.hypervisor.domains["web"].tag = "green"
-    listed.hypervisor.restart("web")
-    listed.attempt()
-    assert listed.tags["web"] == "green"
-    assert listed.hypervisor.count("xml") == 1
-
-
-def test_a_renamed_domain_is_described_anew(listed):
-    domain = listed.hypervisor.domains.pop("web")
-    domain.name = "www"
-    listed.hypervisor.domains["www"] = domain
-    listed.attempt()
-    assert listed.names == ["db", "www"]
-    assert listed.hypervisor.count("xml") == 1
-
-
-def test_a_description_is_read_again_when_it_is_old(listed):
-    listed.clock.now += REFRESH
-    listed.attempt()
-    assert listed.hypervisor.count("xml") == 2
-
-
-def test_reading_the_same_again_changes_nothing(listed):
-    version = listed.inventory.version
-    listed.clock.now += REFRESH
-    listed.attempt()
-    assert listed.inventory.version == version
-
-
-def test_descriptions_never_get_old_where_that_is_asked_for(hypervisor):
-    bench = Bench(hypervisor, refresh=0.0)
-    bench.start()
-    bench.attempt()
-    bench.clock.now += 1e6
-    bench.attempt()
-    assert hypervisor.count("xml") == 2
-    bench.inventory.stop()
 
 
 def test_an_event_has_the_domain_described_anew_at_once(listed):
@@ -224,159 +65,6 @@ def test_events_that_say_nothing_of_the_list_are_handed_on_and_cost_nothing(hype
         bench.inventory.stop()
 
 
-class TestStatuses:
-    """The states of all domains, only where somebody wants them and as seldom as that needs."""
-
-    @pytest.fixture
-    def taken(self) -> list[Statuses]:
-        return []
-
-    @pytest.fixture
-    def build(self, hypervisor, taken) -> Iterator[Callable[..., Bench]]:
-        benches = []
-
-        def build(**options: object) -> Bench:
-            bench = Bench(hypervisor, on_statuses=taken.append, **options)
-            benches.append(bench)
-            bench.start()
-            assert bench.attempt()
-            return bench
-
-        yield build
-        for bench in benches:
-            bench.inventory.stop()
-            bench.hypervisor.cut()
-
-    def test_nobody_wants_them_by_default(self, listed):
-        listed.clock.now += 1000
-        listed.attempt()
-        assert listed.hypervisor.count("statuses") == 0
-        assert listed.inventory.statuses is None
-
-    def test_they_are_read_once_per_connection(self, build, taken, hypervisor):
-        bench = build()
-        for _ in range(3):
-            bench.clock.now += 100
-            bench.attempt()
-        assert [statuses.first for statuses in taken] == [True]
-        hypervisor.cut()
-        bench.attempt()
-        assert [statuses.first for statuses in taken] == [True, True]
-        assert bench.inventory.statuses is taken[-1]
-
-    def test_or_every_so_often_with_a_list(self, build, taken, hypervisor):
-        bench = build(statuses_every=10.0)
-        before = taken[0].asked
-        for seconds in (1, 1, 1, 7, 1, 9, 10):
-            bench.clock.now += seconds
-            bench.attempt()
-        assert [round(statuses.asked - before) for statuses in taken] == [0, 10, 20, 30]
-        assert [statuses.first for statuses in taken] == [True, False, False, False]
-
-    def test_with_those_that_are_not_active_and_without_those_that_are_left_out(self, build, taken, hypervisor):
-        hypervisor.inactive = [Status("u-off", "off", -1, True, 5, 1), Status("u-out", "out", -1, True, 5, 1)]
-        build(wants=lambda name, uuid: name != "out")
-        assert [(status.name, status.active) for status in taken[0].domains] == [
-            ("db", True),
-            ("web", True),
-            ("off", False),
-        ]
-
-    def test_a_failure_costs_them_and_not_the_list(self, build, taken, hypervisor, caplog):
-        bench = build(statuses_every=1.0)
-        connection = hypervisor.connections[-1]
-
-        def fail() -> list[Status]:
-            raise CallFailed("by hand")
-
-        connection.statuses = fail
-        for _ in range(2):
-            bench.clock.now += 10
-            assert bench.attempt()
-        assert bench.names == ["db", "web"]
-        assert len(taken) == 1
-        assert [record.getMessage() for record in caplog.records] == [
-            "the states of domains could not be read: by hand"
-        ]
-
-
-def test_domains_that_are_not_active_are_not_described_by_default(listed):
-    listed.hypervisor.set_idle("off")
-    listed.hypervisor.tell("lifecycle", "u-off", name="off")
-    assert listed.inventory.find("u-off", BOUND) is None
-    listed.attempt()
-    assert listed.hypervisor.count("xml") == 0
-
-
-class TestIdle:
-    """Domains that are not active: described where their names are made of metadata, and only there."""
-
-    @pytest.fixture
-    def bench(self, hypervisor) -> Iterator[Bench]:
-        hypervisor.set_idle("off", tag="blue")
-        bench = Bench(hypervisor, on_statuses=lambda statuses: None, describes_idle=True)
-        bench.start()
-        assert bench.attempt()
-        yield bench
-        bench.inventory.stop()
-        bench.hypervisor.cut()
-
-    def tag(self, bench: Bench, name: str, timeout: float = BOUND) -> str | None:
-        found = bench.inventory.find(f"u-{name}", timeout)
-        return None if found is None else found.description.tag
-
-    def test_they_are_described_with_the_first_states(self, bench):
-        assert self.tag(bench, "off", 0.0) == "blue"
-        assert bench.names == ["db", "web"]
-
-    def test_one_that_an_event_has_just_told_of_is_waited_for(self, bench):
-        bench.hypervisor.set_idle("new", tag="red")
-        bench.hypervisor.tell("lifecycle", "u-new", name="new")
-        assert self.tag(bench, "new") == "red"
-
-    def test_so_is_one_that_has_just_started(self, bench):
-        uuid = bench.hypervisor.add("fresh", tag="green").uuid
-        bench.hypervisor.tell("lifecycle", uuid, name="fresh")
-        assert bench.inventory.find(uuid, BOUND).description.tag == "green"
-
-    def test_one_that_does_not_exist_is_not_waited_for_long(self, bench):
-        bench.hypervisor.tell("lifecycle", "u-gone", name="gone")
-        assert self.tag(bench, "gone") is None
-
-    def test_nor_is_any_while_the_list_hangs(self, bench):
-        with bench.hypervisor.stuck("web", lock=True):
-            bench.inventory.tell(None)
-            bench.hypervisor.stage.await_blocked(1)
-            bench.clock.now += HUNG_AFTER + 1
-            assert self.tag(bench, "gone") is None
-
-    def test_what_is_known_is_not_read_again_until_it_is_old(self, bench):
-        bench.hypervisor.calls.clear()
-        bench.hypervisor.tell("lifecycle", "u-off", name="off")
-        bench.attempt()
-        assert bench.hypervisor.count("xml", "off") == 0
-        bench.hypervisor.set_idle("off", tag="other")
-        bench.clock.now += REFRESH
-        bench.hypervisor.tell("lifecycle", "u-off", name="off")
-        bench.attempt()
-        assert self.tag(bench, "off") == "other"
-
-    def test_one_that_was_undefined_is_remembered_for_its_last_event(self, bench):
-        bench.hypervisor.inactive.clear()
-        bench.hypervisor.idle.clear()
-        bench.hypervisor.tell("lifecycle", "u-off", event=1, name="off")
-        bench.attempt()
-        assert self.tag(bench, "off") == "blue"
-
-    def test_so_many_and_no_more(self, bench, monkeypatch):
-        monkeypatch.setattr(inventory, "MOST_IDLE", 3)
-        for number in range(5):
-            bench.hypervisor.set_idle(f"new-{number}")
-            bench.hypervisor.tell("lifecycle", f"u-new-{number}", name=f"new-{number}")
-            bench.attempt()
-        assert list(bench.inventory._idle) == ["u-new-2", "u-new-3", "u-new-4"]
-
-
 def test_events_that_come_together_cost_one_list(listed):
     entered, proceed = threading.Event(), threading.Event()
 
@@ -396,62 +84,6 @@ def test_events_that_come_together_cost_one_list(listed):
     listed.attempt()
     assert listed.hypervisor.count("active") == 2
     assert listed.hypervisor.count("xml", "db") == 1
-
-
-def test_a_domain_that_goes_between_list_and_description_is_no_trouble(bench, caplog):
-    def vanish(call: str, name: str, device: str) -> None:
-        if (call, name) == ("xml", "web"):
-            bench.hypervisor.remove("web")
-
-    bench.hypervisor.on_call = vanish
-    bench.start()
-    bench.attempt()
-    assert bench.names == ["db"]
-    assert bench.inventory.listed
-    assert caplog.records == []
-
-
-def test_what_cannot_be_described_is_there_all_the_same_said_once_and_tried_again(bench, caplog):
-    bench.hypervisor.domains["web"].failures["xml"] = CallFailed("internal error", 1)
-    bench.start()
-    for _ in range(3):
-        bench.attempt()
-    assert bench.names == ["db", "web"]
-    assert bench.hypervisor.count("xml", "web") == 3
-    assert [record.getMessage() for record in caplog.records] == [
-        "domain web: its description could not be read: internal error; its interfaces are reported, its disks and its"
-        " tag are not known. Where its metadata is larger than libvirt's messages (4 MiB), make it smaller, or run"
-        " collectd as root"
-    ]
-    (web,) = [domain for domain in bench.inventory.domains()[1] if domain.name == "web"]
-    assert not web.description.complete
-    assert [nic.target for nic in web.description.nics] == bench.hypervisor.domains["web"].nics
-    del bench.hypervisor.domains["web"].failures["xml"]
-    bench.hypervisor.domains["web"].tag = "green"
-    bench.attempt()
-    assert bench.tags["web"] == "green"
-
-
-def test_a_description_that_fails_later_leaves_the_former_one(listed):
-    listed.hypervisor.domains["db"].failures["xml"] = CallFailed("internal error", 1)
-    listed.clock.now += REFRESH
-    listed.attempt()
-    assert listed.tags["db"] == "blue"
-
-
-def test_metadata_that_cannot_be_parsed_is_said_once_and_costs_a_call_for_the_tag(bench, caplog):
-    broken = bench.hypervisor.domains["db"]
-    broken.broken_metadata = "<p:undeclared>&nonsense;</p:undeclared>"
-    broken.failures["metadata"] = CallFailed("no", 1)
-    bench.start()
-    for _ in range(3):
-        bench.attempt()
-        bench.clock.now += REFRESH
-    assert len(caplog.records) == 1
-    assert "domain db: metadata cannot be parsed" in caplog.records[0].getMessage()
-    del broken.failures["metadata"]
-    bench.attempt()
-    assert bench.tags["db"] == "blue"
 
 
 def await_call(hypervisor: FakeHypervisor, call: str) -> None:
@@ -583,7 +215,7 @@ class TestDown:
         for count in range(2, 8):
             began = down.clock()
             while down.inventory._attempts < count:
-                if down.clock() >= down.inventory._next_attempt:
+                if down.clock() >= down.inventory._reach.next_attempt:
                     down.wake()
                     down.await_attempts(count)
                 else:
@@ -615,7 +247,7 @@ class TestDown:
         down.hypervisor.crash()
         down.clock.now += 0.5
         down.inventory.refresh(max_age=0.0, timeout=BOUND)
-        assert down.inventory._next_attempt - down.clock() == 1.0
+        assert down.inventory._reach.next_attempt - down.clock() == 1.0
 
 
 def test_a_lost_connection_is_replaced_at_once(listed):
@@ -760,6 +392,30 @@ class TestOutOfWorkers:
             assert listed.inventory.out_of_workers
             assert not listed.inventory.silent
 
+    def test_a_description_of_which_a_call_was_answered_since_hides_nothing_either(self, hypervisor):
+        bench = Bench(hypervisor, backups=True)
+        bench.start()
+        assert bench.attempt()
+        bench.clock.now += REFRESH
+
+        def stall(call: str, name: str, device: str) -> None:
+            if (call, name) == ("xml", "web"):
+                self.call(bench)
+                bench.clock.now += STALLED_AFTER + 0.01
+            elif (call, name) == ("backup", "web"):
+                hypervisor.domains["web"].stuck.add("lock")
+
+        hypervisor.on_call = stall
+        bench.wake()
+        hypervisor.stage.await_blocked(1)
+        bench.clock.now += HUNG_AFTER
+        # libvirtd had a worker for the XML when the other call was out already.
+        assert not bench.inventory.out_of_workers
+        hypervisor.on_call = lambda call, name, device: None
+        hypervisor.domains["web"].stuck.clear()
+        bench.inventory.stop()
+        hypervisor.cut()
+
     def test_a_lock_taken_between_list_and_description_is_no_lack_of_workers(self, listed):
         def take_lock(call: str, name: str, device: str) -> None:
             if (call, name) == ("xml", "db"):
@@ -825,16 +481,6 @@ def test_charges_of_domains_that_are_gone_are_dropped(listed):
     assert listed.budget.used == 1
 
 
-def test_a_domain_found_without_a_list_is_taken_in(bench):
-    connection = bench.hypervisor.connect()
-    line = connection.find("db")
-    assert not bench.inventory.knows(line.uuid)
-    bench.inventory.adopt(connection, line)
-    assert bench.inventory.knows(line.uuid)
-    assert bench.tags == {"db": "blue"}
-    assert not bench.inventory.listed
-
-
 class TestFilter:
     """Domains that are not to be reported."""
 
@@ -877,273 +523,11 @@ class TestFilter:
         assert lists == [["db"]]
 
 
-@pytest.mark.parametrize("failure", [DomainGone("gone"), Disconnected("reset")])
-def test_a_failing_describer_of_one_domain_is_no_unexpected_failure(bench, caplog, failure):
-    bench.hypervisor.domains["web"].failures["xml"] = failure
-    bench.start()
-    bench.await_attempts(1)
-    assert [record for record in caplog.records if record.exc_info] == []
-
-
 def test_its_state_can_be_read_off(bench):
     assert repr(bench.inventory) == "<Inventory never connected domains=0 version=0>"
     bench.start()
     bench.attempt()
     assert repr(bench.inventory).startswith("<Inventory up domains=2 ")
-
-
-class TestInactiveDomains:
-    """Their states, where they are wanted."""
-
-    OFF = Status("u-off", "off", -1, True, 5, 1)
-
-    @pytest.fixture
-    def wanted(self, hypervisor) -> Iterator[Bench]:
-        hypervisor.inactive = [self.OFF]
-        bench = Bench(hypervisor, inactive_every=10.0)
-        bench.start()
-        bench.attempt()
-        yield bench
-        bench.inventory.stop()
-
-    def test_by_default_nobody_asks(self, listed):
-        listed.attempt()
-        assert listed.hypervisor.count("inactive") == 0
-        assert listed.inventory.inactive is None
-
-    def test_they_are_read_with_the_list_as_often_as_wanted(self, wanted):
-        times = {wanted.inventory.inactive.asked}
-        for _ in range(6):
-            wanted.clock.now += 5.0
-            wanted.attempt()
-            times.add(wanted.inventory.inactive.asked)
-        assert wanted.inventory.inactive.domains == [self.OFF]
-        assert len(times) == 1 + 3
-
-    def test_those_that_are_filtered_out_are_left_out(self, wanted):
-        wanted.inventory.wants = lambda name, uuid: name != "off"
-        wanted.clock.now += 10.0
-        wanted.attempt()
-        assert wanted.inventory.inactive.domains == []
-
-    def test_where_they_cannot_be_read_the_list_stands_and_that_is_said_once(self, wanted, caplog):
-        (connection,) = wanted.hypervisor.connections
-
-        def fail() -> list[Status]:
-            raise CallFailed("internal error", 1)
-
-        connection.inactive = fail
-        for _ in range(2):
-            wanted.clock.now += 10.0
-            assert wanted.attempt()
-        assert [record.getMessage() for record in caplog.records] == [
-            "the states of inactive domains could not be read: internal error"
-        ]
-
-
-class StatusFiles:
-    """What libvirt keeps of running domains in files: a number of changes, and the XML."""
-
-    def __init__(self, hypervisor: FakeHypervisor) -> None:
-        self._hypervisor = hypervisor
-        self.changes: dict[str, int] = {}
-        self.readable = False
-
-    def stamp(self, name: str) -> object:
-        return self.changes.get(name)
-
-    def xml(self, name: str) -> str:
-        return self._hypervisor.domains[name].xml if self.readable else ""
-
-
-class TestStatusFile:
-    """What libvirt keeps of a running domain in a file, which changes with the domain."""
-
-    @pytest.fixture
-    def seen(self, bench) -> Bench:
-        bench.inventory._status_file = StatusFiles(bench.hypervisor)
-        bench.inventory._status_file.changes = {"db": 1, "web": 1}
-        bench.start()
-        assert bench.attempt()
-        return bench
-
-    @staticmethod
-    def domain(bench: Bench, name: str = "web"):
-        return next(domain for domain in bench.inventory.domains()[1] if domain.name == name)
-
-    def test_a_domain_is_as_it_was_described_until_its_file_changes(self, seen):
-        web = self.domain(seen)
-        assert seen.inventory.is_current(web) is True
-        assert seen.inventory.is_fresh(web, seen.clock())
-        seen.clock.now += 5
-        assert seen.inventory.is_fresh(web, seen.clock())
-        seen.inventory._status_file.changes["web"] = 2
-        assert seen.inventory.is_current(web) is False
-        assert not seen.inventory.is_fresh(web, seen.clock())
-        assert seen.inventory.is_current(self.domain(seen, "db")) is True
-
-    def test_a_change_that_is_noticed_has_the_domain_described_anew(self, seen):
-        web = self.domain(seen)
-        assert not seen.inventory.notice_change(web)
-        seen.inventory._status_file.changes["web"] = 2
-        seen.hypervisor.domains["web"].tag = "green"
-        assert seen.inventory.notice_change(web)
-        assert seen.attempt()
-        assert seen.tags["web"] == "green"
-        assert not seen.inventory.notice_change(self.domain(seen))
-
-    def test_described_anew_it_is_as_it_is_now(self, seen):
-        seen.inventory._status_file.changes["web"] = 2
-        connection = seen.hypervisor.connect()
-        seen.inventory.adopt(connection, self.domain(seen))
-        assert seen.inventory.is_current(self.domain(seen)) is True
-
-    def test_a_change_while_it_is_described_shows(self, seen):
-        files = seen.inventory._status_file
-        seen.hypervisor.on_call = lambda call, name, device: files.changes.update(web=3) if call == "xml" else None
-        seen.inventory.adopt(seen.hypervisor.connect(), self.domain(seen))
-        assert seen.inventory.is_current(self.domain(seen)) is False
-
-    def test_where_it_cannot_be_seen_only_a_description_made_since_is_fresh(self, seen):
-        seen.inventory._status_file.changes.clear()
-        connection = seen.hypervisor.connect()
-        seen.inventory.adopt(connection, self.domain(seen))
-        assert seen.inventory.is_current(self.domain(seen)) is None
-        assert seen.inventory.is_fresh(self.domain(seen), seen.clock())
-        seen.clock.now += 1
-        assert not seen.inventory.is_fresh(self.domain(seen), seen.clock())
-
-    def test_it_has_the_xml_that_libvirt_has_no_room_for(self, bench, caplog):
-        bench.inventory._status_file = StatusFiles(bench.hypervisor)
-        bench.inventory._status_file.readable = True
-        bench.hypervisor.domains["web"].failures["xml"] = CallFailed("too large", 1)
-        bench.start()
-        assert bench.attempt()
-        web = self.domain(bench)
-        assert web.description.complete
-        assert [disk.target for disk in web.description.disks] == bench.hypervisor.domains["web"].disks
-        assert caplog.records == []
-
-    @pytest.mark.parametrize("why", ["xml too long", "monitor busy"])
-    def test_a_backup_is_asked_for_beside_it(self, bench, why):
-        web = bench.hypervisor.domains["web"]
-        web.backup = BACKUP
-        if why == "xml too long":
-            web.failures["xml"] = CallFailed("too large", 1)
-        else:
-            bench.hypervisor.version = "11.3.0"
-            web.control = Control(JOB, 0, 5.0)
-        bench.inventory._status_file = StatusFiles(bench.hypervisor)
-        bench.inventory._status_file.readable = True
-        bench.inventory._backups = True
-        bench.start()
-        assert bench.attempt()
-        assert self.domain(bench).description.others == (SCRATCH,)
-
-    def test_a_backup_that_cannot_be_read_costs_no_more_than_itself(self, bench, caplog):
-        web = bench.hypervisor.domains["web"]
-        web.failures["xml"] = CallFailed("too large", 1)
-        web.failures["backup"] = CallFailed("no such luck", 1)
-        bench.inventory._status_file = StatusFiles(bench.hypervisor)
-        bench.inventory._status_file.readable = True
-        bench.inventory._backups = True
-        bench.start()
-        assert bench.attempt()
-        assert self.domain(bench).description.complete
-        bench.inventory._troubles.say()
-        assert "its backup could not be read: no such luck" in caplog.text
-
-    def test_a_domain_that_ends_while_its_file_is_read_is_gone(self, bench, caplog):
-        web = bench.hypervisor.domains["web"]
-        web.failures["xml"] = CallFailed("too large", 1)
-        web.failures["backup"] = DomainGone("gone", 42)
-        bench.inventory._status_file = StatusFiles(bench.hypervisor)
-        bench.inventory._status_file.readable = True
-        bench.inventory._backups = True
-        bench.start()
-        assert bench.attempt()
-        assert bench.names == ["db"]
-        assert caplog.records == []
-
-
-class TestXmlThatTakesAJob:
-    """libvirt 11.0 to 11.4 waits for a domain's job when its XML is read."""
-
-    @pytest.fixture(autouse=True)
-    def a_libvirt_of_such_a_version(self, hypervisor):
-        hypervisor.version = "11.3.0"
-        hypervisor.xml_takes_job = True
-
-    @pytest.mark.parametrize("state", [JOB, OCCUPIED, ERROR])
-    def test_a_domain_is_described_when_its_monitor_looks_free(self, bench, state, caplog):
-        web = bench.hypervisor.domains["web"]
-        web.control = Control(state, 0, 5.0)
-        bench.start()
-        assert bench.attempt()
-        assert bench.names == ["db", "web"]
-        assert bench.hypervisor.count("xml", "web") == 0
-        assert bench.hypervisor.count("xml", "db") == 1
-        incomplete = [domain.name for domain in bench.inventory.domains()[1] if not domain.description.complete]
-        assert incomplete == ["web"]
-        assert caplog.records == []
-        web.control = Control(OK, 0, 0.0)
-        bench.attempt()
-        assert all(domain.description.complete for domain in bench.inventory.domains()[1])
-
-    def test_libvirts_file_says_all_of_it_meanwhile(self, bench):
-        bench.hypervisor.domains["web"].control = Control(JOB, 0, 5.0)
-        bench.inventory._status_file = StatusFiles(bench.hypervisor)
-        bench.inventory._status_file.readable = True
-        bench.start()
-        assert bench.attempt()
-        assert bench.hypervisor.count("xml", "web") == 0
-        assert all(domain.description.complete for domain in bench.inventory.domains()[1])
-
-    def test_without_it_the_interfaces_are_known(self, bench):
-        bench.hypervisor.domains["web"].control = Control(JOB, 0, 5.0)
-        bench.start()
-        assert bench.attempt()
-        (web,) = [domain for domain in bench.inventory.domains()[1] if domain.name == "web"]
-        assert [nic.target for nic in web.description.nics] == bench.hypervisor.domains["web"].nics
-
-    def test_a_driver_without_control_info_is_asked(self, bench):
-        bench.hypervisor.lacks = LXC
-        bench.start()
-        assert bench.attempt()
-        assert all(domain.description.complete for domain in bench.inventory.domains()[1])
-
-    def test_a_stopped_process_is_not_asked(self, bench):
-        bench.inventory._stopped = lambda uuid, name: "T" if name == "web" else ""
-        bench.start()
-        assert bench.attempt()
-        assert bench.hypervisor.count("xml", "web") == 0
-
-    def test_what_is_known_of_it_stands_meanwhile(self, bench):
-        bench.start()
-        assert bench.attempt()
-        bench.hypervisor.domains["db"].control = Control(OCCUPIED, 0, 5.0)
-        bench.clock.now += REFRESH
-        bench.attempt()
-        assert bench.tags["db"] == "blue"
-        assert all(domain.description.complete for domain in bench.inventory.domains()[1])
-
-    def test_the_list_goes_on_while_a_monitor_is_stuck(self, bench):
-        with bench.hypervisor.stuck("web", monitor=True) as web:
-            web.control = Control(OCCUPIED, 0, 5.0)
-            bench.start()
-            assert bench.attempt()
-            bench.hypervisor.add("new")
-            bench.attempt()
-            assert bench.names == ["db", "new", "web"]
-
-
-@pytest.mark.parametrize(
-    ("version", "needs"),
-    [("9.0.0", False), ("10.10.0", False), ("11.0.0", True), ("11.4.0", True), ("11.5.0", False), ("", False)],
-)
-def test_which_versions_take_a_job_for_the_xml(bench, version, needs):
-    bench.inventory.libvirt_version = version
-    assert bench.inventory._needs_monitor is needs
 
 
 def test_an_attempt_that_takes_long_because_of_many_descriptions_does_not_hang(bench):
@@ -1163,20 +547,3 @@ def test_an_attempt_that_takes_long_because_of_many_descriptions_does_not_hang(b
     assert max(hung) < HUNG_AFTER
     assert not bench.inventory.silent
     assert bench.inventory.hung_for() == 0.0
-
-
-def test_a_new_domain_is_described_before_those_that_are_merely_to_be_described_again(listed):
-    # Of a UUID that libvirt lists last.
-    listed.hypervisor.add("zebra", uuid="ffffffff-0000-4000-8000-000000000001")
-    listed.clock.now += REFRESH
-    listed.attempt()
-    assert [name for call, name, _ in listed.hypervisor.calls if call == "xml"] == ["zebra", "db", "web"]
-
-
-def test_domains_are_there_as_soon_as_they_are_described(bench):
-    with bench.hypervisor.stuck("web", lock=False, monitor=True):
-        bench.hypervisor.xml_takes_job = True
-        bench.start()
-        bench.hypervisor.stage.await_blocked(1)
-        assert [domain.name for domain in bench.inventory.domains()[1]] == ["db"]
-    assert bench.attempt()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from virt2.domains.inventory import Statuses
+from virt2.domains.states import Statuses
 from virt2.model.domain import Description, Disk, Domain, Status
 from virt2.model.events import CHANGED, CLOSED, IO_ERROR, LIFECYCLE, WATCHDOG, Event
 from virt2.notifications.domain_events import APART, REMEMBERED, DomainEvents

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from virt2.model.domain import Description, Disk, Domain
 from virt2.readers import groups
-from virt2.readers.groups import APART, Groups
+from virt2.readers.groups import APART, Groups, Readers
 from virt2.readers.partition import Explicit
 
 BOUND = 10.0
@@ -53,17 +53,13 @@ class Bench:
         self.now = 0.0
         self.inventory = inventory
         self.changes: list[set[str]] = []
+        on_change = options.pop("on_change", lambda uuids: self.changes.append(set(uuids)))
         self.groups = Groups(
             inventory,
-            **{
-                "explicit": explicit(*readers),
-                "automatic": 1,
-                "limit": lambda: 4,
-                "interval": INTERVAL,
-                "on_change": lambda uuids: self.changes.append(set(uuids)),
-                "clock": lambda: self.now,
-                **options,
-            },
+            Readers(**{"explicit": explicit(*readers), "automatic": 1, "limit": lambda: 4, **options}),
+            interval=INTERVAL,
+            on_change=on_change,
+            clock=lambda: self.now,
         )
 
     def begin(self, reader: str) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from virt2.domains.inventory import Statuses
+from virt2.domains.states import Statuses
 from virt2.metrics.metric import Metric
 from virt2.model.domain import Description, Domain, Status
 from virt2.output.naming import Identity, Names

@@ -58,9 +58,9 @@ def test_it_is_said_once_with_what_to_do_and_once_when_it_is_over(bench, caplog)
     bench.next_call_after(0.01)
     bench.call(0.01)
     assert [record.getMessage() for record in caplog.records] == [
-        "interface vhu0 of domain web: libvirt asks another program for its counters (Open vSwitch's ovs-vsctl), which"
-        " does not answer within 1 s, and holds the domain's lock meanwhile: interfaces of that kind are asked one at a"
-        " time and only every 30 to 600 s until it answers; look whether Open vSwitch runs",
+        "interface vhu0 of domain web: libvirt asks another program (Open vSwitch's ovs-vsctl) for its counters, and"
+        " holds the domain's lock meanwhile; that program does not answer within 1 s, so interfaces of that kind are"
+        " asked one at a time, and only every 30 to 600 s until it answers; check whether Open vSwitch runs",
         "interfaces whose counters libvirt asks another program for are answered again after 470 s",
     ]
 

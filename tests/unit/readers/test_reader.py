@@ -28,8 +28,9 @@ from tests.unit.fakes import (
 )
 from virt2.description import domainxml, storage
 from virt2.domains.discovery import Discovery
+from virt2.domains.entries import Describe, Describing
 from virt2.domains.health import Healths
-from virt2.domains.inventory import Describe, Inventory
+from virt2.domains.inventory import Inventory, Schedule
 from virt2.errors import CallFailed, Unsupported
 from virt2.metrics.defaults import INFO
 from virt2.metrics.metric import Metric
@@ -38,7 +39,9 @@ from virt2.model.domain import Description
 from virt2.model.events import CHANGED, LIFECYCLE
 from virt2.notifications.alarms import OKAY, WARNING, Alarms
 from virt2.output.naming import Identity, Names
-from virt2.readers.groups import Groups
+from virt2.readers.context import Clocks, Domains, Outputs, Timing, Workers
+from virt2.readers.gate import Gate
+from virt2.readers.groups import Groups, Readers
 from virt2.readers.outside import FIRST_PAUSE
 from virt2.readers.partition import Explicit
 from virt2.readers.reader import Reader
@@ -67,6 +70,18 @@ class Guest(NamedTuple):
 
     name: str
     uuid: str
+
+
+class Stamps(NamedTuple):
+    """What libvirt keeps of running domains in files, of which only changes can be seen."""
+
+    stamps: Mapping[str, object]
+
+    def stamp(self, name: str) -> object:
+        return self.stamps.get(name)
+
+    def xml(self, name: str) -> str:
+        return ""
 
 
 class Point(NamedTuple):
@@ -111,13 +126,13 @@ class Bench:
         self.texts: list[tuple[str, str, str, str, str]] = []
         """Notifications of texts that libvirt has among numbers."""
         self.notifications: list[tuple[str, str, str]] = []
+        self.stamps: dict[str, object] = {}
+        """Those of the domains' status files, where they can be seen."""
         self.inventory = Inventory(
             self.hypervisor,
             self.budget,
-            describer,
-            retry=INTERVAL,
-            refresh=REFRESH,
-            describes_idle=describes_idle,
+            Describing(describer, Stamps(self.stamps), idle=describes_idle),
+            schedule=Schedule(retry=INTERVAL, refresh=REFRESH),
             clock=self.clock,
         )
         self.clock.watch_inventory(self.inventory)
@@ -125,17 +140,19 @@ class Bench:
         self.names = Names(("name",), (), "node1")
         self.groups = Groups(
             self.inventory,
-            explicit=[Explicit(name, (name.__eq__,)) for name in readers.split()],
-            automatic=1,
+            Readers([Explicit(name, (name.__eq__,)) for name in readers.split()], automatic=1),
             interval=INTERVAL,
             on_change=lambda uuids: self.healths.retain(uuids),
             clock=self.clock,
         )
+        self.gate = Gate(check_workers=self.inventory.check_workers, stuck_after=STUCK_AFTER, clock=self.clock)
         self.alarms = Alarms(STUCK_AFTER, self._notify, clock=self.clock)
         self.waits: dict[str, Callable[[threading.Event, float], bool]] = {}
         """What the reads of a pool do instead of waiting, by its name."""
         self.guests: list[Guest] = []
         self.discovery_pool = self._pool("scout", 1)
+        discovery = Discovery(self.inventory, self.budget, self.discovery_pool, lambda: self.guests)
+        self.domains = Domains(self.inventory, discovery, self.groups, self.healths, self.names, self.alarms)
         self.selection = Selection(extra)
         self.put: dict[str, Callable[[Record], None]] = {}
         self.pools = {name: self._pool(name, share) for name in [*readers.split(), "0"]}
@@ -148,7 +165,8 @@ class Bench:
         def wait(event: threading.Event, seconds: float) -> bool:
             return self.waits.get(name, self.clock.wait)(event, seconds)
 
-        pool = Pool(name, self.budget, self.hypervisor.connect, share=share, runtime=Runtime(self.clock, wait))
+        runtime, strict = Runtime(self.clock, wait), name == "storage"
+        pool = Pool(name, self.budget, self.hypervisor.connect, share=share, strict=strict, runtime=runtime)
         self.clock.watch(self.budget, pool)
         return pool
 
@@ -157,32 +175,23 @@ class Bench:
             self.put[name] = put
             return Sampler(
                 put,
+                self.gate,
                 host_interfaces=host_interfaces,
-                out_of_workers=self.inventory.check_workers,
                 extra=lambda uuid: self.selection,
-                stuck_after=STUCK_AFTER,
-                clock=self.clock,
-                wall=self.clock.wall,
+                clocks=Clocks(self.clock, self.clock.wall),
             )
 
         return Reader(
             name,
-            inventory=self.inventory,
-            discovery=Discovery(self.inventory, self.budget, self.discovery_pool, lambda: self.guests),
-            groups=self.groups,
-            budget=self.budget,
-            pool=self.pools[name],
-            healths=self.healths,
-            names=self.names,
+            domains=self.domains,
+            workers=Workers(self.pools[name], self.budget, lambda: self.inventory.silent),
             sampler=sampler,
-            alarms=self.alarms,
-            silent=lambda: self.inventory.silent,
-            sink=self.sink,
-            notify=self._notify_text,
-            timeout=TIMEOUT,
-            clock=self.clock,
-            wall=self.clock.wall,
+            outputs=Outputs(self.sink, self._notify_text),
+            timing=self.timing(INTERVAL, INTERVAL),
         )
+
+    def timing(self, interval: float, tick: float) -> Timing:
+        return Timing(TIMEOUT, interval, tick, Clocks(self.clock, self.clock.wall))
 
     def _notify(self, severity: str, message: str, identity: Identity) -> None:
         self.notifications.append((severity, message, identity.host))
@@ -254,6 +263,20 @@ def bench(make) -> Bench:
     bench.inventory.start()
     bench.read()
     return bench
+
+
+def test_what_came_in_goes_out_where_a_step_of_the_read_fails_and_the_next_read_is_whole(bench, monkeypatch):
+    def fail(*_: object) -> None:
+        raise ValueError("in the middle of a read")
+
+    with monkeypatch.context() as context:
+        context.setattr(bench.readers["0"], "_judge", fail)
+        with pytest.raises(ValueError, match="in the middle"):
+            bench.read()
+    assert bench.types("web") == CLASS_A | CLASS_B
+    bench.read()
+    assert bench.types("web") >= CLASS_A | CLASS_B
+    assert bench.own()["domains"] == 3
 
 
 def test_all_metrics_of_a_healthy_domain_with_the_time_before_their_calls(make):

@@ -26,13 +26,16 @@ from virt2.domains.health import Health
 from virt2.errors import CallFailed, Disconnected, DomainBusy, Missing, Refused, Unsupported
 from virt2.metrics.selectors import SELECTORS, Selection
 from virt2.model.domain import Description, Disk, Domain, Nic
-from virt2.readers.gate import LOOKS, WAIT_FOR_STATE
+from virt2.readers.context import Clocks
+from virt2.readers.gate import LOOKS, Gate
 from virt2.readers.records import Note, Outcome, Record, Sample, Trouble
 from virt2.readers.sampling import Sampler
 from virt2.readers.unsupported import MissingCalls
 from virt2.workers.job import MONITOR, SERVER, Again, Job
 
 STUCK_AFTER = 2.0
+GATE = {"processes", "pre_scan", "alone", "check_workers", "missing", "stuck_after"}
+"""Options of the bench that are the gate's."""
 SIZE_TYPES = ("disk_allocation", "disk_capacity", "disk_physical")
 DISK_ERRORS = "disk_err"
 
@@ -45,6 +48,11 @@ class Processes:
 
     def stopped(self, uuid: str, name: str) -> str:
         return self.letter
+
+
+def stays(domain: Domain) -> bool:
+    """A domain whose disks are asked in bulk, because it lies where it always did."""
+    return False
 
 
 class Bench:
@@ -68,15 +76,19 @@ class Bench:
                 nics=tuple(Nic(target, "") for target in self.fake.nics),
             ),
         )
-        self.sampler = Sampler(
-            self.records.append,
+        self.gate = Gate(
             **{
                 "processes": self.processes,
                 "stuck_after": STUCK_AFTER,
                 "clock": self.clock,
-                "wall": self.clock.wall,
-                **options,
-            },
+                **{name: value for name, value in options.items() if name in GATE},
+            }
+        )
+        self.sampler = Sampler(
+            self.records.append,
+            self.gate,
+            clocks=Clocks(self.clock, self.clock.wall),
+            **{name: value for name, value in options.items() if name not in GATE},
         )
         self.hypervisor.on_call = self._tick
         self.connection = self.hypervisor.connect()
@@ -173,136 +185,6 @@ def test_replies_are_handed_on_as_they_are(bench):
     assert replies["info", ""] == bench.fake.info
 
 
-class TestAlone:
-    """Nobody but us is in libvirtd."""
-
-    def test_nobody_is_looked_for_in_a_monitor_that_answered_before(self):
-        answered = []
-        bench = Bench(alone=lambda when: answered.append(when) or True)
-        bench.health.answered = 7.0
-        bench.monitor()
-        assert bench.asked == [("blockStats", "vda"), ("blockStats", "vdb")]
-        assert answered == [7.0]
-        assert bench.outcome.answered
-
-    def test_the_process_is_looked_at_all_the_same(self):
-        bench = Bench(alone=lambda when: True)
-        bench.processes.letter = "T"
-        assert bench.monitor_to_the_last_look() == list(LOOKS)
-        assert bench.outcome.cause == "process stopped"
-
-    def test_a_monitor_known_to_be_blocked_is_looked_at(self):
-        bench = Bench(alone=lambda when: True)
-        bench.health.block("by another client", bench.clock() - 4.0)
-        bench.fake.control = Control(OCCUPIED, 0, 5.0)
-        bench.monitor()
-        assert bench.asked == [("controlInfo", "")]
-
-    def test_a_domain_there_was_no_slot_for_is_looked_at(self):
-        bench = Bench(alone=lambda when: True)
-        bench.health.skipped = True
-        bench.server()
-        assert bench.hypervisor.count("controlInfo") == 1
-
-
-@pytest.mark.parametrize(
-    ("control", "cause"),
-    [
-        pytest.param(Control(OCCUPIED, 0, 5.0), "by another client", id="occupied"),
-        pytest.param(Control(JOB, 0, STUCK_AFTER), "job of another client", id="an old job"),
-        pytest.param(Control(ERROR, 3, 0.0), "held by another client outside the monitor", id="an error of libvirt's"),
-        pytest.param(
-            Control(ERROR, 2, 0.0),
-            "libvirt has lost its connection to this monitor; restart libvirtd, else the domain",
-            id="a broken monitor",
-        ),
-    ],
-)
-def test_a_monitor_somebody_else_is_in_is_looked_at_again_and_then_left_alone(bench, control, cause):
-    bench.fake.control = control
-    assert bench.monitor_to_the_last_look() == list(LOOKS)
-    assert bench.hypervisor.count("controlInfo") == len(LOOKS) + 1
-    assert bench.hypervisor.count("blockStats") == 0
-    assert (bench.outcome.answered, bench.outcome.cause) == (False, cause)
-
-
-def test_since_when_it_is_occupied_is_libvirts_word(bench):
-    bench.fake.control = Control(OCCUPIED, 0, 5.0)
-    bench.health.block("by another client", bench.clock() - 5.0)
-    began = bench.clock()
-    bench.monitor()
-    assert bench.outcome.entered == began - 5.0
-
-
-def test_how_long_a_monitor_in_error_is_held_libvirt_does_not_know(bench):
-    bench.fake.control = Control(ERROR, 0, 0.0)
-    bench.health.block("held", 0.0)
-    bench.monitor()
-    assert bench.outcome.since is None
-
-
-def test_a_monitor_that_gets_free_between_two_looks_is_asked(bench):
-    bench.fake.control = Control(OCCUPIED, 0, 0.1)
-    job = bench.sampler.monitor_job(bench.domain, bench.health)
-    with pytest.raises(Again):
-        bench._run(job)
-    bench.fake.control = Control(OK, 0, 0.0)
-    bench._run(job)
-    assert bench.outcome.answered
-    assert bench.hypervisor.count("blockStats") == 2
-
-
-def test_a_young_job_is_let_pass_at_the_last_look_only(bench):
-    bench.fake.control = Control(JOB, 0, STUCK_AFTER - 0.1)
-    assert bench.monitor_to_the_last_look() == list(LOOKS)
-    assert bench.outcome.answered
-    assert bench.hypervisor.count("blockStats") == 2
-
-
-def test_what_a_domain_is_known_to_be_blocked_by_gets_one_look(bench):
-    bench.fake.control = Control(OCCUPIED, 0, 5.0)
-    bench.health.block("by another client", bench.clock() - 5.0)
-    assert bench.monitor_to_the_last_look() == []
-    assert bench.hypervisor.count("controlInfo") == 1
-
-
-def test_somebody_who_entered_since_gets_as_many_looks_as_at_first(bench):
-    # Two that read at the same moments meet in every read, and would lose all the points of a domain.
-    bench.fake.control = Control(OCCUPIED, 0, 0.001)
-    bench.health.block("by another client", bench.clock() - 5.0)
-    assert bench.monitor_to_the_last_look() == list(LOOKS)
-
-
-@pytest.mark.parametrize(("letter", "cause"), [("T", "process stopped"), ("D", "process in uninterruptible sleep")])
-def test_a_process_that_will_not_answer_is_seen_before_anybody_is_asked(bench, letter, cause):
-    bench.processes.letter = letter
-    bench.health.block("earlier", 0.0)
-    bench.monitor()
-    assert bench.asked == []
-    assert (bench.outcome.answered, bench.outcome.cause) == (False, cause)
-
-
-def test_without_the_scan_of_processes_libvirt_is_asked_at_once():
-    bench = Bench(processes=None)
-    bench.monitor()
-    assert bench.asked[0] == ("controlInfo", "")
-
-
-def test_without_the_scan_of_monitors_disks_are_asked_at_once():
-    bench = Bench(pre_scan=False)
-    bench.fake.control = Control(OCCUPIED, 0, 5.0)
-    bench.monitor()
-    assert bench.asked == [("blockStats", "vda"), ("blockStats", "vdb")]
-
-
-def test_the_monitor_waits_until_the_state_is_known(bench):
-    bench.health.incoming = None
-    with pytest.raises(Again) as wish:
-        bench.monitor()
-    assert wish.value.delay == WAIT_FOR_STATE
-    assert bench.asked == []
-
-
 @pytest.mark.parametrize(
     ("reason", "incoming"),
     [
@@ -371,13 +253,6 @@ def test_a_domain_that_is_gone_is_no_trouble_and_no_answer(bench):
     assert (bench.outcome.answered, bench.troubles, bench.samples) == (False, [], [])
 
 
-def test_libvirt_giving_up_on_a_monitor_is_another_client_inside(bench):
-    bench.fake.failures["blockStats"] = DomainBusy("cannot acquire state change lock")
-    bench.monitor()
-    assert (bench.outcome.answered, bench.outcome.cause) == (False, "blockStats, by another client")
-    assert bench.troubles == []
-
-
 def test_a_lost_connection_is_the_pools(bench):
     bench.hypervisor.cut()
     with pytest.raises(Disconnected):
@@ -397,7 +272,7 @@ def test_a_probe_asks_first_whether_libvirtd_is_done(bench, state, done):
 
 
 def test_with_libvirtd_out_of_workers_only_priority_calls_are_made():
-    bench = Bench(out_of_workers=lambda: True)
+    bench = Bench(check_workers=lambda: True)
     bench.server()
     # Control info is one of them, too.
     assert bench.asked == [("interfaceStats", "vnet0"), ("interfaceStats", "vnet1"), ("controlInfo", "")]
@@ -411,7 +286,7 @@ def test_with_libvirtd_out_of_workers_only_priority_calls_are_made():
 
 def test_in_bulk_a_domain_that_may_have_moved_is_asked_without_touching_its_storage():
     moved = [False]
-    bench = Bench(bulk=True, is_changed=lambda domain: moved[0])
+    bench = Bench(notice_move=lambda domain: moved[0])
     assert bench.sampler.monitor_job(bench.domain, bench.health).storage
     moved[0] = True
     assert not bench.sampler.monitor_job(bench.domain, bench.health).storage
@@ -520,7 +395,7 @@ class TestStorage:
         assert bench.outcome.answered
 
     def test_with_libvirtd_out_of_workers_it_is_left_for_later(self):
-        bench = self.bench("disk_capacity", out_of_workers=lambda: True)
+        bench = self.bench("disk_capacity", check_workers=lambda: True)
         bench._run(self.job(bench))
         assert bench.asked == []
         assert not bench.outcome.answered
@@ -623,7 +498,7 @@ class TestExtras:
 
     def test_in_bulk_all_disks_come_in_one_call_times_where_they_are_wanted(self):
         for extra in ((), ("disk",)):
-            bench = extra_bench(*extra, bulk=True)
+            bench = extra_bench(*extra, notice_move=stays)
             bench.monitor()
             assert bench.asked == [("controlInfo", ""), ("bulk", "BLOCK")]
             assert [(sample.call, sample.device, sample.reply) for sample in bench.samples] == [
@@ -633,20 +508,20 @@ class TestExtras:
 
     @pytest.mark.parametrize("failure", [Unsupported("no bulk here"), CallFailed("out of sorts")], ids=repr)
     def test_where_bulk_fails_each_disk_is_asked_at_once(self, failure):
-        bench = extra_bench(bulk=True)
+        bench = extra_bench(notice_move=stays)
         bench.fake.failures["bulk"] = failure
         bench.monitor()
         assert bench.asked[1:] == [("bulk", "BLOCK"), ("blockStats", "vda"), ("blockStats", "vdb")]
         assert {sample.device for sample in bench.samples} == {"vda", "vdb"}
 
     def test_a_bulk_call_without_counters_leaves_it_to_each_disk(self):
-        bench = extra_bench(bulk=True)
+        bench = extra_bench(notice_move=stays)
         bench.fake.disks = ()
         bench.monitor()
         assert bench.asked[1:] == [("bulk", "BLOCK"), ("blockStats", "vda"), ("blockStats", "vdb")]
 
     def test_a_bulk_job_names_its_storage_and_one_that_is_not_does_not(self):
-        bench = extra_bench(bulk=True)
+        bench = extra_bench(notice_move=stays)
         job = bench.sampler.monitor_job(bench.domain, bench.health)
         assert (job.storage, job.detours) == (frozenset({bench.domain.uuid}), True)
         job.storage = frozenset()
@@ -674,7 +549,7 @@ class TestExtras:
         assert bench.hypervisor.count("blockStatsFlags") == 0
 
     def test_a_state_goes_out_even_when_libvirtd_is_out_of_workers(self):
-        bench = extra_bench("domain_state", "vcpu", out_of_workers=lambda: True)
+        bench = extra_bench("domain_state", "vcpu", check_workers=lambda: True)
         bench.server()
         assert bench.asked[:3] == [("state", ""), ("interfaceStats", "vnet0"), ("interfaceStats", "vnet1")]
         assert "info" not in {call for call, _ in bench.asked}
@@ -682,7 +557,7 @@ class TestExtras:
 
     def test_a_call_that_is_no_priority_call_is_not_made_once_libvirtd_is_out_of_workers(self):
         answers = iter([False, False, True])
-        bench = extra_bench("vcpu", "pcpu", out_of_workers=lambda: next(answers))
+        bench = extra_bench("vcpu", "pcpu", check_workers=lambda: next(answers))
         bench.server()
         # Whether its monitor is blocked is looked at all the same: that is a priority call.
         assert [call for call, _ in bench.asked[2:]] == ["info", "getCPUStats", "controlInfo"]
@@ -690,7 +565,7 @@ class TestExtras:
 
     def test_nor_one_that_needs_the_monitor(self):
         answers = iter([False, True])
-        bench = extra_bench("memory", out_of_workers=lambda: next(answers))
+        bench = extra_bench("memory", check_workers=lambda: next(answers))
         bench.monitor()
         assert [call for call, _ in bench.asked] == ["controlInfo", "blockStats", "blockStats"]
         assert not bench.outcome.answered
@@ -937,17 +812,8 @@ class TestNeighbours:
         assert bench.troubles == ["controlInfo: out of sorts"] * 2
 
     def test_disks_that_come_one_by_one_are_not_missed_where_bulk_fails(self):
-        bench = extra_bench(bulk=True)
+        bench = extra_bench(notice_move=stays)
         bench.fake.failures["bulk"] = CallFailed("out of sorts")
         bench.monitor()
         assert {sample.device for sample in bench.samples} == {"vda", "vdb"}
         assert bench.outcome.complete
-
-
-@pytest.mark.parametrize("detail", [0, 1, 4])
-def test_a_monitor_that_libvirt_calls_unusable_without_a_reason_is_not_called_somebody_elses(bench, detail):
-    bench.fake.control = Control(ERROR, detail, 0.0)
-    bench.monitor_to_the_last_look()
-    assert bench.outcome.cause == (
-        "libvirt calls this monitor unusable and does not say why; see libvirtd's log, restart libvirtd"
-    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +11,8 @@ from tests.unit.fakes import JOB, OCCUPIED, OK, Control, DiskSizes
 from tests.unit.readers.test_reader import CLASS_A, CLASS_B, INTERVAL, STUCK_AFTER, TIMEOUT, Bench, Point
 from virt2.errors import CallFailed, DomainBusy, Unsupported
 from virt2.metrics.selectors import Selection
-from virt2.readers.gate import LOOKS
+from virt2.readers.context import Clocks, Workers
+from virt2.readers.gate import LOOKS, Gate
 from virt2.readers.records import Record
 from virt2.readers.results import Results
 from virt2.readers.sampling import Sampler
@@ -36,23 +36,17 @@ class StorageBench(Bench):
         def sampler(put: Callable[[Record], None]) -> Sampler:
             return Sampler(
                 put,
+                Gate(stuck_after=STUCK_AFTER, clock=self.clock),
                 extra=lambda uuid: Selection(extra),
-                stuck_after=STUCK_AFTER,
-                clock=self.clock,
-                wall=self.clock.wall,
+                clocks=Clocks(self.clock, self.clock.wall),
             )
 
         self.storage = StorageReader(
-            inventory=self.inventory,
-            budget=self.budget,
-            pool=self.storage_pool,
-            healths=self.healths,
+            domains=self.domains,
+            workers=Workers(self.storage_pool, self.budget),
             results=Results(self.names, self.sink),
             sampler=sampler,
-            interval=INTERVAL,
-            tick=tick,
-            timeout=TIMEOUT,
-            clock=self.clock,
+            timing=self.timing(INTERVAL, tick),
         )
 
     def start(self) -> None:
@@ -168,8 +162,8 @@ class TestValues:
         )
 
     def test_where_its_status_file_has_not_changed_a_domain_need_not_be_described_anew(self, bench):
-        changes = dict.fromkeys("abcxy", 1)
-        bench.inventory._status_file = SimpleNamespace(stamp=changes.get, xml=lambda name: "")
+        changes = bench.stamps
+        changes.update(dict.fromkeys("abcxy", 1))
         bench.read_storage()
         bench.read_storage()
         assert bench.hypervisor.count("xml") == 0
@@ -446,7 +440,7 @@ def test_a_momentary_call_does_not_cost_the_domain_its_disks_in_a_concurrent_rea
         return bench.clock.wait(event, seconds)
 
     # Described as it is now, so that nothing else is waited for first.
-    bench.inventory._status_file = SimpleNamespace(stamp=lambda name: 1, xml=lambda name: "")
+    bench.stamps.update(dict.fromkeys(bench.hypervisor.domains, 1))
     bench.read_storage()
     bench.waits.update({"storage": read_meanwhile, "0": come_back})
     bench.hypervisor.on_call = lambda call, name, device: (

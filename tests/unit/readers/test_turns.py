@@ -109,8 +109,8 @@ def test_left_out_domains_are_named_once_and_once_it_is_said_that_it_is_over(sai
     assert said() == [
         (
             "WARNING",
-            "reader 0 is short of time: since 2 s ago each read has left out domains, the last one 2 of 40 (db, web);"
-            " those that waited longest go first in the next one",
+            "reader 0 is short of time: for 2 s each read has left domains out, the last read 2 of 40 (db, web);"
+            " those that waited longest go first in the next read",
         )
     ]
     shortage.review([], 40, 0, 108.0)

@@ -4,44 +4,26 @@ Each file says where it comes from. Those named after a version are recordings o
 by hand where no real one could be had, after a recording and libvirt's documentation, and says for each domain what
 was changed.
 
-A recording is replayed below the real `virt2.sources.hypervisor`, which is loaded once more for it, with a stand-in for
-libvirt-python that knows the names its version knew: libvirt itself need not be there.
+A recording is replayed below the real `virt2.sources.hypervisor`. It and all else that imports libvirt is loaded once
+more for each recording, with a stand-in for libvirt-python that knows the names its version knew: libvirt itself need
+not be there.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-from unittest import mock
+
+from tests.unit import doors
+from tests.unit.doors import LibvirtError
 
 FOLDER = Path(__file__).parent
-HYPERVISOR = FOLDER.parents[2] / "virt2/sources/hypervisor.py"
 NO_DOMAIN = 42
 """VIR_ERR_NO_DOMAIN."""
 NO_DOMAIN_METADATA = 80
 """VIR_ERR_NO_DOMAIN_METADATA."""
-
-
-class LibvirtError(Exception):
-    """What the stand-in raises."""
-
-    def __init__(self, code: int, domain: int, message: str) -> None:
-        super().__init__(message)
-        self._code, self._domain, self._message = code, domain, message
-
-    def get_error_code(self) -> int:
-        return self._code
-
-    def get_error_domain(self) -> int:
-        return self._domain
-
-    def get_error_message(self) -> str:
-        return self._message
 
 
 class Recording:
@@ -52,7 +34,10 @@ class Recording:
         self._said = json.loads(path.read_text())
         self.origin: str = self._said["origin"]
         self.domains = tuple(self._said["domains"])
-        self.hypervisor = _load_hypervisor(self.name, self._said["constants"])
+        self.constants: dict[str, int] = self._said["constants"]
+        """The numbers that its libvirt-python knew, by their names."""
+        self.doors = doors.load(self.constants, virDomain=ReplayedDomain)
+        """The modules that import libvirt, loaded for this one."""
 
     def __repr__(self) -> str:
         return f"<Recording {self.name}>"
@@ -72,7 +57,7 @@ class Recording:
     def connection(self, domain: str) -> Any:
         """A `virt2.sources.hypervisor.Connection` to a libvirt with this domain only."""
         raw = ReplayedConnection(self._said, ReplayedDomain(domain, self._said["domains"][domain]))
-        return self.hypervisor.Connection(raw, events=False)
+        return self.doors["hypervisor"].Connection(raw, events=False)
 
 
 class ReplayedDomain:
@@ -159,16 +144,3 @@ def _replay(reply: dict[str, Any]) -> Any:
     if "error" in reply:
         raise LibvirtError(*reply["error"])
     return reply["value"]
-
-
-def _load_hypervisor(name: str, constants: dict[str, int]) -> Any:
-    """Load `virt2.sources.hypervisor` once more, for a libvirt-python that knows these names."""
-    stand_in = ModuleType("libvirt")
-    vars(stand_in).update(constants, libvirtError=LibvirtError, virDomain=ReplayedDomain)
-    spec = importlib.util.spec_from_file_location(f"hypervisor_of_{name}", HYPERVISOR)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with mock.patch.dict(sys.modules, {"libvirt": stand_in}):
-        spec.loader.exec_module(module)
-    return module

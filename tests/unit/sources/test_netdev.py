@@ -75,7 +75,7 @@ def test_a_table_that_cannot_be_read_is_none(proc, tmp_path):
 @pytest.mark.parametrize(
     ("daemon", "words"),
     [
-        (None, "process of libvirt's daemon is not to be seen"),
+        (None, "process of libvirt's daemon cannot be seen"),
         (libvirtd(8), "another network namespace"),
         (libvirtd(9), "namespace of libvirt's daemon cannot be seen: No such file"),
     ],

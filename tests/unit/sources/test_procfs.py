@@ -146,11 +146,9 @@ def test_a_process_that_is_gone_or_hidden_is_unknown(host: Host) -> None:
 def test_a_domain_is_found_whatever_its_name(name: str, host: Host) -> None:
     host.qemu(7, name)
     places = {"run_dir": str(host.run_dir), "proc": str(host.proc)}
-    assert procfs.find_pid(name, UUID, **places) == 7
-    assert procfs.find_pid(name, UUID.upper(), **places) == 7
-    assert procfs.find_pid(name, **places) == 7
     assert procfs.guests(**places) == [Guest(name, UUID, 7)]
     assert host.processes.pid(UUID, name) == 7
+    assert host.processes.pid(UUID.upper(), name) == 7
 
 
 def test_a_pid_file_that_an_older_libvirt_did_not_escape_is_found(host: Host) -> None:
@@ -191,14 +189,15 @@ def test_what_follows_on_the_command_line_cannot_forge_the_uuid(host: Host) -> N
 def test_a_pid_that_was_reused_is_not_taken_for_the_domain(cmdline: bytes, host: Host) -> None:
     host.process(7, "T", cmdline=cmdline)
     host.pid_file("web", 7)
-    assert procfs.find_pid("web", UUID, str(host.run_dir), str(host.proc)) is None
+    assert host.processes.pid(UUID, "web") is None
     assert host.processes.stopped(UUID, "web") == ""
 
 
 def test_a_name_that_only_begins_alike_is_another_domain(host: Host) -> None:
     host.process(7, cmdline=command_line("a,b", UUID))
     host.pid_file("a", 7)
-    assert procfs.find_pid("a", "", str(host.run_dir), str(host.proc)) is None
+    assert procfs.guests(str(host.run_dir), str(host.proc)) == [Guest("a,b", UUID, 7)]
+    assert host.processes.pid(OTHER, "a") is None
 
 
 @pytest.mark.parametrize("content", ["", "x", "-7", "7 8", "9" * 30])

@@ -15,6 +15,7 @@ from virt2.metrics.metric import Metric
 from virt2.metrics.selectors import LIBVIRT_NAMES, Selection
 from virt2.model.domain import Domain
 from virt2.output.naming import Identity, Names
+from virt2.readers.gate import Gate
 from virt2.readers.records import Outcome, Record, Trouble
 from virt2.readers.results import Results
 from virt2.readers.sampling import Sampler
@@ -46,7 +47,7 @@ class Read:
         self._health = Health(0.0)
         self._results = Results(Names(("name",), (), "host"), self)
         selection = Selection(tuple(extra))
-        sampler = Sampler(self._put, extra=lambda uuid: selection)
+        sampler = Sampler(self._put, Gate(), extra=lambda uuid: selection)
         self._run(connection, sampler.server_job(self._domain, self._health, False, lambda uuid: None))
         self._run(connection, sampler.monitor_job(self._domain, self._health))
         self._run(connection, sampler.storage_job(self._domain, self._health))

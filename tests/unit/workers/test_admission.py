@@ -100,15 +100,18 @@ def test_class_a_takes_any_slot_and_a_probe_one_beyond():
 
 
 @pytest.mark.parametrize(
-    ("held", "of_share", "stuck", "slots"),
+    ("held", "of_share", "stuck", "strict", "slots"),
     [
-        (0, 2, [], (2, 2, None)),
-        (2, 2, [], (1, 1, None)),
-        (3, 0, [], (0, 0, None)),
-        (3, 0, [7.0, 5.0], (0, 1, 5.0)),
-        (4, 0, [5.0], (-1, 0, 5.0)),
+        (0, 2, [], False, (2, 2, None)),
+        (2, 2, [], False, (1, 1, None)),
+        (3, 0, [], False, (0, 0, None)),
+        (2, 0, [], False, (0, 0, None)),
+        (2, 0, [7.0, 5.0], False, (1, 2, 5.0)),
+        (2, 0, [7.0, 5.0], True, (0, 1, 5.0)),
+        (3, 0, [5.0], False, (0, 1, 5.0)),
+        (4, 0, [5.0], False, (-1, 0, 5.0)),
     ],
 )
-def test_all_else_keeps_to_its_share_and_leaves_one_slot(held, of_share, stuck, slots):
+def test_all_else_keeps_to_its_share_and_leaves_one_slot(held, of_share, stuck, strict, slots):
     running = [job(str(number)) for number in range(held)]
-    assert slots_for_others(budget(*running), of_share, stuck) == slots
+    assert slots_for_others(budget(*running), of_share, stuck, strict) == slots

@@ -1,0 +1,118 @@
+"""The thread that runs libvirt's event loop, and what it calls."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from tests.unit import doors, replies
+
+CONSTANTS = replies.recordings()[-1].constants
+BOUND = 10.0
+"""Seconds after which a test that waits for the thread gives up; it never takes that long."""
+
+
+class Loop:
+    """libvirt's part of the loop: ends with an error after some turns."""
+
+    def __init__(self, turns: int = 3) -> None:
+        self.registered = 0
+        self.said: list[tuple[str, int]] = []
+        self.threads: set[str] = set()
+        self._turns = turns
+
+    def register(self) -> None:
+        self.registered += 1
+
+    def add(self, timeout: int, callback: Any, opaque: Any) -> int:
+        self._fire = lambda: callback(7, opaque)
+        self.said.append(("add", timeout))
+        return 7
+
+    def update(self, timer: int, timeout: int) -> None:
+        assert timer == 7
+        self.said.append(("update", timeout))
+
+    def run(self) -> None:
+        self.threads.add(threading.current_thread().name)
+        self._turns -= 1
+        if self._turns < 0:
+            raise doors.LibvirtError(1, 0, "by hand")
+        self.said.append(("run", 0))
+        if self._turns != 1:
+            self._fire()
+
+    def module(self) -> Any:
+        return doors.load(
+            CONSTANTS,
+            virEventRegisterDefaultImpl=self.register,
+            virEventAddTimeout=self.add,
+            virEventUpdateTimeout=self.update,
+            virEventRunDefaultImpl=self.run,
+        )["event_loop"]
+
+
+def await_end() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "virt2/events":
+            thread.join(BOUND)
+            assert not thread.is_alive()
+
+
+def test_the_loop_runs_in_bursts_until_libvirt_ends_it_and_that_is_said(monkeypatch, caplog):
+    libvirts = Loop()
+    event_loop = libvirts.module()
+    monkeypatch.setattr(event_loop, "EVENT_LATENCY", 0.0)
+    loop = event_loop.EventLoop()
+    assert not loop.running
+    loop.start()
+    await_end()
+    assert libvirts.said == [
+        *[("add", -1)],
+        *[("update", 1), ("run", 0), ("update", -1)],
+        # The second burst goes on until the timer has fired.
+        *[("update", 1), ("run", 0), ("run", 0), ("update", -1)],
+        *[("update", 1)],
+    ]
+    assert libvirts.threads == {"virt2/events"}
+    assert caplog.messages == ["libvirt's event loop ended: by hand; changes are now found by polling only"]
+
+
+def test_a_loop_is_registered_and_started_once(monkeypatch):
+    libvirts = Loop(turns=0)
+    event_loop = libvirts.module()
+    started: list[str] = []
+    results = [False, True, True]
+    monkeypatch.setattr(event_loop.threads, "try_start", lambda name, body: started.append(name) or results.pop(0))
+    loop = event_loop.EventLoop()
+    loop.start()
+    assert (loop.running, libvirts.registered) == (False, 1)
+    for _ in range(2):
+        loop.start()
+    assert (loop.running, libvirts.registered) == (True, 1)
+    assert started == ["virt2/events"] * 2
+
+
+def test_what_a_callback_raises_is_said_once_and_nothing_of_it_reaches_the_loop(caplog):
+    told = []
+
+    def callback(number: int) -> None:
+        if number < 0:
+            raise ZeroDivisionError("by hand")
+        told.append(number)
+
+    guarded = Loop().module().guarded(callback)
+    for number in (1, -1, 2, -2, 3):
+        guarded(number)
+    assert told == [1, 2, 3]
+    assert len(caplog.records) == 1
+    assert "an event of libvirt's was lost" in caplog.messages[0]
+    assert "by hand" in caplog.text
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    yield
+    await_end()
