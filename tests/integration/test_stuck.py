@@ -84,6 +84,8 @@ def test_a_stopped_domain_misses_its_disks_and_the_others_miss_nothing(farm, tmp
         since = time.time()
         stopped.freeze()
         stay(daemon, seconds)
+        # A read that is under way when it goes on may find it well, and began before.
+        wait_between_reads(daemon)
         until = time.time()
         stopped.thaw()
         assert_back(daemon, farm.guests, until)

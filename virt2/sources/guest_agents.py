@@ -48,6 +48,8 @@ class AgentConnection:
 
     def close(self) -> None:
         """Give the connection back. This may block like any call, and never raises."""
+        # Each holds a reference to the connection, which would stay open.
+        self._domains.clear()
         with contextlib.suppress(libvirt.libvirtError):
             self._raw.close()
 
