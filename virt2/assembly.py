@@ -65,8 +65,8 @@ log = logging.getLogger(__name__)
 FIND_PATIENCE = 1.0
 """Seconds for which a notification waits for the metadata that its domain is named by; usually they take a tenth."""
 HELD_INTERVALS = 1.5
-"""Intervals for which something has to be right again before that is said, because what changes with every read is not
-over."""
+"""Intervals for which something has to be right again before a line says so, because what changes with every read is
+not over."""
 LIMITS_AGE = 3
 """Intervals for which libvirtd's word on its workers holds: one reading may fail without a change of plan."""
 
@@ -149,7 +149,7 @@ class Assembly:
         self._start_threads()
         self.poller.poke()
         if self._touches_storage:
-            # Not a name that a configured reader can have: collectd drops the second of a name without a word.
+            # Not a name that a configured reader can have: collectd drops the second of a name and does not say so.
             self._register(Callback("virt2-storage", "storage", self._storage_tick, self.read_storage))
         if self._of_agents:
             self._announce_agents()

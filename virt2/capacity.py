@@ -193,7 +193,7 @@ class Capacity:
         return self._inventory.silent and (age is None or age > self._inventory.hung_for())
 
     def explains(self, skipped: Collection[str]) -> bool:
-        """Whether what a read left out has a reason that is said of libvirtd as a whole."""
+        """Whether what a read left out has a reason that lies in libvirtd as a whole, for which there is a line."""
         return bool(skipped) and (
             self.is_silent()
             or self._inventory.out_of_workers
@@ -205,8 +205,8 @@ class Capacity:
         """Say what libvirtd lacks, and when that is over.
 
         Arguments:
-            waits_outside: a call of ours waits for another program of the host, and holds a domain's lock meanwhile:
-                that is said elsewhere.
+            waits_outside: a call of ours waits for another program of the host, and holds a domain's lock meanwhile.
+                Another line says so.
         """
         silent, hung, wait = self.is_silent(), self._inventory.hung_for(), self._budget.calls_wait
         full = self._inventory.out_of_workers or wait
@@ -267,9 +267,9 @@ class Capacity:
         )
 
     def _note_change(self) -> bool:
-        """Remember a change of plan that is said; returns False where it must not be, after many of them lately.
+        """Remember that a change of plan is logged. Returns False where it must not be, after many of them lately.
 
-        Where others come and go, the next one is said later.
+        Where others come and go, a later change is logged.
         """
         now = time.monotonic()
         if len(self._changes) == CHANGES_SAID and now - self._changes[0] < CHANGES_WITHIN:

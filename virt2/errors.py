@@ -66,7 +66,7 @@ class BadSetting(Error):
 
 
 class AdminUnavailable(Error):
-    """libvirtd's limits cannot be learnt.
+    """libvirtd's limits are not known.
 
     Attributes:
         reason: why, in words for the operator.

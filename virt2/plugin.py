@@ -43,7 +43,7 @@ class Plugin:
         """Everything the callbacks work on; None before init."""
         self._is_broken = False
         """Whether init failed: nothing is read then."""
-        self._failures = Once()
+        self._failures = Once(MOST_SAID, silent_when_full=True)
         collectd_host.log_to(collectd)
 
     def configure(self, block: Any) -> None:
@@ -80,7 +80,7 @@ class Plugin:
             self.assembly.stop()
 
     def _register(self, callback: Callback) -> None:
-        """Have collectd call something every so many seconds."""
+        """Have collectd call something at its interval."""
         self._collectd.register_read(functools.partial(self._read, callback), callback.interval, name=callback.name)
 
     def _read(self, callback: Callback) -> None:
@@ -89,5 +89,5 @@ class Plugin:
         try:
             callback.read()
         except Exception as error:
-            if len(self._failures) < MOST_SAID and self._failures.first(repr(error)):
+            if self._failures.first(repr(error)):
                 log.exception("unexpected failure of reader %s, said once", callback.reader)

@@ -190,7 +190,7 @@ class AgentReader:
         )
 
     def _know(self, domains: Mapping[str, Domain]) -> None:
-        """Forget guests that are gone. A domain that was started anew is another guest."""
+        """Forget guests that are gone. A domain that was started again is another guest."""
         before = self._guests
         self._guests = {}
         for uuid, domain in domains.items():

@@ -237,7 +237,7 @@ class Entries:
 
     @property
     def version(self) -> int:
-        """Changes whenever a domain comes, goes or is described anew."""
+        """Changes whenever a domain comes, goes or is described again."""
         return self._version
 
     def domains(self) -> tuple[int, list[Domain]]:
@@ -275,7 +275,7 @@ class Entries:
         return entry.described >= since or self.is_current(domain) is True
 
     def expire(self) -> None:
-        """Have every active domain described anew: nobody told of changes while there was no connection."""
+        """Have every active domain described again: nobody told of changes while there was no connection."""
         with self._lock:
             self._active = {uuid: entry._replace(described=None) for uuid, entry in self._active.items()}
 
@@ -350,7 +350,7 @@ class Entries:
             return None
 
     def _stands(self, entries: Mapping[str, Entry], line: Line, now: float) -> bool:
-        """Whether a domain need not be described: that was done, for this run and name of it, and not long ago."""
+        """Whether a domain need not be described, because this run of it was described under this name not long ago."""
         entry = entries.get(line.uuid)
         if entry is None or entry.described is None or entry.domain.id != line.id or entry.domain.name != line.name:
             return False

@@ -115,7 +115,7 @@ class Health:
         return 0.0 if self.blocked_since is None else max(0.0, now - self.blocked_since)
 
     def forget_refusals(self) -> None:
-        """Have unsupported calls tried again, because libvirtd is another one, or the domain was started anew."""
+        """Have unsupported calls tried again, because libvirtd is another one, or the domain was started again."""
         # New sets: a worker may be writing to the old ones.
         self.unsupported, self.refused = set(), set()
 

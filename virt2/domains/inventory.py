@@ -203,7 +203,7 @@ class Inventory:
 
     @property
     def version(self) -> int:
-        """Changes whenever a domain comes, goes or is described anew."""
+        """Changes whenever a domain comes, goes or is described again."""
         return self._entries.version
 
     @property
@@ -257,7 +257,7 @@ class Inventory:
         return self._entries.is_fresh(domain, since)
 
     def notice_change(self, domain: Domain) -> bool:
-        """Look whether a domain has changed since it was described, and have the next list describe it anew then.
+        """Look whether a domain has changed since it was described, and have the next list describe it again then.
 
         Returns whether it is seen to have changed.
         """

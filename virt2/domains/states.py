@@ -99,7 +99,7 @@ class States:
             self.of_inactive = Statuses(domains, asked)
 
     def _reported(self, call: Callable[[], list[Status]], what: str) -> list[Status] | None:
-        """The states of the domains that are reported; None where they cannot be read, which is said."""
+        """The states of the domains that are reported; None where they cannot be read; a log line tells."""
         try:
             found = call()
         except Disconnected:

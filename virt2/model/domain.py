@@ -90,7 +90,7 @@ class Domain(NamedTuple):
     uuid: str
     name: str
     id: int
-    """libvirt's number for this run of the domain: it changes when the domain is started anew."""
+    """libvirt's number for this run of the domain: it changes when the domain is started again."""
     description: Description = Description()
 
     @property

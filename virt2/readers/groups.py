@@ -1,6 +1,6 @@
 """Which reader reads which domains now.
 
-Follows the inventory: where a domain comes, goes or is retagged, the groups are made anew at the next read. A domain
+Follows the inventory: where a domain comes, goes or is retagged, the groups are made again at the next read. A domain
 that changes readers is not read by both in one interval.
 """
 
@@ -137,7 +137,7 @@ class Groups:
             self._turns[reader].ended = self._clock()
 
     def _current(self, patience: float = 0.0) -> Partition:
-        """The groups as they are now, made anew where domains have changed.
+        """The groups as they are now, made again where domains have changed.
 
         One reader makes them, and tells of the change; who is told may never return, because log lines are taken by
         others. The other readers wait for `patience` seconds, since all of them come at the same moment when a list is

@@ -16,7 +16,7 @@ from virt2.workers.job import Job
 from virt2.workers.pool import Pool
 
 HELD_TICKS = 1.5
-"""Ticks for which something is right again before that is said: what changes with every read is not over."""
+"""Ticks for which something is right again before a line says so, because what changes with every read is not over."""
 
 
 class Read:

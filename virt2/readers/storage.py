@@ -113,7 +113,7 @@ class StorageReader:
         self._polling.conditions.review()
 
     def _descriptions(self, began: float) -> list[Job]:
-        """Describe anew the domains that may have changed, whose disks may lie on other storage than described.
+        """Describe again the domains that may have changed, whose disks may lie on other storage than described.
 
         Block jobs and snapshots move disks while a domain runs, and libvirt does not tell of all of them.
         """

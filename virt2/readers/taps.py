@@ -20,7 +20,7 @@ class ActiveDomains(Protocol):
 
     @property
     def version(self) -> int:
-        """Changes whenever a domain comes, goes or is described anew."""
+        """Changes whenever a domain comes, goes or is described again."""
 
     def domains(self) -> tuple[int, list[Domain]]:
         """All of them, and the version."""

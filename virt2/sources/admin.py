@@ -244,7 +244,7 @@ def _parameters(reply: _Reply) -> dict[str, int]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the limits, one on a line. Gives 1 where they cannot be learnt, and prints why."""
+    """Print the limits, one on a line. Gives 1 where they are not known, and prints why."""
     try:
         limits = read_limits(arguments[0] if arguments else "", timeout=10.0)
     except AdminUnavailable as error:

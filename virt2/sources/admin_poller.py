@@ -17,7 +17,7 @@ SLOW = 1.0
 """Seconds after which an attempt itself is the reason why nothing is known. It takes under 1 ms when all is well."""
 FIRST_RETRY = 1.0
 """Seconds from an attempt that was refused to the next one; doubled each time, because a right that is missing does not
-come by asking. A daemon that is being restarted is asked anew as soon as libvirt is back."""
+come by asking. A daemon that is being restarted is asked again as soon as libvirt is back."""
 LONGEST_RETRY = 30.0
 """Seconds from an attempt that was refused to the next one at the most."""
 LEAVE = 0.1

@@ -181,7 +181,7 @@ def admin_servers(
         return (Server(there.admin_socket, there.daemons[0]),), ""
     candidates = tuple(Server(_admin_socket(there.sockets, name), name) for name in there.daemons)
     if _is_daemon(uri.partition(":")[0].partition("+")[0]):
-        # The operator names this daemon, and shall learn what is wrong with its socket.
+        # The operator names this daemon, and has to be told what is wrong with its socket.
         return candidates, ""
     found = tuple(server for server in candidates if exists(server.path))
     if not found:

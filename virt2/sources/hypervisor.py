@@ -398,8 +398,8 @@ class Connection:
     def job(self, uuid: str, completed: bool) -> dict[str, Any]:
         """Ask what is known of a domain's job, under libvirt's own names, and of its `type`, 0 where there is no job.
 
-        Class B; for the job that ended last (`completed`), class A. A libvirt before 5.7 forgets that job when it is
-        read.
+        Class B, or class A where the job that ended last is asked for (`completed`). A libvirt before 5.7 forgets that
+        job when it is read.
         """
         flags = 0
         if completed:

@@ -49,7 +49,7 @@ class Translated:
         if not is_alive(self._raw):
             return errors.Disconnected(said)
         # libvirt keeps the last error of a thread, and an object of libvirt-python's that is freed just then resets it.
-        # Then only the failure itself is known, and the next read finds its reason out anew.
+        # Then only the failure itself is known, and the next read finds its reason out again.
         if code is None or code in _GONE:
             return errors.DomainGone(said)
         if code == libvirt.VIR_ERR_OPERATION_TIMEOUT:
