@@ -1,3 +1,3 @@
 """The version of virt2, kept here alone: packaging reads it, the start-up log line prints it."""
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"

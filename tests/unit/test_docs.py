@@ -11,6 +11,7 @@ from tests.unit.fakes import TYPES
 from tests.unit.test_imports import FREE, WINGS
 from virt2.config.settings import INSTANCE_OPTIONS, OPTIONS
 from virt2.metrics.selectors import LIBVIRT_NAMES, SELECTORS
+from virt2.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -206,3 +207,9 @@ def test_the_modules_named_on_the_way_of_a_sample_are_there():
     named = set(re.findall(r"`(\w+/\w+)`", way))
     assert len(named) > 8
     assert {module for module in named if not (ROOT / "virt2" / f"{module}.py").exists()} == set()
+
+
+def test_this_version_has_its_section_in_the_changelog():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(rf"^## \[{re.escape(VERSION)}\] - \d{{4}}-\d{{2}}-\d{{2}}$", changelog, re.MULTILINE)
+    assert f"version {VERSION}" in README
