@@ -118,7 +118,7 @@ class Gate:
             alone: whether nobody else can be inside.
         """
         now = self._clock()
-        letter = self.stopped(domain)
+        letter = "" if self._processes is None else self._processes.stopped(domain.uuid, domain.name)
         if letter:
             words = "process stopped" if letter == "T" else "process in uninterruptible sleep"
             return Outcome(domain.uuid, MONITOR, now, False, words)

@@ -348,7 +348,7 @@ class Pool:
         No job delays the jobs behind it, because jobs that may not run now are passed over.
         """
         pause = IDLE
-        if slots.exhausted:
+        if slots.for_all <= 0 and slots.exhausted:
             # A long queue need not be looked through.
             self._budget.refuse(self)
             return None, pause
