@@ -19,6 +19,18 @@ from virt2.domains.inventory import Inventory
 from virt2.errors import AgentSilent, Disconnected, DomainGone, Error, Missing
 from virt2.model.domain import Status
 from virt2.model.events import Event
+from virt2.model.replies import (
+    Control,
+    CpuTimes,
+    DiskSizes,
+    DiskStats,
+    DiskTimes,
+    HostCpus,
+    Info,
+    Listed,
+    NicStats,
+    Vcpu,
+)
 from virt2.workers.budget import Budget
 from virt2.workers.pool import Pool
 
@@ -33,73 +45,6 @@ OK, JOB, OCCUPIED, ERROR = range(4)
 """virDomainControlState."""
 
 
-class Listed(NamedTuple):
-    uuid: str
-    name: str
-    id: int
-
-
-class Info(NamedTuple):
-    state: int
-    max_memory: int
-    memory: int
-    vcpus: int
-    cpu_time: int
-
-
-class NicStats(NamedTuple):
-    rx_octets: int
-    rx_packets: int
-    rx_errors: int
-    rx_dropped: int
-    tx_octets: int
-    tx_packets: int
-    tx_errors: int
-    tx_dropped: int
-
-
-class DiskStats(NamedTuple):
-    read_ops: int
-    read_octets: int
-    write_ops: int
-    write_octets: int
-    errors: int
-
-
-class DiskSizes(NamedTuple):
-    capacity: int
-    allocation: int
-    physical: int
-
-
-class DiskTimes(NamedTuple):
-    read_ops: int
-    read_octets: int
-    read_time: int
-    write_ops: int
-    write_octets: int
-    write_time: int
-    flush_ops: int
-    flush_time: int
-
-
-class CpuTimes(NamedTuple):
-    user: int
-    system: int
-
-
-class Vcpu(NamedTuple):
-    number: int
-    state: int
-    cpu_time: int
-    affinity: tuple[bool, ...]
-
-
-class HostCpus(NamedTuple):
-    active: int
-    possible: int
-
-
 SERVER_GROUPS, MONITOR_GROUPS = ("PERF", "MEMORY"), ("BALLOON", "CPU_TOTAL", "VCPU", "IOTHREAD", "DIRTYRATE", "VM")
 """Groups of bulk statistics by what they need: libvirtd alone, or the monitor as well."""
 
@@ -107,12 +52,6 @@ SERVER_GROUPS, MONITOR_GROUPS = ("PERF", "MEMORY"), ("BALLOON", "CPU_TOTAL", "VC
 XEN = frozenset({"controlInfo", "blockInfo", "diskErrors", "metadata", "backup", "bulk"})
 LXC = frozenset({"controlInfo", "blockInfo", "diskErrors", "jobStats", "vcpus", "backup", "bulk"})
 """What the driver tables of libvirt's libxl and lxc drivers lack of the calls we make, libvirt 2.1 to 9.0."""
-
-
-class Control(NamedTuple):
-    state: int
-    detail: int
-    seconds: float
 
 
 class Stage:
