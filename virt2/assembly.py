@@ -54,6 +54,7 @@ from virt2.sources.hypervisor import Hypervisor
 from virt2.sources.netdev import HostInterfaces
 from virt2.sources.visibility import Visibility
 from virt2.text import xpath
+from virt2.threads import guarded
 from virt2.workers import sizing
 from virt2.workers.budget import Budget
 from virt2.workers.connects import Connects
@@ -67,6 +68,8 @@ FIND_PATIENCE = 1.0
 HELD_INTERVALS = 1.5
 """Intervals for which something has to be right again before a line says so, because what changes with every read is
 not over."""
+FIRST_LIMITS = 0.3
+"""Seconds for which the first plan waits for libvirtd's word on its workers, which takes 1 ms when all is well."""
 LIMITS_AGE = 3
 """Intervals for which libvirtd's word on its workers holds: one reading may fail without a change of plan."""
 
@@ -192,6 +195,9 @@ class Assembly:
 
     def adjust(self) -> None:
         """Follow libvirtd's limits and the domains: readers, budget and shares."""
+        if self.inventory.listed and not self.capacity.is_announced:
+            # Else the first plan would be made without the limits, and be said twice.
+            self.poller.wait(FIRST_LIMITS)
         # One at a time; a reader that finds another at it leaves it to that one.
         if not self._adjusting.acquire(blocking=False):
             return
@@ -293,11 +299,11 @@ class Assembly:
                 inactive_every=self.interval if self._selection.state else None,
             ),
             listeners=Listeners(
-                on_link=self._guarded(self._on_link),
-                on_connect=self._guarded(self._on_connect),
-                on_list=self._guarded(self._on_list),
-                on_event=self._guarded(self.domain_events.tell),
-                on_statuses=self._guarded(self.domain_events.take),
+                on_link=guarded(self._failures, self._on_link),
+                on_connect=guarded(self._failures, self._on_connect),
+                on_list=guarded(self._failures, self._on_list),
+                on_event=guarded(self._failures, self.domain_events.tell),
+                on_statuses=guarded(self._failures, self.domain_events.take),
             ),
             wants=self.filters.domain,
         )
@@ -326,7 +332,7 @@ class Assembly:
                 partition_by=settings.partition_by,
             ),
             interval=self.interval,
-            on_change=self._guarded(self._retain),
+            on_change=guarded(self._failures, self._retain),
         )
         self._missing = MissingCalls()
         self._outside = Outside()
@@ -494,19 +500,6 @@ class Assembly:
             return self.labels.apply(name, description)
 
         return describe
-
-    def _guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
-        """The same for threads that must not end by it: libvirt's, the inventory's, one in the middle of a read."""
-
-        @functools.wraps(callback)
-        def guarded(*arguments: Any) -> None:
-            try:
-                callback(*arguments)
-            except Exception as error:
-                if self._failures.first(callback.__qualname__, type(error).__name__):
-                    log.exception("unexpected failure in %s, said once", callback.__qualname__)
-
-        return guarded
 
     def _on_list(self) -> None:
         """Told by the inventory's thread that all domains were looked at."""

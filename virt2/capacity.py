@@ -144,6 +144,11 @@ class Capacity:
     def __repr__(self) -> str:
         return f"<Capacity {self._said}>"
 
+    @property
+    def is_announced(self) -> bool:
+        """Whether a plan was logged."""
+        return self._said is not None
+
     def plan(self, sizes: Mapping[str, int]) -> sizing.Plan:
         """The plan for readers with these numbers of domains, by libvirtd's limits as they are now."""
         return sizing.plan(

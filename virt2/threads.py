@@ -7,10 +7,14 @@ left collectd's main thread asleep for up to an interval. That befell about one 
 
 from __future__ import annotations
 
+import functools
 import logging
 import signal
 import threading
 from collections.abc import Callable
+from typing import Any
+
+from virt2.once import Once
 
 log = logging.getLogger(__name__)
 
@@ -56,3 +60,21 @@ def try_start(name: str, body: Callable[[], None]) -> bool:
         _Lack.said = False
         log.info("threads can be started again (%s)", name)
     return True
+
+
+def guarded(failures: Once, callback: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a callback for threads that must not end by it: libvirt's, the list's, or one in the middle of a read.
+
+    Arguments:
+        failures: remembers which failures were logged, each kind of each callback once.
+    """
+
+    @functools.wraps(callback)
+    def wrapped(*arguments: Any) -> None:
+        try:
+            callback(*arguments)
+        except Exception as error:
+            if failures.first(callback.__qualname__, type(error).__name__):
+                log.exception("unexpected failure in %s, said once", callback.__qualname__)
+
+    return wrapped

@@ -84,6 +84,9 @@ def sweep() -> None:
 
 
 def _remove(tree: Path) -> None:
+    if any(path.read_text() for path in tree.rglob("cgroup.procs")):
+        # A live lab of another pid namespace, whose pids we cannot know. It may be about to use an empty group.
+        return
     for folder, _, _ in os.walk(tree, topdown=False):
         try:
             os.rmdir(folder)

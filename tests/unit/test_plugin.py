@@ -1246,3 +1246,38 @@ def test_whoever_takes_our_log_lines_and_never_returns_stops_no_reader_but_the_o
     finally:
         release.set()
         stuck.join(BOUND)
+
+
+def test_the_first_plan_waits_for_a_moment_for_libvirtds_limits(daemon, host, collectd):
+    asked = threading.Event()
+    limits_of_host = limits(20)
+
+    def slow(uri: str) -> Limits:
+        asked.set()
+        time.sleep(0.05)
+        return limits_of_host
+
+    host.read_limits = slow
+    host.hypervisor.add("web")
+    daemon.start()
+    assert asked.wait(BOUND)
+    daemon.read()
+    assert len(daemon.plan) == 1
+    assert "half of libvirtd's 20 workers" in daemon.plan[0]
+
+
+def test_limits_that_never_come_do_not_keep_the_first_plan_waiting(daemon, host, collectd):
+    release = threading.Event()
+
+    def hang(uri: str) -> Limits:
+        release.wait(BOUND)
+        raise AdminUnavailable("refused")
+
+    host.read_limits = hang
+    host.hypervisor.add("web")
+    daemon.start()
+    began = time.monotonic()
+    daemon.read()
+    assert time.monotonic() - began < 1.5
+    assert len(daemon.plan) == 1
+    release.set()
