@@ -199,10 +199,10 @@ class Assembly:
             # Else the first plan would be made without the limits, and be said twice.
             self.poller.wait(FIRST_LIMITS)
         # One at a time; a reader that finds another at it leaves it to that one.
+        self._start_threads()
         if not self._adjusting.acquire(blocking=False):
             return
         try:
-            self._start_threads()
             sizes = self.groups.sizes()
             self._add_readers(sizes)
             lines = self.capacity.follow(sizes, Pools(self.pools, self.storage_pool, self.agent_pool))
@@ -333,6 +333,7 @@ class Assembly:
             ),
             interval=self.interval,
             on_change=guarded(self._failures, self._retain),
+            afterwards=guarded(self._failures, self.alarms.retain),
         )
         self._missing = MissingCalls()
         self._outside = Outside()
@@ -529,7 +530,6 @@ class Assembly:
         active = set(uuids)
         self.names.settle(domain for domain in self.inventory.domains()[1] if domain.uuid in active)
         self.healths.retain(uuids)
-        self.alarms.retain(uuids)
         if self.processes is not None:
             self.processes.keep(uuids)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, Protocol
 
 from virt2.metrics.metric import Metric, gauge
@@ -120,6 +120,7 @@ class Capacity:
         other_clients: how many workers were ours when it gave that.
         inventory: the list of domains.
         conditions: where it is said that something is wrong, and that it is over.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class Capacity:
         other_clients: OtherClients,
         inventory: Inventory,
         conditions: Conditions,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._needs = needs
         self._budget = budget
@@ -137,6 +139,7 @@ class Capacity:
         self._other_clients = other_clients
         self._inventory = inventory
         self._conditions = conditions
+        self._clock = clock
         self._said: sizing.Plan | None = None
         """The plan that was said last."""
         self._changes: deque[float] = deque(maxlen=CHANGES_SAID)
@@ -227,7 +230,7 @@ class Capacity:
         )
         # A call for a domain that is being destroyed waits for a moment, and may be the only one.
         since = self._budget.stalled_since((SERVER, MONITOR)) if wait else self._budget.stalled_since()
-        lasting = since is not None and time.monotonic() - since > self._needs.patience
+        lasting = since is not None and self._clock() - since > self._needs.patience
         self._conditions.update(
             full and lasting,
             "libvirtd has no worker left for us: only what needs none (interfaces) is reported until it has",
@@ -265,7 +268,7 @@ class Capacity:
         """In words that workers do not get connections; empty where they do."""
         return connects.lack(
             self._budget.connects,
-            time.monotonic(),
+            self._clock(),
             self._needs.patience,
             self._poller.limits(),
             self._poller.reason,
@@ -276,7 +279,7 @@ class Capacity:
 
         Where others come and go, a later change is logged.
         """
-        now = time.monotonic()
+        now = self._clock()
         if len(self._changes) == CHANGES_SAID and now - self._changes[0] < CHANGES_WITHIN:
             return False
         self._changes.append(now)

@@ -19,7 +19,7 @@ import pytest
 
 from tests.unit.fakes import BOUND, LOOK, FakeCollectd, FakeHypervisor, Node
 from tests.unit.test_docs import ARCHITECTURE, rows
-from virt2 import capacity, threads
+from virt2 import threads
 from virt2.capacity import CHANGES_SAID, CHANGES_WITHIN
 from virt2.errors import AdminUnavailable, BadSetting, Missing, Unsupported
 from virt2.model.domain import Status
@@ -616,9 +616,9 @@ class TestChangesOfPlan:
     @pytest.fixture
     def change(self, daemon, host, monkeypatch) -> Callable[[float, int], None]:
         self.now = 1000.0
-        monkeypatch.setattr(capacity, "time", types.SimpleNamespace(monotonic=lambda: self.now))
         host.limits = limits(20)
         daemon.start()
+        monkeypatch.setattr(daemon.assembly.capacity, "_clock", lambda: self.now)
         assert daemon.assembly.poller.wait(BOUND)
         daemon.read()
 

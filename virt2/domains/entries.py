@@ -310,10 +310,19 @@ class Entries:
         self._describe(connection, line, self._describer())
 
     def _describe(self, connection: DomainCalls, line: Line, describe: Describe) -> None:
+        """Describe a domain and keep that, unless it is known better by then.
+
+        Workers describe as well as the list's thread, and a call may take long. Meanwhile a list may have come without
+        the domain, which must not be there again, or somebody else may have described it later.
+        """
         before = self._active.get(line.uuid)
         entry = self._read(connection, line, describe, before)
         if entry is not None:
             with self._lock:
+                now = self._active.get(line.uuid)
+                if now is not before and (now is None or _is_later(now, entry)):
+                    return
+                before = now
                 self._active[line.uuid] = entry
                 if before is None or before.domain != entry.domain:
                     self._version += 1
@@ -355,6 +364,11 @@ class Entries:
         if entry is None or entry.described is None or entry.domain.id != line.id or entry.domain.name != line.name:
             return False
         return self._refresh <= 0 or now - entry.described < self._refresh
+
+
+def _is_later(one: Entry, other: Entry) -> bool:
+    """Whether a description was asked for after another."""
+    return one.described is not None and (other.described is None or one.described > other.described)
 
 
 def takes_job_for_xml(version: str) -> bool:

@@ -1,4 +1,4 @@
-"""Gives metrics and notifications to collectd."""
+"""Gives metrics to collectd."""
 
 from __future__ import annotations
 

@@ -58,7 +58,8 @@ class Groups:
         inventory: the active domains.
         readers: which readers there are to be.
         interval: seconds between two reads of a reader.
-        on_change: told the UUIDs of the active domains whenever they changed, before anybody reads them.
+        on_change: told the UUIDs of the active domains whenever they changed, before anybody reads them; must not log.
+        afterwards: told the same when the new groups are there. It may log, and so may never return.
         clock: monotonic seconds.
     """
 
@@ -69,6 +70,7 @@ class Groups:
         *,
         interval: float = 10.0,
         on_change: Callable[[Collection[str]], None] = lambda uuids: None,
+        afterwards: Callable[[Collection[str]], None] = lambda uuids: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inventory = inventory
@@ -76,6 +78,7 @@ class Groups:
         self._partition_by = readers.partition_by
         self._interval = interval
         self._on_change = on_change
+        self._afterwards = afterwards
         self._clock = clock
         self._lock = threading.Lock()
         self._making = threading.Lock()
@@ -139,18 +142,20 @@ class Groups:
     def _current(self, patience: float = 0.0) -> Partition:
         """The groups as they are now, made again where domains have changed.
 
-        One reader makes them, and tells of the change; who is told may never return, because log lines are taken by
-        others. The other readers wait for `patience` seconds, since all of them come at the same moment when a list is
-        there, and then go on with the groups there are.
+        One reader makes them. The others wait for `patience` seconds, since all of them come at the same moment when a
+        list is there, and then go on with the groups there are.
         """
         if (self._seen != self._inventory.version or self._to_settle()) and self._making.acquire(timeout=patience):
             try:
-                self._make()
+                changed = self._make()
             finally:
                 self._making.release()
+            if changed is not None:
+                self._afterwards(changed)
         return self._partition
 
-    def _make(self) -> None:
+    def _make(self) -> Collection[str] | None:
+        """Make the groups, where that is due; returns the UUIDs of the active domains where it was."""
         previous: Mapping[str, str] = self._partition.assignment
         version, domains = self._inventory.domains()
         if self._to_settle():
@@ -158,12 +163,14 @@ class Groups:
             previous = {}
             self._automatic = automatic_count(domains, self._explicit, self._partition_by, self._limit())
         elif version == self._seen:
-            return
+            return None
         made = partition(domains, self._explicit, self._automatic or 1, self._partition_by, previous)
-        self._on_change([domain.uuid for domain in domains])
+        uuids = [domain.uuid for domain in domains]
+        self._on_change(uuids)
         self._readers = {domain.uuid: name for name, group in made.groups.items() for domain in group}
         self._partition = made
         self._seen = version
+        return uuids
 
     def _to_settle(self) -> bool:
         """Whether the number of readers is still open, and there is a complete list to tell it from."""

@@ -88,6 +88,8 @@ class StorageReader:
                 f"storage domain {name} answers again",
             )
         self._said_suspended = suspended
+        # What is over is said a while later, when nothing is suspended any more.
+        self._polling.conditions.review()
 
     def _report_lag(self, now: float) -> None:
         """Say where sizes come less often than is promised, because one call at a time is made per storage domain."""

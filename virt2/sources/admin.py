@@ -12,7 +12,6 @@ poller asks on a thread of its own. ``python3 -m virt2.sources.admin [URI]`` pri
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import struct
 import sys
@@ -20,10 +19,10 @@ from collections.abc import Iterator
 
 from virt2.errors import AdminUnavailable
 from virt2.model.limits import Limits
-from virt2.sources.admin_poller import LEAVE
 from virt2.sources.daemon import admin_servers
 
-log = logging.getLogger(__name__)
+LEAVE = 0.1
+"""Seconds that the daemon has to answer when we take leave."""
 
 
 def read_limits(uri: str, timeout: float | None = None) -> Limits:

@@ -10,9 +10,12 @@ from collections.abc import Callable
 from virt2 import threads
 from virt2.errors import AdminUnavailable
 from virt2.model.limits import Limits
+from virt2.once import Once
 
 log = logging.getLogger(__name__)
 
+MOST_SAID = 20
+"""Unexpected failures that are logged at the most, each once."""
 SLOW = 1.0
 """Seconds after which an attempt itself is the reason why nothing is known. It takes under 1 ms when all is well."""
 FIRST_RETRY = 1.0
@@ -20,8 +23,6 @@ FIRST_RETRY = 1.0
 come by asking. A daemon that is being restarted is asked again as soon as libvirt is back."""
 LONGEST_RETRY = 30.0
 """Seconds from an attempt that was refused to the next one at the most."""
-LEAVE = 0.1
-"""Seconds that the daemon has to answer when we take leave."""
 
 
 class AdminPoller:
@@ -53,6 +54,7 @@ class AdminPoller:
         self._changed = threading.Condition()
         self._started = False
         self._stopped = False
+        self._once = Once(MOST_SAID, silent_when_full=True)
         self._asked = 0  # pokes so far
         self._settled = 0  # pokes that are settled, because an attempt that began later has ended
         self._began: float | None = None  # when the attempt now in flight began
@@ -157,5 +159,6 @@ class AdminPoller:
         except AdminUnavailable as error:
             return None, error.reason
         except Exception as error:
-            log.exception("reading libvirtd's limits failed unexpectedly")
+            if self._once.first(repr(error)):
+                log.exception("reading libvirtd's limits failed unexpectedly, said once")
             return None, repr(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,6 +14,7 @@ from virt2.domains.entries import takes_job_for_xml
 from virt2.domains.inventory import HUNG_AFTER
 from virt2.errors import CallFailed, Disconnected, DomainGone
 from virt2.model.domain import Domain
+from virt2.model.events import CHANGED
 
 BACKUP = "<domainbackup><disks><disk><scratch file='/mnt/scratch/vda'/></disk></disks></domainbackup>"
 SCRATCH = storage.infer(storage.file_image("/mnt/scratch/vda"), "", storage.Mounts.parse(""))
@@ -443,3 +444,40 @@ def test_domains_are_there_as_soon_as_they_are_described(bench):
         bench.hypervisor.stage.await_blocked(1)
         assert [domain.name for domain in bench.inventory.domains()[1]] == ["db"]
     assert bench.attempt()
+
+
+class TestLateDescriptions:
+    """Workers describe as well as the list's thread, and a call may take long."""
+
+    def describe_late(self, listed: Bench, meanwhile: Callable[[], None]) -> None:
+        """Describe a domain over a call that gets its answer, and then waits for something else to happen."""
+        connection = listed.hypervisor.connect()
+        ask = connection.xml
+
+        def slow(uuid: str) -> str:
+            xml = ask(uuid)
+            listed.clock.now += 1.0
+            meanwhile()
+            return xml
+
+        connection.xml = slow  # type: ignore[method-assign]
+        listed.inventory.adopt(connection, known(listed))
+
+    def test_one_that_was_asked_for_later_stands(self, listed):
+        def change() -> None:
+            listed.hypervisor.domains["web"].tag = "newer"
+            listed.hypervisor.tell(CHANGED, listed.hypervisor.domains["web"].uuid)
+            assert listed.attempt()
+            assert listed.tags["web"] == "newer"
+
+        self.describe_late(listed, change)
+        assert listed.tags["web"] == "newer"
+
+    def test_a_domain_that_is_gone_meanwhile_does_not_come_back(self, listed):
+        def end() -> None:
+            listed.hypervisor.remove("web")
+            assert listed.attempt()
+            assert listed.names == ["db"]
+
+        self.describe_late(listed, end)
+        assert listed.names == ["db"]

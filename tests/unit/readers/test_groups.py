@@ -54,11 +54,13 @@ class Bench:
         self.inventory = inventory
         self.changes: list[set[str]] = []
         on_change = options.pop("on_change", lambda uuids: self.changes.append(set(uuids)))
+        afterwards = options.pop("afterwards", lambda uuids: None)
         self.groups = Groups(
             inventory,
             Readers(**{"explicit": explicit(*readers), "automatic": 1, "limit": lambda: 4, **options}),
             interval=INTERVAL,
             on_change=on_change,
+            afterwards=afterwards,
             clock=lambda: self.now,
         )
 
@@ -191,6 +193,26 @@ def test_but_it_does_not_wait_for_one_that_never_ends(making, monkeypatch):
     assert bench.begin("b") == []
     assert bench.groups.sizes() == {"a": 0, "b": 0, "0": 0}
     assert maker.is_alive()
+
+
+def test_whoever_is_told_afterwards_and_never_returns_keeps_nobody_from_the_new_groups():
+    told, release = threading.Event(), threading.Event()
+
+    def log(uuids: Collection[str]) -> None:
+        told.set()
+        assert release.wait(BOUND)
+
+    bench = Bench(Inventory(x="a", y="b"), "a", "b", afterwards=log)
+    maker = threading.Thread(target=bench.begin, args=("a",), daemon=True)
+    maker.start()
+    assert told.wait(BOUND)
+    assert bench.begin("b") == ["y"]
+    bench.groups._afterwards = lambda uuids: None
+    bench.inventory.retag(z="b")
+    bench.groups.end("b")
+    assert bench.begin("b") == ["y", "z"]
+    release.set()
+    maker.join(BOUND)
 
 
 class TestMoving:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
@@ -239,6 +240,19 @@ class TestDeadStorage:
             assert bench.storage.suspended == {"/nfs"}
         bench.clock.settle()
         assert bench.storage.suspended == frozenset()
+
+    def test_what_is_suspended_is_said_and_that_it_is_over_too(self, bench, caplog):
+        # Also where the storage reader itself reads nothing, as with DiskStats "bulk" and no selector of sizes.
+        caplog.set_level(logging.INFO)
+        with bench.hypervisor.dead_storage("/nfs"):
+            bench.read_storage()
+            bench.storage.watch()
+        bench.clock.settle()
+        for _ in range(3):
+            bench.storage.watch()
+            bench.clock.now += 2 * INTERVAL
+        said = [record.getMessage() for record in caplog.records if "storage domain /nfs" in record.getMessage()]
+        assert [text.split(": ")[0] for text in said] == ["storage domain /nfs", "storage domain /nfs answers again"]
 
     def test_it_is_resumed_when_the_call_comes_back(self, bench):
         with bench.hypervisor.dead_storage("/nfs"):
