@@ -46,6 +46,9 @@ class Plugin:
         self._failures = Once(MOST_SAID, silent_when_full=True)
         collectd_host.log_to(collectd)
 
+    def __repr__(self) -> str:
+        return f"<Plugin {self.assembly!r}>"
+
     def configure(self, block: Any) -> None:
         """Take one ``<Module virt2>`` block.
 

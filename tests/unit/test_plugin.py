@@ -1281,3 +1281,14 @@ def test_limits_that_never_come_do_not_keep_the_first_plan_waiting(daemon, host,
     assert time.monotonic() - began < 1.5
     assert len(daemon.plan) == 1
     release.set()
+
+
+def test_every_part_says_in_its_repr_how_it_is(daemon, host):
+    host.hypervisor.add("web")
+    daemon.start(Node("ExtraStats", "disk_err guest_info"))
+    daemon.read()
+    parts = [daemon.plugin, *vars(daemon.assembly).values(), *daemon.assembly.readers.values()]
+    parts += [worker for pool in daemon.assembly.pools.values() for worker in pool._workers]
+    own = [part for part in parts if type(part).__module__.startswith("virt2.")]
+    assert len(own) > 20
+    assert [type(part).__name__ for part in own if " object at 0x" in repr(part)] == []

@@ -52,6 +52,9 @@ class Labels:
         self._report_disks = report_disks
         self._report_nics = report_nics
 
+    def __repr__(self) -> str:
+        return f"<Labels disks={self._report_disks} nics={self._report_nics}>"
+
     def apply(self, domain: str, description: Description) -> Description:
         """Label the disks and interfaces of a domain of this name.
 

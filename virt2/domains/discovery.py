@@ -84,6 +84,9 @@ class Discovery:
         self._search: _Search | None = None
         """The one that has not come back yet. Only the look that is under way touches it."""
 
+    def __repr__(self) -> str:
+        return f"<Discovery looking={self._is_looking}>"
+
     def look(self, deadline: float) -> None:
         """Look once, until `deadline` at the most. Whoever comes while somebody looks returns at once."""
         with self._lock:

@@ -155,6 +155,9 @@ class Healths:
     def __init__(self) -> None:
         self._healths: dict[str, Health] = {}
 
+    def __repr__(self) -> str:
+        return f"<Healths {len(self._healths)} domains>"
+
     def of(self, uuid: str, now: float, run: int | None = None) -> Health:
         """The domain's health; a domain that is seen for the first time gets a new one.
 

@@ -44,6 +44,9 @@ class Alarms:
         """Domains for which an alarm was raised lately. One that comes and goes is not reported each time either."""
         self._active: Collection[str] | None = None
 
+    def __repr__(self) -> str:
+        return f"<Alarms raised={len(self._raised)}>"
+
     def review(self, domain: Domain, identity: Identity, health: Health) -> None:
         """Raise or clear the alarm of a domain. Its reader calls this after each read."""
         if self._active is not None and domain.uuid not in self._active:

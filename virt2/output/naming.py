@@ -80,6 +80,9 @@ class Names:
         """By domain, the identities that are still to be logged, because they are not what the domain asks for."""
         self._lock = threading.Lock()
 
+    def __repr__(self) -> str:
+        return f"<Names {len(self._named)} domains>"
+
     def of(self, domain: Domain) -> Identity:
         """Give the domain's identity. It stays while the domain is active, unless its name or metadata changes."""
         named = self._named.get(domain.uuid)

@@ -29,6 +29,9 @@ class Sink:
         self._values = collectd.Values(plugin=plugin, interval=interval)
         self._refused = Once()
 
+    def __repr__(self) -> str:
+        return f"<Sink refused={len(self._refused)}>"
+
     def dispatch(
         self, identity: Identity, metrics: Iterable[Metric], when: float, meta: Mapping[str, str] | None = None
     ) -> None:

@@ -81,6 +81,9 @@ class Gate:
         self._stuck_after = stuck_after
         self._clock = clock
 
+    def __repr__(self) -> str:
+        return f"<Gate pre_scan={self._pre_scan} processes={self._processes is not None}>"
+
     @property
     def can_look(self) -> bool:
         """Whether it can be seen without using a domain's monitor if that is blocked."""

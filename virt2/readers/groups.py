@@ -90,6 +90,9 @@ class Groups:
         self._readers: dict[str, str] = {}
         self._turns: dict[str, _Turn] = {}
 
+    def __repr__(self) -> str:
+        return f"<Groups { ({name: len(group) for name, group in self._partition.groups.items()}) }>"
+
     def sizes(self) -> dict[str, int]:
         """The number of domains of each reader, explicit ones first."""
         return {name: len(group) for name, group in self._current().groups.items()}

@@ -37,6 +37,9 @@ class InactiveStates:
         self._wall = wall
         self._reported: float | None = None
 
+    def __repr__(self) -> str:
+        return f"<InactiveStates reported={self._reported}>"
+
     def report(self) -> None:
         """Dispatch what was read since the last time."""
         found = self._inventory.inactive

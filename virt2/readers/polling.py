@@ -37,6 +37,9 @@ class Read:
         self._pool = pool
         self._turns = turns
 
+    def __repr__(self) -> str:
+        return f"<Read jobs={len(self.jobs or ())}>"
+
     def run(
         self,
         jobs: Iterable[Job],
@@ -74,6 +77,9 @@ class Polling:
         self._timing = timing
         self._turns = Turns()
         self.conditions = Conditions(HELD_TICKS * timing.tick, timing.clocks.monotonic)
+
+    def __repr__(self) -> str:
+        return f"<Polling connected={self.connected} {self._pool!r}>"
 
     @property
     def connected(self) -> bool:

@@ -55,6 +55,9 @@ class Results:
         self._noted: dict[Note, str] = {}
         """The text that went out last, by the note without it."""
 
+    def __repr__(self) -> str:
+        return f"<Results waiting={self._records.qsize()}>"
+
     def put(self, record: Record) -> None:
         """Take a record; called by workers."""
         self._records.put(record)

@@ -60,6 +60,9 @@ class StorageReader:
         self._said_suspended: frozenset[str] = frozenset()
         """The storage domains that were said not to answer."""
 
+    def __repr__(self) -> str:
+        return f"<StorageReader suspended={sorted(self.suspended)} {self._polling!r}>"
+
     def read(self) -> None:
         """Ask until the deadline; dispatch what came in."""
         with self._polling.read() as read:

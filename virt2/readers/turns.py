@@ -73,6 +73,9 @@ class Shortage:
         self._reads = 0
         self._said = False
 
+    def __repr__(self) -> str:
+        return f"<Shortage reader={self._reader} since={self._since}>"
+
     def review(self, skipped: Sequence[str], domains: int, stuck: int, now: float) -> None:
         """Take what a read left out.
 

@@ -28,6 +28,9 @@ class MissingCalls:
     def __init__(self) -> None:
         self._calls: dict[str, str] = {}
 
+    def __repr__(self) -> str:
+        return f"<MissingCalls {sorted(self._calls)}>"
+
     def __contains__(self, call: str) -> bool:
         return call in self._calls
 

@@ -87,6 +87,9 @@ class Session:
         self._connection: socket.socket | None = None
         self._server = ""
 
+    def __repr__(self) -> str:
+        return f"<Session {self._uri}>"
+
     def limits(self) -> Limits:
         """Ask for the limits as they are now; connects where that is necessary.
 

@@ -34,6 +34,9 @@ class EventLoop:
         self.running = False
         """Whether the loop was started."""
 
+    def __repr__(self) -> str:
+        return f"<EventLoop running={self.running}>"
+
     def start(self) -> None:
         """Register and start the loop before the first connection. Once it runs, another call does nothing.
 

@@ -41,6 +41,9 @@ class AgentConnection:
         self._domains: dict[str, Any] = {}
         """Look-ups, so that a call takes one message: each may wait (see `hypervisor.SHARED_KEEPALIVE_INTERVAL`)."""
 
+    def __repr__(self) -> str:
+        return f"<AgentConnection alive={self.alive}>"
+
     @property
     def alive(self) -> bool:
         """Whether the connection still stands, as far as this side knows (no round trip)."""

@@ -149,6 +149,9 @@ class Connection:
         self._callbacks: list[int] = []
         self._watched = False
 
+    def __repr__(self) -> str:
+        return f"<Connection alive={self.alive} look_ups={len(self._domains)}>"
+
     @property
     def alive(self) -> bool:
         """Whether the connection still stands, as far as this side knows (no round trip)."""

@@ -33,6 +33,9 @@ class HostInterfaces:
         self.problem = ""
         """Why the last `read` did not use the host's devices, in words; empty where it did."""
 
+    def __repr__(self) -> str:
+        return f"<HostInterfaces problem={self.problem!r}>"
+
     def read(self) -> Mapping[str, NicStats]:
         """Read the counters of every device by name, as a guest behind it sees them; empty where `problem` says why."""
         self.problem = self._look_for_difference()

@@ -41,6 +41,9 @@ class Charge:
         self.began = began
         """When the read began in which the call was made."""
 
+    def __repr__(self) -> str:
+        return f"<Charge {self.what} pool={self.pool!r}>"
+
 
 class Budget:
     """How many of libvirtd's workers may be held at a time, and which calls hold them.

@@ -35,6 +35,9 @@ class Round:
         if not pending:
             self.done.set()
 
+    def __repr__(self) -> str:
+        return f"<Round pending={self.pending} closed={self.closed}>"
+
 
 class StorageUse(NamedTuple):
     """What a job has to do with the storage."""

@@ -76,6 +76,9 @@ class Worker:
         self.leaving = False
         """Whether the worker ends, because there is nothing to do."""
 
+    def __repr__(self) -> str:
+        return f"<Worker {self.name} {self.job!r}>"
+
 
 class Runtime(NamedTuple):
     """The clock and the threads that a pool works with. Tests have their own."""
