@@ -6,11 +6,12 @@ what they need and do not find is a failure, never a skip.
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import threads
 
 # The same examples in every run: a test that fails once in a hundred helps nobody. A machine may be slow.
 settings.register_profile("virt2", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -38,9 +39,9 @@ def no_thread_left_behind(request):
     if UNIT not in request.node.path.parents:
         yield
         return
-    before = set(threading.enumerate())
+    threads.begin()
     yield
-    started = [thread for thread in threading.enumerate() if thread not in before]
+    started = threads.started()
     for thread in started:
         thread.join(THREAD_END)
     left = [thread.name for thread in started if thread.is_alive()]

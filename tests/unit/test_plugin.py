@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.threads import started
 from tests.unit.fakes import BOUND, LOOK, FakeCollectd, FakeHypervisor, Node
 from tests.unit.test_docs import ARCHITECTURE, rows
 from virt2 import threads
@@ -211,7 +212,7 @@ def test_what_cannot_be_seen_is_said_again_only_where_it_changes_with_libvirtd(d
 def await_log(collectd: FakeCollectd, level: str, count: int) -> None:
     """Wait until so many lines were logged; no more of them may come."""
     limit = time.monotonic() + BOUND
-    while len(collectd.texts(level)) < count or any(t.name == "virt2/look" for t in threading.enumerate()):
+    while len(collectd.texts(level)) < count or any(t.name == "virt2/look" for t in started()):
         assert time.monotonic() < limit, "no line came"
         time.sleep(LOOK)
     assert len(collectd.texts(level)) == count
@@ -221,14 +222,14 @@ def test_registering_starts_nothing_and_asks_nobody(daemon, collectd, host):
     assert set(collectd.configs) == set(collectd.inits) == set(collectd.shutdowns) == {"virt2"}
     assert collectd.reads == {}
     assert host.uris == []
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("virt2/")] == []
+    assert [thread.name for thread in started() if thread.name.startswith("virt2/")] == []
 
 
 def test_configuring_starts_nothing_either(daemon, collectd, host):
     collectd.configs["virt2"](Node("Module", "virt2", children=[Node("Workers", 3.0)]))
     assert collectd.reads == {}
     assert host.uris == []
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("virt2/")] == []
+    assert [thread.name for thread in started() if thread.name.startswith("virt2/")] == []
 
 
 def test_init_registers_the_first_reader_and_others_once_the_domains_are_known(daemon, collectd, host):
@@ -881,7 +882,7 @@ class TestAgentReader:
         daemon.read()
         collectd.reads["virt2-agent"]()
         collectd.shutdowns["virt2"]()
-        for thread in [thread for thread in threading.enumerate() if thread.name.startswith("virt2/agent")]:
+        for thread in [thread for thread in started() if thread.name.startswith("virt2/agent")]:
             thread.join(BOUND)
         assert host.hypervisor.agent_connections[0].closed
 
@@ -923,7 +924,7 @@ class TestInitFails:
         self.assert_nothing_runs()
 
     def assert_nothing_runs(self) -> None:
-        for thread in threading.enumerate():
+        for thread in started():
             if thread.name.startswith("virt2/"):
                 thread.join(BOUND)
                 assert not thread.is_alive()
@@ -966,7 +967,7 @@ def test_every_thread_is_on_the_list_of_what_runs(daemon, collectd, host):
     collectd.reads["virt2-storage"]()
     collectd.reads["virt2-agent"]()
     listed = {running.thread for running in daemon.assembly.running}
-    names = {thread.name for thread in threading.enumerate() if thread.name.startswith("virt2/")}
+    names = {thread.name for thread in started() if thread.name.startswith("virt2/")}
     assert len(names) > 4
     assert [name for name in names if not any(fnmatch.fnmatchcase(name, one) for one in listed)] == []
     assert {"virt2/0/*", "virt2/fast/*"} <= listed
@@ -985,7 +986,7 @@ def test_after_shutdown_no_thread_is_left(daemon, collectd, host):
     host.hypervisor.add("web")
     daemon.start()
     daemon.read()
-    threads = [thread for thread in threading.enumerate() if thread.name.startswith("virt2/")]
+    threads = [thread for thread in started() if thread.name.startswith("virt2/")]
     assert threads
     collectd.shutdowns["virt2"]()
     for thread in threads:

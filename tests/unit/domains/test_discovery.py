@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.threads import started
 from tests.unit.fakes import BOUND, Clock, FakeHypervisor
 from tests.unit.readers.test_reader import CLASS_A, CLASS_B, TIMEOUT, Guest, describer
 from tests.unit.readers.test_reader import Bench as ReaderBench
@@ -265,10 +266,10 @@ def test_a_search_that_does_not_end_costs_one_look_its_time_and_no_other(bench):
     began = time.monotonic()
     discovery.look(began + BOUND)
     assert time.monotonic() - began < BOUND / 2, "it does not wait for what another look has waited for"
-    assert sum(thread.name == "virt2/look" for thread in threading.enumerate()) == 1
+    assert sum(thread.name == "virt2/look" for thread in started()) == 1
     release.set()
     limit = time.monotonic() + BOUND
-    while any(thread.name == "virt2/look" for thread in threading.enumerate()):
+    while any(thread.name == "virt2/look" for thread in started()):
         assert time.monotonic() < limit
     discovery.look(bench.clock() + LOOK)
     assert bench.tags == {"web": "tag-web"}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.threads import started
 from tests.unit.fakes import BOUND, LOOK
 from virt2.notifications import notifier as module
 from virt2.notifications.notification import OKAY, WARNING, Notification
@@ -173,7 +174,7 @@ def test_what_a_function_makes_after_the_end_is_not_sent(notifier, taker):
 
 
 def test_its_thread_is_a_daemon(notifier):
-    (thread,) = [thread for thread in threading.enumerate() if thread.name == "virt2/notify"]
+    (thread,) = [thread for thread in started() if thread.name == "virt2/notify"]
     assert thread.daemon
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.threads import started
 from virt2.errors import AdminUnavailable
 from virt2.model.limits import Limits
 from virt2.sources.admin_poller import FIRST_RETRY, LONGEST_RETRY, AdminPoller
@@ -70,7 +71,7 @@ def poller(read: Read, clock: Clock) -> Iterator[AdminPoller]:
 
 
 def threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "virt2/admin"]
+    return [thread for thread in started() if thread.name == "virt2/admin"]
 
 
 def test_nothing_is_known_and_no_thread_runs_before_the_first_poke(poller: AdminPoller, read: Read) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.threads import started
 from tests.unit import doors, replies
 
 CONSTANTS = replies.recordings()[-1].constants
@@ -55,7 +56,7 @@ class Loop:
 
 
 def await_end() -> None:
-    for thread in threading.enumerate():
+    for thread in started():
         if thread.name == "virt2/events":
             thread.join(BOUND)
             assert not thread.is_alive()
