@@ -10,7 +10,18 @@ from tests.unit.fakes import MONITOR_GROUPS, SERVER_GROUPS
 from virt2.agents.guestinfo import AGENT_SELECTORS
 from virt2.metrics import defaults, extras
 from virt2.metrics.rates import RATES
-from virt2.metrics.selectors import AGENT, BULK, LIBVIRT_NAMES, NAMES, NOTHING, SELECTORS, Ask, Selection
+from virt2.metrics.selectors import (
+    AGENT,
+    BULK,
+    DISK_TIMES,
+    LAYERS,
+    LIBVIRT_NAMES,
+    NAMES,
+    NOTHING,
+    SELECTORS,
+    Ask,
+    Selection,
+)
 
 
 def test_every_name_is_there_once_in_alphabetical_order():
@@ -73,7 +84,7 @@ def test_what_touches_the_storage_is_never_asked_with_the_rest(pair):
 
 def test_all_groups_of_a_class_are_asked_in_one_call():
     selection = Selection(NAMES)
-    assert selection.layers == ("disk_layers", "disk_threshold")
+    assert selection.layers == tuple(selector.name for selector in SELECTORS if selector.call == BULK + LAYERS)
     for asks in (selection.server, selection.monitor):
         assert len([ask for ask in asks if ask.groups]) == 1
         assert asks[-1].groups
@@ -90,3 +101,8 @@ def test_the_two_kinds_of_job_are_kept_apart_where_both_are_wanted():
 def test_its_repr_names_what_is_on():
     assert repr(Selection(["vcpu", "disk"])) == "<Selection disk vcpu>"
     assert repr(NOTHING) == "<Selection nothing>"
+
+
+def test_what_is_told_of_one_disk_goes_by_its_label():
+    of_one = {selector.name for selector in SELECTORS if selector.call in (BULK + LAYERS, DISK_TIMES)}
+    assert of_one == extras.OF_DISKS
