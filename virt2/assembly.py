@@ -146,15 +146,17 @@ class Assembly:
             Running("virt2/list", "Interval, and with events", "itself alone; the last list is used", self.inventory),
             Running("virt2/look", "once for each connection, and while the list hangs", "itself alone"),
             Running("virt2/scout/*", "while the list hangs", "Workers", self.discovery_pool),
-            Running("virt2/stora/*", "StorageInterval", "Workers, one for each storage domain", self.storage_pool),
-            Running("virt2/agent/*", "GuestAgentInterval", "Workers, never the last one", self.agent_pool),
         ]
         self._start_threads()
         self.poller.poke()
         if self._touches_storage:
+            bound = "Workers, one for each storage domain"
+            self.running.append(Running("virt2/stora/*", "StorageInterval", bound, self.storage_pool))
             # Not a name that a configured reader can have: collectd drops the second of a name and does not say so.
             self._register(Callback("virt2-storage", "storage", self._storage_tick, self.read_storage))
         if self._of_agents:
+            bound = "Workers, never the last one"
+            self.running.append(Running("virt2/agent/*", "GuestAgentInterval", bound, self.agent_pool))
             self._announce_agents()
             self._register(Callback("virt2-agent", "agent", self._agent_tick, self.read_agents))
         self._add_readers(self.groups.sizes())
