@@ -8,6 +8,7 @@ that to its processes as the root of the hierarchy. What a dead lab leaves behin
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -68,6 +69,8 @@ def enter(lab: int) -> None:
 
 def _join(hierarchy: Hierarchy, own: Path) -> None:
     own.mkdir()
+    # Never closed: the lock shows that this lab lives to whoever cannot see its processes.
+    fcntl.flock(os.open(own, os.O_RDONLY), fcntl.LOCK_SH)
     for name in ("cpuset.cpus", "cpuset.mems"):
         # Version 1 refuses processes in a cpuset that has not been given processors and memory.
         if hierarchy.version == 1 and (own / name).exists():
@@ -79,14 +82,27 @@ def sweep() -> None:
     """Remove what labs that are dead have left behind; called from outside."""
     for hierarchy in hierarchies():
         for tree in hierarchy.mount_point.glob(f"{PREFIX}*"):
-            if not Path("/proc", tree.name[len(PREFIX) :]).exists():
+            if not Path("/proc", tree.name[len(PREFIX) :]).exists() and not _is_locked(tree):
                 _remove(tree)
 
 
+def _is_locked(tree: Path) -> bool:
+    """Whether a live lab has the tree, also one of another pid namespace, whose pids we cannot know."""
+    try:
+        folder = os.open(tree, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(folder)
+
+
 def _remove(tree: Path) -> None:
-    if any(path.read_text() for path in tree.rglob("cgroup.procs")):
-        # A live lab of another pid namespace, whose pids we cannot know. It may be about to use an empty group.
-        return
     for folder, _, _ in os.walk(tree, topdown=False):
         try:
             os.rmdir(folder)
@@ -96,5 +112,5 @@ def _remove(tree: Path) -> None:
         except OSError as error:
             if error.errno != errno.EBUSY:
                 raise
-            # It has processes: a live lab of another pid namespace, whose pids we cannot know.
+            # It has processes still, which are about to end.
             return
