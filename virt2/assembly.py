@@ -123,6 +123,7 @@ class Assembly:
         self.running: list[Running] = []
         """Everything that runs, in the order in which it is started; it is stopped in the opposite order."""
         self._adjusting = threading.Lock()
+        self._starting = threading.Lock()
         self.interval = settings.interval or collectd_host.interval_in_force() or collectd_host.DEFAULT_INTERVAL
         self._choose()
         self._build_output()
@@ -200,12 +201,13 @@ class Assembly:
         if self.inventory.listed and not self.capacity.is_announced:
             # Else the first plan would be made without the limits, and be said twice.
             self.poller.wait(FIRST_LIMITS)
-        # One at a time; a reader that finds another at it leaves it to that one.
+        # A line of either may never be taken: the first keeps its own lock then, and the second has none.
         self._start_threads()
+        sizes = self.groups.sizes()
+        # One at a time; a reader that finds another at it leaves it to that one.
         if not self._adjusting.acquire(blocking=False):
             return
         try:
-            sizes = self.groups.sizes()
             self._add_readers(sizes)
             lines = self.capacity.follow(sizes, Pools(self.pools, self.storage_pool, self.agent_pool))
         finally:
@@ -462,11 +464,15 @@ class Assembly:
     def _start_threads(self) -> None:
         """Start those that are not started yet: at init, or later where there could be no thread then.
 
-        Events first, because they need to be there before the first connection.
+        Events first, because they need to be there before the first connection. Two readers must not start one twice.
         """
-        self.notifier.start()
-        self.hypervisor.start_events()
-        self.inventory.start()
+        if self._starting.acquire(blocking=False):
+            try:
+                self.notifier.start()
+                self.hypervisor.start_events()
+                self.inventory.start()
+            finally:
+                self._starting.release()
 
     def _is_silent(self) -> bool:
         return self.capacity.is_silent()

@@ -1293,3 +1293,26 @@ def test_every_part_says_in_its_repr_how_it_is(daemon, host):
     own = [part for part in parts if type(part).__module__.startswith("virt2.")]
     assert len(own) > 20
     assert [type(part).__name__ for part in own if " object at 0x" in repr(part)] == []
+
+
+def test_a_reader_that_finds_another_one_starting_threads_starts_none(daemon, monkeypatch):
+    daemon.start()
+    started: list[str] = []
+    monkeypatch.setattr(daemon.assembly.inventory, "start", lambda: started.append("list"))
+    with daemon.assembly._starting:
+        daemon.read()
+    assert started == []
+    daemon.read()
+    assert started == ["list"]
+
+
+def test_the_groups_are_made_with_no_lock_that_a_line_about_them_could_keep(daemon, host, monkeypatch):
+    daemon.start()
+    locked: list[bool] = []
+    monkeypatch.setattr(
+        daemon.assembly.groups, "_afterwards", lambda uuids: locked.append(daemon.assembly._adjusting.locked())
+    )
+    host.hypervisor.add("web")
+    daemon.assembly.inventory.refresh(0.0, BOUND)
+    daemon.assembly.adjust()
+    assert locked == [False]
