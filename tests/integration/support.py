@@ -72,10 +72,24 @@ def wait_for_reads(daemon: Collectd, number: int, reader: str = "0", timeout: fl
 
 
 def wait_between_reads(daemon: Collectd, timeout: float = 30.0) -> None:
-    """Wait until every reader has ended a further read: they begin together, so none is in one then."""
+    """Wait until every reader has ended a further read, and the next one is far: they begin together.
+
+    On a busy machine a look at the files takes its time. A read that is seen late to have ended says nothing about the
+    one after it: then the end of that one is waited for.
+    """
     readers = {by.partition("-")[2] for _, by, name in daemon.series("collectd") if name == "duration-read"}
     before = {reader: reads(daemon, reader) for reader in readers}
-    wait_for(lambda: all(reads(daemon, reader) > before[reader] for reader in readers), timeout)
+
+    def between() -> bool:
+        series = daemon.series("collectd")
+        points = {reader: series["collectd", f"virt2-{reader}", "duration-read"] for reader in readers}
+        if not all(len(points[reader]) > before[reader] for reader in readers):
+            return False
+        ends, took = zip(*((when, values[0]) for (when, values) in (own[-1] for own in points.values())))
+        pause = INTERVAL - max(took)
+        return time.time() - max(ends) < pause / 2
+
+    wait_for(between, timeout, "between two reads")
 
 
 def reads(daemon: Collectd, reader: str = "0") -> int:
