@@ -486,6 +486,9 @@ class FakeHypervisor:
     def start_events(self) -> None:
         self.events_started += 1
 
+    def undisturbed(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
     def connect(self) -> FakeConnection:
         self.calls.append(("connect", "", ""))
         self._accept()
