@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-from virt2.model.replies import Account
+from virt2.model.replies import Account, CpuTimes
+from virt2.sources import cgroups
 
 PROC = "/proc"
 ONLINE_CPUS = "/sys/devices/system/cpu/online"
@@ -181,6 +182,8 @@ class Processes:
         self._retry: dict[str, float] = {}
         self._ended: dict[str, _Process] = {}
         """Those that were known and have ended, until another one is found for the domain."""
+        self._groups: dict[str, tuple[_Process, cgroups.Group | None]] = {}
+        """The control groups of those processes of which one was asked for."""
 
     def __repr__(self) -> str:
         return f"<Processes known={len(self._known)} unknown={len(self._retry)}>"
@@ -218,6 +221,20 @@ class Processes:
             return None
         return stat.account
 
+    def cpu_times(self, uuid: str) -> CpuTimes | None:
+        """Read the CPU time of a domain in user and in kernel mode, where its QEMU is known; None where it cannot be.
+
+        This does not block.
+        """
+        process = self._known.get(uuid)
+        if process is None:
+            return None
+        of, group = self._groups.get(uuid, (None, None))
+        if of is not process:
+            group = cgroups.group_of(process.pid, self._proc)
+            self._groups[uuid] = (process, group)
+        return None if group is None else group.read()
+
     def host_cpus(self) -> int:
         """Count the CPUs of the host that are active; 0 where that cannot be seen."""
         return online_cpus()
@@ -229,7 +246,7 @@ class Processes:
     def keep(self, uuids: Iterable[str]) -> None:
         """Forget all domains but these."""
         wanted = set(uuids)
-        for memory in (self._known, self._retry, self._ended):
+        for memory in (self._known, self._retry, self._ended, self._groups):
             for uuid in list(memory):
                 if uuid not in wanted:
                     memory.pop(uuid, None)

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.unit.fakes import PAUSED, RUNNING, NicStats
+from tests.unit.fakes import PAUSED, RUNNING, CpuTimes, NicStats
 from tests.unit.readers.test_reader import (
     CLASS_A,
     CLASS_B,
@@ -332,6 +332,21 @@ class TestSelectors:
         assert asked(bench)["info"] == asked(bench)["nodeInfo"] == 0
         assert bench.of("web")["percent-virt_cpu_total"] == pytest.approx(100 * 2 / INTERVAL / 4)
         assert bench.of("web")["percent-guest_cpu"] == pytest.approx(100 * 2 / INTERVAL / 2)
+
+    @pytest.mark.parametrize(("groups", "calls"), [(True, 0), (False, 1)])
+    def test_cpu_time_by_mode_needs_a_call_only_without_control_groups(self, make, groups, calls):  # noqa: F811
+        bench = make(kernel=True, extra=("pcpu",))
+        bench.processes.groups = groups
+        web = bench.hypervisor.add("web")
+        bench.inventory.start()
+        for number in range(3):
+            web.cpu_times = CpuTimes(7 + number, 8)
+            bench.read()
+            assert bench.of("web")["ps_cputime"] == 7 + number
+            assert asked(bench)["getCPUStats"] == calls
+        bench.hypervisor.crash()
+        bench.read()
+        assert ("ps_cputime" in bench.types("web")) is groups
 
     def test_a_domain_without_disks_is_looked_at_and_asked_nothing(self, make):  # noqa: F811
         bench = make(kernel=True)
