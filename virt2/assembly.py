@@ -345,6 +345,7 @@ class Assembly:
             storage=self._touches_storage,
             agents=bool(self._of_agents),
             patience=settings.stuck_after,
+            cpu_source=self._cpu_source,
         )
         self.capacity = Capacity(needs, self.budget, self.poller, self.other_clients, self.inventory, self.conditions)
 
@@ -458,6 +459,12 @@ class Assembly:
             finally:
                 self._starting.release()
 
+    def _cpu_source(self) -> str:
+        """Where CPU time comes from; empty where there is no domain yet that would show it."""
+        if not self.inventory.domains()[1]:
+            return ""
+        return "read off the kernel" if self.qemus is not None and self.qemus.known else "asked of libvirt"
+
     def _is_silent(self) -> bool:
         return self.capacity.is_silent()
 
@@ -507,6 +514,7 @@ class Assembly:
         self.healths.reconnected()
         self.other_clients.reconnected()
         self.poller.forgive()
+        self.interfaces.reconnected()
         self.visibility.reconnected()
 
     def _on_event(self, event: Event) -> None:

@@ -63,7 +63,7 @@ class Visibility:
 
     def _look(self) -> None:
         problem = self._processes.problem() if self._processes is not None else ""
-        if self._processes is not None and self._once.first(problem):
+        if problem and self._once.first(problem):
             self._say_processes(problem)
         self._interfaces.read()
         problem = self._interfaces.problem
@@ -71,10 +71,8 @@ class Visibility:
             log.info("counters of interfaces are asked of libvirt, one call each, not read off this host: %s", problem)
 
     def _say_processes(self, problem: str) -> None:
-        """Say where CPU time comes from, and what it costs that processes cannot be seen, if they cannot."""
-        if not problem:
-            log.info("the CPU time of domains is read off the kernel")
-        elif self._pre_scan:
+        """Say what it costs that processes cannot be seen."""
+        if self._pre_scan:
             log.warning(
                 "the QEMUs of the domains cannot be seen: %s; their CPU time is asked of libvirt, one call each, and"
                 " one that is stopped is found out only by a call that does not come back, and holds one of libvirtd's"
