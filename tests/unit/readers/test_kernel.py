@@ -379,7 +379,7 @@ class TestSelectors:
 
     def test_what_the_kernel_tells_is_not_asked_where_a_call_was_cut_off_either(self, make):  # noqa: F811
         bench = make(kernel=True, extra=("pcpu",))
-        bench.hypervisor.add("web")
+        bench.hypervisor.add("web", nics=())
         bench.inventory.start()
         for _ in range(2):
             bench.read()
