@@ -152,7 +152,12 @@ class Bench:
             on_change=lambda uuids: self.healths.retain(uuids),
             clock=self.clock,
         )
-        self.gate = Gate(check_workers=self.inventory.check_workers, stuck_after=STUCK_AFTER, clock=self.clock)
+        self.gate = Gate(
+            check_workers=self.inventory.check_workers,
+            doubt=self.budget.doubt,
+            stuck_after=STUCK_AFTER,
+            clock=self.clock,
+        )
         self.alarms = Alarms(STUCK_AFTER, self._notify, clock=self.clock)
         self.waits: dict[str, Callable[[threading.Event, float], bool]] = {}
         """What the reads of a pool do instead of waiting, by its name."""
