@@ -129,7 +129,7 @@ class Selection:
         """The calls of class A where the kernel tells CPU time in user and in kernel mode."""
         self.monitor = _asks(chosen, B)
         self.needs_vcpus = bool(_served(chosen, VCPUS) or self.info)
-        """Whether each read has to ask for the number of virtual CPUs, because libvirt does not tell when it changes."""
+        """Whether each read has to ask for the number of virtual CPUs. libvirt does not tell when that changes."""
         self.sizes = _served(chosen, SIZES)
         self.layers = _served(chosen, BULK + LAYERS)
         """The reply has all disks of the domain at once."""
