@@ -20,7 +20,6 @@ from tests.unit.readers.test_reader import (
     make,  # noqa: F401 - a fixture
 )
 from virt2.model.events import CHANGED, LIFECYCLE, MEMORY
-from virt2.readers.reader import FRESH_LIST
 
 NAMES = ("db", "web", "www")
 KERNEL = {"virt_cpu_total"} | CLASS_NETWORK
@@ -315,18 +314,23 @@ class TestMemory:
             bench.read()
             assert bench.of("web")["memory-total"] == number * 1024
 
-    def test_a_list_of_before_the_read_vouches_for_nothing(self, bench):
-        bench.read()
-        bench.clock.now += INTERVAL - 2 * FRESH_LIST
+    @pytest.mark.parametrize(("before", "types"), [(0.2, CLASS_A), (0.3, KERNEL)])
+    def test_a_list_of_before_the_read_vouches_for_a_quarter_of_a_second(self, bench, before, types):
+        bench.clock.now += INTERVAL - before
         assert bench.inventory.refresh(0.0, 10.0)
-        bench.clock.now -= INTERVAL - 2 * FRESH_LIST
-        bench.clock.now += INTERVAL
-        bench.hypervisor.is_stopped = True
-        bench.clock.now -= INTERVAL
+        bench.clock.now -= INTERVAL - before
+        with bench.hypervisor.stopped():
+            bench.read()
+            assert bench.types("web") == types
+
+    def test_it_is_never_asked_for_by_age_where_refresh_interval_is_0(self, make):  # noqa: F811
+        bench = make(kernel=True, refresh=0.0)
+        bench.hypervisor.add("web")
+        bench.inventory.start()
         bench.read()
-        assert bench.types("web") == KERNEL
-        bench.hypervisor.is_stopped = False
-        bench.hypervisor.stage.review()
+        for _ in range(30):
+            bench.read()
+            assert asked(bench)["info"] == 0
 
 
 class TestPaused:
@@ -377,19 +381,30 @@ class TestUnseen:
             assert bench.of("web")["virt_cpu_total"] == bench.hypervisor.domains["web"].info.cpu_time
             assert asked(bench)["info"] == 1
 
-    def test_what_libvirt_says_too_late_is_dropped(self, bench):
-        db = bench.hypervisor.domains["db"]
-        bench.hypervisor.tell(CHANGED, db.uuid)
+    def test_what_libvirt_says_too_late_is_dropped(self, make):  # noqa: F811
+        bench = make(kernel=True)
+        bench.processes.hidden = True
+        db = bench.hypervisor.add("db", nics=())
+        bench.inventory.start()
+        bench.read()
+        before = db.info.cpu_time
         with bench.hypervisor.full():
+            # This read asks libvirt, and has no answer.
             bench.read()
-        spend(bench, 5)
-        # The answer of the call that was made before comes with this read.
+            bench.processes.hidden = False
+            bench.processes.pid(db.uuid, "db")
+            spend(bench, 5)
+            bench.read()
+            assert bench.of("db")["virt_cpu_total"] == before + 5 * 10**9
+            # What comes now is of the time of the question.
+            db.info = db.info._replace(cpu_time=before)
         bench.clock.settle()
+        db.info = db.info._replace(cpu_time=before + 6 * 10**9)
         bench.read()
         values = [
             point.values[0] for point in bench.sink.points if (point.host, point.type) == ("db", "virt_cpu_total")
         ]
-        assert values == [db.info.cpu_time]
+        assert values == [before + 6 * 10**9]
 
 
 class TestSelectors:
