@@ -513,8 +513,8 @@ def test_cpu_util_is_there_in_every_read_and_right_in_a_late_one(alone, refresh,
     elapsed, percent = max(used.values())
     assert elapsed > LATE
     if refresh <= INTERVAL:
-        # It is lost with every refresh; two reads may follow close on each other after the stop.
-        assert len(run.virt[name]) <= 1
+        # It is lost with every refresh. A read that comes a little early makes none, so it is not lost each time.
+        assert len(run.virt[name]) < len(run.virt["busy/virt/virt_cpu_total"]) - 1
     else:
         # What was used in all that time, divided by one interval.
         assert max(point.values[0] for point in run.virt[name]) > 1.5 * percent
