@@ -170,8 +170,9 @@ _OK = 0
 _HEADER = struct.Struct(">7I")
 """Length of the message including this word, program, version, procedure, kind of message, serial number, status."""
 
-_LARGEST = 1 << 20
-"""Bytes that a message may have. libvirt's own limit is 16 MiB; the replies here have a few hundred bytes."""
+_MOST = 1 << 16
+"""Bytes that may come for one call: the reply, and messages before it that are none, such as keepalives. The replies
+here have a few hundred bytes. Whoever sends more would keep us here for as long as he likes."""
 
 _CLOSED = "the daemon closed the connection"
 """It does so when it ends, and to a user whom it will not serve."""
@@ -185,32 +186,34 @@ def _call(connection: socket.socket, procedure: int, arguments: bytes) -> _Reply
     # There is one call at a time, so the number of the procedure serves as the serial number.
     header = (_PROGRAM, _VERSION, procedure, _CALL, procedure, _OK)
     connection.sendall(_HEADER.pack(_HEADER.size + len(arguments), *header) + arguments)
+    room = _MOST
     while True:
         size, program, _, _, kind, serial, status = _HEADER.unpack(_receive(connection, _HEADER.size))
-        if not _HEADER.size <= size <= _LARGEST:
+        if not _HEADER.size <= size <= room:
             raise AdminUnavailable("this is not libvirt's protocol")
+        room -= size
         reply = _Reply(_receive(connection, size - _HEADER.size))
         if (program, kind, serial) != (_PROGRAM, _REPLY, procedure):
             continue
         if status == _OK:
             return reply
         _code, _domain, has_message = reply.number(">i"), reply.number(">i"), reply.number(">I")
-        raise AdminUnavailable(reply.string() if has_message else "the daemon refused and gave no reason")
+        raise AdminUnavailable((has_message and reply.string()) or "the daemon refused and gave no reason")
 
 
 def _receive(connection: socket.socket, size: int) -> bytes:
     """Receive exactly `size` bytes."""
-    data = b""
+    data = bytearray()
     while len(data) < size:
         more = connection.recv(size - len(data))
         if not more:
             raise AdminUnavailable(_CLOSED)
         data += more
-    return data
+    return bytes(data)
 
 
 class _Reply:
-    """What a procedure returned. It is read in order; reading past its end raises struct.error."""
+    """What a procedure returned. It is read in order; what cannot be read raises struct.error."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -219,7 +222,11 @@ class _Reply:
     def number(self, form: str) -> int:
         (value,) = struct.unpack_from(form, self._data, self._position)
         self._position += struct.calcsize(form)
-        return int(value)
+        try:
+            return int(value)
+        except (ValueError, OverflowError) as error:
+            # It is a double, and no number or without end.
+            raise struct.error(f"{value} is no whole number") from error
 
     def string(self) -> str:
         size = self.number(">I")

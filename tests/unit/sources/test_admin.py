@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import struct
 import tempfile
@@ -175,6 +176,11 @@ def test_a_message_that_is_not_the_reply_is_passed_over(other: bytes) -> None:
     [
         pytest.param([RECORDED[0], NO_SUCH_SERVER], "Server not found: No server named 'nope'", id="unknown server"),
         pytest.param([message(1, bytes(12), status=1)], "the daemon refused and gave no reason", id="no reason"),
+        pytest.param(
+            [message(1, bytes(11) + b"\1" + bytes(4), status=1)],
+            "the daemon refused and gave no reason",
+            id="empty reason",
+        ),
         pytest.param([], "the daemon closed the connection", id="closed at once"),
         pytest.param([RECORDED[0], RECORDED[1][:50]], "the daemon closed the connection", id="closed amid a reply"),
         pytest.param([b"\0\0\0\x1b" + bytes(40)], "this is not libvirt's protocol", id="too small"),
@@ -189,12 +195,44 @@ def test_a_message_that_is_not_the_reply_is_passed_over(other: bytes) -> None:
         pytest.param(
             [RECORDED[0], message(6, bytes(4)), *RECORDED[2:]], "the reply lacks minWorkers", id="no parameters"
         ),
+        pytest.param(
+            [RECORDED[0], message(6, struct.pack(">I4s4sid", 1, b"\0\0\0\1", b"x", 5, math.nan))],
+            "the reply cannot be understood",
+            id="no number",
+        ),
+        pytest.param(
+            [RECORDED[0], message(6, struct.pack(">I4s4sid", 1, b"\0\0\0\1", b"x", 5, math.inf))],
+            "the reply cannot be understood",
+            id="infinite number",
+        ),
     ],
 )
 def test_what_is_no_answer_is_told(messages: list[bytes], words: str) -> None:
     with pytest.raises(AdminUnavailable) as caught:
         Daemon(*messages).ask("nope")
     assert caught.value.reason == words
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [message(6, b"", program=0x6B656570), struct.pack(">7I", 1 << 20, 0x06900690, 1, 6, 1, 6, 0), b"\0\0\0\x1c"],
+    ids=["messages", "one long message", "messages of others"],
+)
+def test_whoever_sends_something_else_for_ever_is_not_listened_to_for_long(piece: bytes) -> None:
+    class Chatty:
+        heard = 0
+
+        def sendall(self, data: bytes) -> None:
+            pass
+
+        def recv(self, size: int) -> bytes:
+            said = (piece * 2)[self.heard % len(piece) :][: min(size, 3)]
+            self.heard += len(said)
+            assert self.heard < 1 << 18, "it is still listened to"
+            return said
+
+    with pytest.raises(AdminUnavailable, match="this is not libvirt's protocol"):
+        admin.ask(Chatty(), "libvirtd")  # type: ignore[arg-type]
 
 
 def test_a_connection_broken_while_we_speak_is_closed_by_the_daemon() -> None:
