@@ -32,8 +32,9 @@ CONFIG = "/etc/libvirt/libvirt.conf"
 
 _ALIAS = re.compile(r"[\w.-]+")
 """What an alias consists of. It has no colon, and a URI has one."""
-_ALIASES = re.compile(r"""^[ \t]*uri_aliases\s*=\s*\[((?:[\s,]|\#[^\n]*|"[^"\n]*"|'[^'\n]*')*)\]""", re.MULTILINE)
-_ENTRY = re.compile(r"""\#[^\n]*|"([^"\n]*)"|'([^'\n]*)'""")
+_ALIASES = re.compile(r"^[ \t]*uri_aliases\s*=\s*\[", re.MULTILINE)
+_ENTRY = re.compile(r"""[\s,]+|\#[^\n]*|"([^"\n]*)"|'([^'\n]*)'""")
+"""What may stand in the list of aliases: something between them, a comment, or an alias in quotes."""
 
 
 class Daemon(NamedTuple):
@@ -141,13 +142,13 @@ def resolve(uri: str, config: str = "", environ: Mapping[str, str] = os.environ)
         return uri
     try:
         with open(config or _config_of_user(environ), encoding="utf-8", errors="replace") as file:
-            aliases = _ALIASES.search(file.read())
+            aliases = _aliases_in(file.read())
     except OSError:
         return uri
-    for double, single in _ENTRY.findall(aliases.group(1)) if aliases else ():
-        alias, _, meant = (double or single).partition("=")
+    for entry in aliases:
+        alias, _, meant = entry.partition("=")
         if alias == uri:
-            return str(meant)
+            return meant
     return uri
 
 
@@ -157,7 +158,7 @@ def identify(there: Place, proc: str = PROC) -> Daemon | None:
     Gives None where it does not run, or is not known to be this host's.
     """
     for name in there.daemons if there.pid_files else ():
-        pid = pid_in(os.path.join(there.pid_files, f"{name}.pid").encode())
+        pid = pid_in(os.fsencode(os.path.join(there.pid_files, f"{name}.pid")))
         stat = read_stat(pid, proc) if pid else None
         if pid and stat and stat.comm == name.encode():
             return Daemon(name, pid, stat.start)
@@ -187,6 +188,21 @@ def admin_servers(
     if not found:
         return (), f"there is no admin socket of {' or '.join(there.daemons)} in {there.sockets}"
     return found, ""
+
+
+def _aliases_in(text: str) -> list[str]:
+    """Give the entries of the first list of aliases that is complete."""
+    for beginning in _ALIASES.finditer(text):
+        entries, at = [], beginning.end()
+        # One entry after the other. A pattern of the whole list would try all ways to divide it.
+        entry = _ENTRY.match(text, at)
+        while entry is not None:
+            entries.append(entry[1] or entry[2] or "")
+            at = entry.end()
+            entry = _ENTRY.match(text, at)
+        if text.startswith("]", at):
+            return entries
+    return []
 
 
 def _is_daemon(scheme: str) -> bool:
@@ -230,7 +246,8 @@ def _is_folder(one: str, other: str) -> bool:
         return True
     try:
         return os.path.samefile(one, other)
-    except OSError:
+    except (OSError, ValueError):
+        # Text from a URI may be the name of no file at all.
         return False
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -287,3 +289,34 @@ uri_aliases = [
 
     def test_without_a_configuration_it_stands_for_itself(self, tmp_path):
         assert daemon.resolve("home", f"{tmp_path}/none") == "home"
+
+    def test_only_a_list_that_is_complete_counts(self, tmp_path):
+        file = tmp_path / "libvirt.conf"
+        file.write_text('uri_aliases = [ "a=first" what\nuri_aliases = [ "a=second" ]\nuri_aliases = [ "a=third" ]\n')
+        assert daemon.resolve("a", str(file)) == "second"
+
+    def test_a_list_with_a_mistake_does_not_keep_us(self, tmp_path):
+        file = tmp_path / "libvirt.conf"
+        # With a pattern of the whole list, each of these lines made it take three times as long: 14 of them took 4 s.
+        file.write_text("uri_aliases = [\n" + '"a=b", # not "c=d" or "e=f"\n' * 14 + "and so on ]\n")
+        began = time.process_time()
+        assert daemon.resolve("a", str(file)) == "a"
+        assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize("path", ["/run/%00/libvirt-sock", "/run/libvirt%00/libvirt-sock-ro", "/\udfff/virtqemud-sock"])
+def test_a_socket_whose_path_no_file_can_have_is_not_this_hosts_own(path):
+    found = there(f"qemu:///system?socket={path}", "/run/libvirt/libvirt-sock")
+    assert found.pid_files == ""
+    assert "names a socket that is not the one of this host's own libvirt" in found.reason
+
+
+def test_a_folder_of_the_users_whose_name_is_no_text_may_have_a_pid_file(host, tmp_path):
+    folder = os.fsencode(tmp_path) + b"/\xff"
+    os.makedirs(folder + b"/libvirt")
+    host.process(5, comm=b"libvirtd")
+    with open(folder + b"/libvirt/libvirtd.pid", "wb") as file:
+        file.write(b"5")
+    user = os.fsdecode(folder) + "/libvirt"
+    place = daemon.Place(("libvirtd",), user, user, user, "")
+    assert daemon.identify(place, str(host.proc)) == Daemon("libvirtd", 5, 900)
