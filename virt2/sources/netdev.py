@@ -15,6 +15,9 @@ from virt2.model.replies import NicStats
 from virt2.sources.daemon import Daemon
 from virt2.sources.procfs import PROC
 
+_COUNTERS = 16
+"""Fields behind the name of a device in ``/proc/net/dev``."""
+
 
 class HostInterfaces:
     """The host's network devices, if they are the ones libvirtd sees.
@@ -47,9 +50,18 @@ class HostInterfaces:
             return {}
         try:
             with open(f"{self._proc}/net/dev", encoding="utf-8", errors="replace") as file:
-                return dict(_counters(line) for line in file.readlines()[2:])
-        except (OSError, ValueError):
+                lines = file.readlines()[2:]
+        except OSError:
             return {}
+        found = {}
+        for line in lines:
+            try:
+                name, counters = _counters(line)
+            except ValueError:
+                # One line that cannot be understood costs its own device only.
+                continue
+            found[name] = counters
+        return found
 
     def _look_for_difference(self) -> str:
         """Say why libvirtd's devices are not ours, in words; looks once for each libvirtd."""
@@ -73,8 +85,13 @@ def _counters(line: str) -> tuple[str, NicStats]:
     """Read one line of ``/proc/net/dev``: a name, 8 fields of what was received, 8 of what was sent.
 
     The first four of each eight are bytes, packets, errors and drops (proc(5)).
+
+    Raises:
+        ValueError: the line has another form.
     """
     name, _, rest = line.rpartition(":")
     fields = rest.split()
+    if len(fields) < _COUNTERS:
+        raise ValueError("there are too few fields")
     received, sent = fields[:4], fields[8:12]
     return name.strip(), NicStats._make(map(int, (*sent, *received)))

@@ -407,8 +407,14 @@ def _files_of(name: str, run_dir: str, suffix: bytes) -> Iterator[bytes]:
     Paths are bytes, because inside collectd Python's idea of the file system's encoding depends on the locale.
     """
     for stem in dict.fromkeys((name.translate(_XML_ESCAPES), name)):
-        if "/" not in stem and "\0" not in stem:
-            yield os.path.join(os.fsencode(run_dir), stem.encode("utf-8", "surrogateescape") + suffix)
+        if "/" in stem or "\0" in stem:
+            continue
+        try:
+            file = stem.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            # No file can have this name.
+            continue
+        yield os.path.join(os.fsencode(run_dir), file + suffix)
 
 
 def _pids_of(name: str, run_dir: str) -> Iterator[int]:

@@ -82,6 +82,13 @@ def test_a_table_that_cannot_be_read_is_none(proc, tmp_path):
     assert not HostInterfaces(lambda: libvirtd(7), proc).read()
 
 
+@pytest.mark.parametrize("line", ["", "vnet1", "vnet1:", "vnet1: 1 2 3 4", "vnet1:" + " 1" * 15, "vnet1:" + " x" * 16])
+def test_a_line_that_cannot_be_understood_costs_its_own_device_only(proc, tmp_path, line):
+    (tmp_path / "net" / "dev").write_text(TABLE.replace("    lo:", f"{line}\n    lo:"))
+    counters = HostInterfaces(lambda: libvirtd(7), proc).read()
+    assert set(counters) == {"lo", "vnet0"}
+
+
 @pytest.mark.parametrize(
     ("daemon", "words"),
     [

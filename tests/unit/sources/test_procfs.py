@@ -134,12 +134,26 @@ def test_any_name_state_and_start_time_are_read_back(
     assert procfs.read_stat(7, str(host.proc))[:3] == (comm, state, start)
 
 
-@pytest.mark.parametrize("content", [b"", b"7", b"7 (qemu", b"7 (qemu) S 1 2", b"7 qemu) S" + b" 1" * 30], ids=repr)
+@pytest.mark.parametrize(
+    "content", [b"", b"7", b"7 (qemu", b"7 (qemu) S 1 2", b"7 qemu) S" + b" 1" * 30, b"7 (q) S" + b" x" * 30], ids=repr
+)
 def test_a_stat_that_cannot_be_used_is_unknown(content: bytes, host: Host) -> None:
     host.process(7)
     (host.proc / "7" / "stat").write_bytes(content)
     assert procfs.read_stat(7, str(host.proc)) is None
     assert procfs.main_thread_state(7, str(host.proc)) == ""
+
+
+@pytest.mark.parametrize("letter", [b"\xff", b"\xed\xa0\x80", "\u00e9".encode()])
+def test_a_state_that_is_no_letter_is_neither_stopped_nor_an_error(letter: bytes, host: Host) -> None:
+    host.qemu(7, "web")
+    assert host.processes.stopped(UUID, "web") == ""
+    file = host.proc / "7" / "stat"
+    file.write_bytes(file.read_bytes().replace(b") S ", b") " + letter + b" "))
+    stat = procfs.read_stat(7, str(host.proc))
+    assert stat is not None
+    assert stat.start == 900
+    assert host.processes.stopped(UUID, "web") == ""
 
 
 def test_a_process_that_is_gone_or_hidden_is_unknown(host: Host) -> None:
@@ -213,7 +227,7 @@ def test_a_pid_file_without_a_number_is_no_pid_file(content: str, host: Host) ->
     assert procfs.guests(str(host.run_dir), str(host.proc)) == []
 
 
-@pytest.mark.parametrize("name", ["../run/web", "a/b", "nul\0", "n" * 300])
+@pytest.mark.parametrize("name", ["../run/web", "a/b", "nul\0", "n" * 300, "no text \ud800"])
 def test_a_name_that_is_no_file_name_is_unknown(name: str, host: Host) -> None:
     host.qemu(7, "web")
     assert host.processes.pid(UUID, name) is None
