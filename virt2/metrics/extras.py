@@ -1,10 +1,12 @@
 """Turns the replies to what ExtraStats adds into metrics, with tables and pure functions, like `defaults`.
 
-Bulk statistics are dictionaries under libvirt's own names. What is not in them gives no metric.
+Bulk statistics are dictionaries under libvirt's own names. What is not in them gives no metric. Neither does what is
+there, but is no number that collectd can take.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,10 +20,13 @@ BulkStats = Mapping[str, Any]
 LARGEST = 2**63
 """A number of this size or more does not fit into one of collectd's counters. libvirt uses such numbers for "no
 limit"."""
+WIDEST = 2**64
+"""None of libvirt's types can hold a number of this size."""
 NANOSECONDS_PER_MS = 10**6
 MIB = 1024 * 1024
 _MEASURED = 2
 """libvirt's VIR_DOMAIN_DIRTYRATE_MEASURED."""
+_NUMBER = re.compile("0|[1-9][0-9]{0,8}")
 _HYPERVISOR_KINDS = frozenset({"sum", "cur", "max"})
 """How the names of the hypervisor's counts end."""
 
@@ -32,6 +37,12 @@ _MEMORY_SIZES = {
     "rss": "balloon.rss",
     "unused": "balloon.unused",
     "usable": "balloon.usable",
+}
+_SWAPPED = {"in": "balloon.swap_in", "out": "balloon.swap_out"}
+_FAULTS = {"minor": "balloon.minor_fault", "major": "balloon.major_fault"}
+_HALT_POLLING = {
+    "haltpoll_success": "cpu.haltpoll.success.time",
+    "haltpoll_fail": "cpu.haltpoll.fail.time",
 }
 _MEMORY_COUNTS = {"hugetlb_pgalloc": "balloon.hugetlb_pgalloc", "hugetlb_pgfail": "balloon.hugetlb_pgfail"}
 
@@ -55,7 +66,7 @@ def from_state(reply: tuple[int, int], device: str) -> Iterable[Metric]:
 def from_job(stats: BulkStats, prefix: str) -> Iterable[Metric]:
     """Give all numbers that libvirt has of a job, under its own names, except the type of the job."""
     return [
-        Metric("job_stats", prefix + name, (int(value),))
+        Metric("job_stats", presentable(prefix + name), (int(value),))
         for name, value in stats.items()
         if name != "type" and isinstance(value, (int, float)) and 0 <= value < LARGEST
     ]
@@ -71,13 +82,15 @@ def from_memory(stats: BulkStats, device: str) -> Iterable[Metric]:
 
     Swapped bytes and faults are counters. Allocations of huge pages are reported as the guest counts them.
     """
-    made = [Metric("memory", tag, (stats[key] * KIB,)) for tag, key in _MEMORY_SIZES.items() if key in stats]
-    made += [Metric("memory", tag, (stats[key],)) for tag, key in _MEMORY_COUNTS.items() if key in stats]
-    for way in ("in", "out"):
-        if f"balloon.swap_{way}" in stats:
-            made.append(Metric("swap_io", way, (stats[f"balloon.swap_{way}"] * KIB,)))
-    faults = tuple(stats.get(f"balloon.{kind}_fault", -1) for kind in ("minor", "major"))
-    return [*made, *known(Metric("ps_pagefaults", "", faults))]
+    made = [Metric("memory", tag, (value * KIB,)) for tag, value in _under(stats, _MEMORY_SIZES, _is_number)]
+    made += [Metric("memory", tag, (value,)) for tag, value in _under(stats, _MEMORY_COUNTS, _is_number)]
+    for way, value in _under(stats, _SWAPPED, _is_count):
+        if _is_count(value * KIB):
+            made.append(Metric("swap_io", way, (value * KIB,)))
+    faults = tuple(value for _, value in _under(stats, _FAULTS, _is_count))
+    if len(faults) == len(_FAULTS):
+        made += known(Metric("ps_pagefaults", "", faults))
+    return made
 
 
 def from_cpu_times(times: CpuTimes, device: str) -> Iterable[Metric]:
@@ -88,9 +101,9 @@ def from_cpu_times(times: CpuTimes, device: str) -> Iterable[Metric]:
 def from_perf(stats: BulkStats, device: str) -> Iterable[Metric]:
     """Give the events that are enabled. As in the C plugin, only the first dot of a name becomes an underscore."""
     return [
-        Metric("perf", name.replace(".", "_", 1), (value,))
+        Metric("perf", presentable(name.replace(".", "_", 1)), (value,))
         for name, value in stats.items()
-        if name.startswith("perf.") and isinstance(value, int) and value < LARGEST
+        if name.startswith("perf.") and _is_count(value)
     ]
 
 
@@ -114,11 +127,11 @@ OF_DISKS = frozenset({"disk", "disk_latency", "disk_layers", "disk_threshold"})
 
 def from_balloon(stats: BulkStats, device: str) -> Iterable[Metric]:
     """Give the most memory in bytes, and when the guest's driver last reported its use, in seconds since 1970."""
-    made = [Metric("memory", "balloon_maximum", (stats[key] * KIB,)) for key in ("balloon.maximum",) if key in stats]
+    maximum = _under(stats, {"balloon_maximum": "balloon.maximum"}, _is_number)
+    updated = _under(stats, {"balloon_last_update": "balloon.last-update"}, _is_number)
+    made = [Metric("memory", tag, (value * KIB,)) for tag, value in maximum]
     # libvirt says 0 for never.
-    if stats.get("balloon.last-update"):
-        made.append(Metric("timestamp", "balloon_last_update", (stats["balloon.last-update"],)))
-    return made
+    return made + [Metric("timestamp", tag, (value,)) for tag, value in updated if value]
 
 
 def from_vcpu_states(vcpus: Sequence[Vcpu], device: str) -> Iterable[Metric]:
@@ -128,17 +141,19 @@ def from_vcpu_states(vcpus: Sequence[Vcpu], device: str) -> Iterable[Metric]:
 
 def from_vcpu_waits(stats: BulkStats, device: str) -> Iterable[Metric]:
     """Give the time for which each virtual CPU waited for I/O, in ns."""
-    return [Metric("derive", f"vcpu_wait-{number}", (value,)) for number, value in _of_each(stats, "vcpu", "wait")]
+    waits = _of_each(stats, "vcpu", "wait", _is_count)
+    return [Metric("derive", f"vcpu_wait-{number}", (value,)) for number, value in waits]
 
 
 def from_vcpu_delays(stats: BulkStats, device: str) -> Iterable[Metric]:
     """Give the time for which each virtual CPU was ready but had no CPU of the host, in ns."""
-    return [Metric("derive", f"vcpu_delay-{number}", (value,)) for number, value in _of_each(stats, "vcpu", "delay")]
+    delays = _of_each(stats, "vcpu", "delay", _is_count)
+    return [Metric("derive", f"vcpu_delay-{number}", (value,)) for number, value in delays]
 
 
 def from_vcpu_halts(stats: BulkStats, device: str) -> Iterable[Metric]:
     """Give 1 for each virtual CPU that is halted, else 0."""
-    halts = _of_each(stats, "vcpu", "halted")
+    halts = _of_each(stats, "vcpu", "halted", _is_number)
     return [Metric("gauge", f"vcpu_halted-{number}", (int(value),)) for number, value in halts]
 
 
@@ -160,24 +175,27 @@ def _of_hypervisor(stats: BulkStats, start: str) -> Iterable[Metric]:
     made = []
     for key, value in stats.items():
         name, _, kind = key.rpartition(".")
-        if key.startswith(start) and kind in _HYPERVISOR_KINDS and not isinstance(value, str) and value < LARGEST:
-            name = name if kind == "sum" else key
-            made.append(Metric("derive" if kind == "sum" else "gauge", presentable(name.replace(".", "_")), (value,)))
+        if not key.startswith(start) or kind not in _HYPERVISOR_KINDS:
+            continue
+        if kind == "sum" and _is_count(value):
+            made.append(Metric("derive", presentable(name.replace(".", "_")), (value,)))
+        elif kind != "sum" and _is_number(value) and value < LARGEST:
+            made.append(Metric("gauge", presentable(key.replace(".", "_")), (value,)))
     return made
 
 
 def from_halt_polling(stats: BulkStats, device: str) -> Iterable[Metric]:
     """Give the time in which polling found work, and the time in which it did not, in ns."""
-    keys = [(f"haltpoll_{outcome}", f"cpu.haltpoll.{outcome}.time") for outcome in ("success", "fail")]
-    return [Metric("derive", name, (stats[key],)) for name, key in keys if key in stats]
+    return [Metric("derive", tag, (value,)) for tag, value in _under(stats, _HALT_POLLING, _is_count)]
 
 
 def from_iothreads(stats: BulkStats, device: str) -> Iterable[Metric]:
     """Give the number of I/O threads. For each, give the longest time it polls (ns), and how that grows and shrinks."""
-    made = [Metric("gauge", "iothreads", (stats[key],)) for key in ("iothread.count",) if key in stats]
+    count = _under(stats, {"iothreads": "iothread.count"}, _is_number)
+    made = [Metric("gauge", tag, (value,)) for tag, value in count]
     for what in ("poll-max-ns", "poll-grow", "poll-shrink"):
         name = what.replace("-ns", "").replace("-", "_")
-        for number, value in _of_each(stats, "iothread", what):
+        for number, value in _of_each(stats, "iothread", what, _is_number):
             made.append(Metric("gauge", f"iothread_{name}-{number}", (value,)))
     return made
 
@@ -190,49 +208,44 @@ def from_dirty_rate(stats: BulkStats, device: str) -> Iterable[Metric]:
     """
     if stats.get("dirtyrate.calc_status") != _MEASURED:
         return ()
-    made = []
-    if "dirtyrate.megabytes_per_second" in stats:
-        made.append(Metric("gauge", "dirty_rate", (stats["dirtyrate.megabytes_per_second"] * MIB,)))
-    for number, value in _of_each(stats, "dirtyrate.vcpu", "megabytes_per_second"):
+    rate = _under(stats, {"dirty_rate": "dirtyrate.megabytes_per_second"}, _is_number)
+    start = _under(stats, {"dirty_rate_start": "dirtyrate.calc_start_time"}, _is_number)
+    made = [Metric("gauge", tag, (value * MIB,)) for tag, value in rate]
+    for number, value in _of_each(stats, "dirtyrate.vcpu", "megabytes_per_second", _is_number):
         made.append(Metric("gauge", f"dirty_rate-{number}", (value * MIB,)))
-    if "dirtyrate.calc_start_time" in stats:
-        made.append(Metric("gauge", "dirty_rate_start", (stats["dirtyrate.calc_start_time"],)))
-    return made
+    return made + [Metric("gauge", tag, (value,)) for tag, value in start]
 
 
 def from_memory_bandwidth(stats: BulkStats, device: str) -> Iterable[Metric]:
     """Give the bytes to and from memory, by monitor and node: those of its own node, and all. Both are counters."""
     made = []
-    for monitor, name in _of_each(stats, "memory.bandwidth.monitor", "name"):
-        prefix = f"memory.bandwidth.monitor.{monitor}.node"
-        for node, number in _of_each(stats, prefix, "id"):
+    for monitor in _parts(stats, "memory.bandwidth.monitor"):
+        for node in _parts(monitor, "node"):
             for what in ("local", "total"):
-                value = stats.get(f"{prefix}.{node}.bytes.{what}")
-                if value is not None:
-                    instance = presentable(f"{name}-node_{number}-{what}")
-                    made.append(Metric("memory_bandwidth", instance, (value,)))
+                key = f"bytes.{what}"
+                if "name" in monitor and "id" in node and _is_count(node.get(key)):
+                    instance = presentable(f"{monitor['name']}-node_{node['id']}-{what}")
+                    made.append(Metric("memory_bandwidth", instance, (node[key],)))
     return made
 
 
 def from_cache_monitor(stats: BulkStats, device: str) -> Iterable[Metric]:
     """Give the bytes that are used of the last level cache, by monitor and bank."""
     made = []
-    for monitor, name in _of_each(stats, "cpu.cache.monitor", "name"):
-        prefix = f"cpu.cache.monitor.{monitor}.bank"
-        for bank, number in _of_each(stats, prefix, "id"):
-            value = stats.get(f"{prefix}.{bank}.bytes")
-            if value is not None:
-                made.append(Metric("bytes", presentable(f"cache-{name}-bank_{number}"), (value,)))
+    for monitor in _parts(stats, "cpu.cache.monitor"):
+        for bank in _parts(monitor, "bank"):
+            if "name" in monitor and "id" in bank and _is_number(bank.get("bytes")):
+                instance = presentable(f"cache-{monitor['name']}-bank_{bank['id']}")
+                made.append(Metric("bytes", instance, (bank["bytes"],)))
     return made
 
 
 def layers(stats: BulkStats) -> dict[str, list[dict[str, Any]]]:
     """Give the images of each disk, by its target: first the one that is written to. Each has libvirt's own names."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for number, target in _of_each(stats, "block", "name"):
-        prefix = f"block.{number}."
-        image = {key[len(prefix) :]: value for key, value in stats.items() if key.startswith(prefix)}
-        found.setdefault(target, []).append(image)
+    for image in _parts(stats, "block"):
+        if isinstance(image.get("name"), str):
+            found.setdefault(image["name"], []).append(image)
     return found
 
 
@@ -241,7 +254,7 @@ def from_layers(images: Sequence[Mapping[str, Any]], device: str) -> Iterable[Me
     made = [Metric("gauge", presentable(f"layers-{device}"), (len(images),))]
     for place, image in enumerate(images):
         for what in ("allocation", "capacity", "physical"):
-            if what in image:
+            if _is_number(image.get(what)):
                 instance = presentable(f"{device}-layer_{place}")
                 made.append(Metric(f"disk_{what}", instance, (image[what],)))
     return made
@@ -252,19 +265,53 @@ def from_threshold(images: Sequence[Mapping[str, Any]], device: str) -> Iterable
     return [
         Metric("bytes", presentable(f"write_threshold-{device}"), (image["threshold"],))
         for image in images[:1]
-        if "threshold" in image
+        if _is_number(image.get("threshold"))
     ]
 
 
-def _of_each(stats: BulkStats, prefix: str, what: str) -> list[tuple[int, Any]]:
-    """Give the values of ``prefix.0.what``, ``prefix.1.what`` and so on, with their numbers."""
+def _under(stats: BulkStats, keys: Mapping[str, str], suits: Callable[[object], bool]) -> list[tuple[str, Any]]:
+    """Give the values under these of libvirt's names that suit, each with its tag."""
+    return [(tag, stats[key]) for tag, key in keys.items() if suits(stats.get(key))]
+
+
+def _of_each(stats: BulkStats, prefix: str, what: str, suits: Callable[[object], bool]) -> list[tuple[int, Any]]:
+    """Give the values of ``prefix.0.what``, ``prefix.1.what`` and so on that suit, with their numbers in order."""
     start, end = prefix + ".", "." + what
-    numbered = [
-        (key[len(start) : -len(end)], value)
+    found = {
+        key[len(start) : -len(end)]: value
         for key, value in stats.items()
-        if key.startswith(start) and key.endswith(end)
-    ]
-    return sorted((int(number), value) for number, value in numbered if number.isdecimal())
+        if key.startswith(start) and key.endswith(end) and suits(value)
+    }
+    return [(number, found[text]) for number, text in _in_order(found)]
+
+
+def _parts(stats: BulkStats, prefix: str) -> list[dict[str, Any]]:
+    """Give what there is under ``prefix.0``, ``prefix.1`` and so on, in this order, by the rest of the names.
+
+    It looks at each name once, because there may be some ten thousands: a disk may have hundreds of images.
+    """
+    start = prefix + "."
+    parts: dict[str, dict[str, Any]] = {}
+    for key, value in stats.items():
+        if key.startswith(start):
+            number, _, name = key[len(start) :].partition(".")
+            parts.setdefault(number, {})[name] = value
+    return [parts[text] for _, text in _in_order(parts)]
+
+
+def _in_order(texts: Iterable[str]) -> list[tuple[int, str]]:
+    """Give those texts that are numbers as libvirt writes them, in their order."""
+    return sorted((int(text), text) for text in texts if _NUMBER.fullmatch(text))
+
+
+def _is_number(value: object) -> bool:
+    """Tell whether a value is a number that libvirt can mean."""
+    return isinstance(value, (int, float)) and -WIDEST < value < WIDEST
+
+
+def _is_count(value: object) -> bool:
+    """Tell whether a value fits into one of collectd's counters."""
+    return isinstance(value, int) and -LARGEST <= value < LARGEST
 
 
 MAPPING: dict[str, Callable[[Any, str], Iterable[Metric]]] = {

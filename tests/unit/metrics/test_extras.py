@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import time
+
 import pytest
 
 from tests.unit.fakes import TYPES, CpuTimes, DiskTimes, Vcpu
 from virt2.metrics import extras
 from virt2.metrics.metric import Metric
 from virt2.metrics.selectors import BULK, LAYERS, SELECTORS
-from virt2.text.identifiers import presentable
+from virt2.text.identifiers import LONGEST, presentable
 
 BULK_SELECTORS = [
     selector.name for selector in SELECTORS if selector.call.startswith(BULK) and selector.call != BULK + LAYERS
@@ -347,3 +350,71 @@ def test_long_labels_are_told_apart_in_every_type_instance_made_of_them(selector
     first, second = ([(m.type, m.type_instance) for m in mapped(selector, reply, label)] for label in labels)
     # collectd keeps 127 bytes.
     assert not {(kind, name[:127]) for kind, name in first} & {(kind, name[:127]) for kind, name in second}
+
+
+NOT_NUMBERS = ["5", "", None, (), math.nan, math.inf, -math.inf, 2**64, -(2**64), 10**400]
+ALL_TOO = {**ALL, **BALLOON, "perf.cmt": 1}
+
+
+@pytest.mark.parametrize("value", NOT_NUMBERS, ids=lambda value: repr(value)[:10])
+@pytest.mark.parametrize("selector", [*BULK_SELECTORS, "memory", "job_stats_completed"])
+def test_a_value_that_collectd_cannot_take_is_no_metric_and_costs_no_other(selector, value):
+    number = (int, float)
+    for key in ALL_TOO:
+        if not isinstance(ALL_TOO[key], number) or key.endswith(".id"):
+            continue
+        found = mapped(selector, {**ALL_TOO, key: value})
+        without = mapped(selector, {name: other for name, other in ALL_TOO.items() if name != key})
+        assert found == without, key
+
+
+def test_a_counter_that_is_larger_than_collectds_is_no_metric():
+    assert mapped("halt_polling", {"cpu.haltpoll.fail.time": 2**63, "cpu.haltpoll.success.time": 1}) == [
+        Metric("derive", "haltpoll_success", (1,))
+    ]
+    assert mapped("vcpu_wait", {"vcpu.0.wait": 2**63, "vcpu.1.wait": 2**63 - 1}) == [
+        Metric("derive", "vcpu_wait-1", (2**63 - 1,))
+    ]
+    # Pages become bytes.
+    assert mapped("memory", {"balloon.swap_in": 2**60, "balloon.swap_out": 1}) == [Metric("swap_io", "out", (1024,))]
+
+
+@pytest.mark.parametrize("number", ["00", "-0", "1_0", "\u0661", "9" * 5000, "", "x"])
+def test_a_number_that_libvirt_does_not_write_is_none(number):
+    assert mapped("vcpu_wait", {"vcpu.0.wait": 5, f"vcpu.{number}.wait": "text"}) == [
+        Metric("derive", "vcpu_wait-0", (5,))
+    ]
+    assert mapped("vcpu_wait", {f"vcpu.{number}.wait": 6}) == []
+    assert extras.layers({f"block.{number}.name": "vda"}) == {}
+
+
+def test_an_image_of_a_disk_without_a_name_is_of_no_disk():
+    assert extras.layers({"block.0.name": 5, "block.1.name": "vda", "block.2.capacity": 1}) == {
+        "vda": [{"name": "vda"}]
+    }
+
+
+@pytest.mark.parametrize(
+    ("selector", "key"),
+    [("job_stats_completed", "{}"), ("perf", "perf.{}"), ("vm", "vm.{}.sum"), ("vcpu_stats", "vcpu.0.{}.max")],
+)
+def test_whatever_libvirt_calls_it_a_type_instance_is_one_that_collectd_takes(selector, key):
+    (metric,) = mapped(selector, {key.format("x" * 200 + "\n\0"): 1})
+    assert len(metric.type_instance.encode()) <= LONGEST
+    assert metric.type_instance.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("names", "ask"),
+    [
+        (["block.{}.name", "block.{}.path", "block.{}.capacity"], extras.layers),
+        (["cpu.cache.monitor.{}.name", "cpu.cache.monitor.{}.bank.0.id"], lambda stats: mapped("cache_monitor", stats)),
+        (["memory.bandwidth.monitor.{}.name"], lambda stats: mapped("memory_bandwidth", stats)),
+    ],
+    ids=["images", "cache monitors", "memory monitors"],
+)
+def test_thousands_of_images_or_monitors_take_a_time_in_proportion(names, ask):
+    stats = {name.format(number): "vda" for number in range(10_000) for name in names}
+    began = time.process_time()
+    ask(stats)
+    assert time.process_time() - began < 2.0
