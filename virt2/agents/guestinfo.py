@@ -7,7 +7,6 @@ because a guest may invent new mount points every time.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -99,9 +98,11 @@ def from_guest_info(reply: Mapping[str, Any]) -> Guest:
 
 
 def from_fs_info(reply: Iterable[Sequence[Any]]) -> Guest:
-    """Read virDomainGetFSInfo's list: mount point, name, type, targets of the disks."""
+    """Read virDomainGetFSInfo's list: mount point, name, type, targets of the disks. Other lines are left out."""
     found = []
     for line in reply:
+        if not isinstance(line, (list, tuple)) or len(line) != 4:
+            continue
         mount_point, name, kind, disks = line
         if _is_path(mount_point):
             found.append(FileSystem(mount_point, _text(name), _text(kind), _disks(disks)))
@@ -225,7 +226,7 @@ def _is_path(value: object) -> bool:
 
 
 def _is_load(value: object) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value) and 0 <= value <= MOST_LOAD
+    return isinstance(value, (int, float)) and 0 <= value <= MOST_LOAD
 
 
 def _count(value: object, most: int) -> int | None:

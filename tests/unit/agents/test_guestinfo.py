@@ -137,7 +137,7 @@ def test_a_mount_point_that_is_none_is_passed_over(path):
     )
 
 
-@pytest.mark.parametrize("load", [-1.0, 1e9, math.nan, math.inf, "1", None])
+@pytest.mark.parametrize("load", [-1.0, 1e9, math.nan, math.inf, "1", None, 10**400])
 def test_a_load_that_makes_no_sense_is_left_out(load):
     assert from_guest_info({"load.1m": load, "load.5m": 1.0, "load.15m": 1.0}).load is None
 
@@ -176,6 +176,13 @@ def test_the_older_call_may_tell_nonsense():
     assert from_fs_info([("", "a", "b", []), (None, None, None, None), ("/", 5, None, "vda")]) == Guest(
         file_systems=(FileSystem("/", "5", "", ()),)
     )
+
+
+@pytest.mark.parametrize(
+    "line", [None, 5, "text", (), ("/", "vda1", "ext4"), ("/", "vda1", "ext4", [], "more")], ids=repr
+)
+def test_a_line_of_the_older_call_that_is_none_is_left_out(line):
+    assert from_fs_info([line, ("/", "vda1", "ext4", [])]) == Guest(file_systems=(FileSystem("/", "vda1", "ext4", ()),))
 
 
 @pytest.mark.parametrize(
