@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator
-from xml.etree.ElementTree import Element, ParseError, TreeBuilder, fromstring
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser, fromstring
 from xml.parsers import expat
 
 from virt2 import errors
@@ -231,11 +231,15 @@ def _scan(text: str, scan: _Scan) -> _Scan:
     parser.CommentHandler = parser.ProcessingInstructionHandler = scan.split
     parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
-        # A lone surrogate is not an XML character, but must not raise anything that is not caught here.
-        parser.Parse(text.encode("utf-8", "replace"), True)
+        parser.Parse(_encoded(text), True)
     except expat.ExpatError as error:
         raise _NotParsed(expat.ErrorString(error.code)) from error
     return scan
+
+
+def _encoded(text: str) -> bytes:
+    """Encode XML. A lone surrogate is not an XML character, but must not raise anything that is not caught here."""
+    return text.encode("utf-8", "replace")
 
 
 def _refuse_doctype(*declaration: object) -> None:
@@ -360,7 +364,7 @@ def _of_backup(xml: str, mounts: storage.Mounts) -> tuple[str, ...]:
     found = []
     try:
         # The whole text is libvirt's own, so it is not hostile.
-        disks = fromstring(xml).iter("disk")
+        disks = fromstring(_encoded(xml), XMLParser(encoding="utf-8")).iter("disk")
     except ParseError:
         return ()
     for disk in disks:

@@ -16,7 +16,7 @@ from virt2.model.domain import Description, Disk, Nic
 from virt2.text.identifiers import MARK, digest, marked, presentable, written
 
 LONGEST_MARK = 32
-"""Most characters of a target that is put behind a label; libvirt's own targets have 3 to 15."""
+"""Most bytes of a target that is put behind a label; libvirt's own targets have 3 to 15."""
 
 LAYER = "-layer_"
 """What is between a disk's label and the number of one of its images (`virt2.metrics.extras.from_layers`)."""
@@ -106,7 +106,7 @@ def _distinct(devices: Iterable[_Device], name: Callable[[_Device], str]) -> dic
     layered: set[str] = set()
 
     def is_taken(label: str) -> bool:
-        return not taken.isdisjoint({*_written(label), _layered(label)}) or not layered.isdisjoint(_written(label))
+        return not taken.isdisjoint(_written(label) | _layered(label)) or not layered.isdisjoint(_written(label))
 
     for device in sorted(devices, key=lambda device: (len(device.target), device.target)):
         plain = label = presentable(name(device))
@@ -114,7 +114,7 @@ def _distinct(devices: Iterable[_Device], name: Callable[[_Device], str]) -> dic
         while is_taken(label):
             label = marked(plain, next(marks))
         taken |= _written(label)
-        layered.add(_layered(label))
+        layered |= _layered(label)
         labels[device.target] = label
     return labels
 
@@ -124,15 +124,18 @@ def _written(label: str) -> set[str]:
     return {written(label), label.replace("/", "_")}
 
 
-def _layered(label: str) -> str:
-    """Give the label that the selector `disk_layers` could make this label from: ``vda`` for ``vda-layer_0``."""
-    stem, _, number = label.rpartition(LAYER)
-    return stem.replace("/", "_") if number.isdecimal() else ""
+def _layered(label: str) -> set[str]:
+    """Give the label that the selector `disk_layers` could make this label from: ``vda`` for ``vda-layer_0``.
+
+    Most labels cannot be made from another one. Nothing is given for them.
+    """
+    stem, layer, number = label.rpartition(LAYER)
+    return {stem.replace("/", "_")} if layer and number.isdecimal() else set()
 
 
 def _marks(target: str) -> Iterator[str]:
     """Give marks without end: first the target where it is suitable, then different digits."""
-    if presentable(target) == target and len(target) <= LONGEST_MARK:
+    if presentable(target) == target and len(target.encode()) <= LONGEST_MARK:
         yield target
     for attempt in itertools.count():
         yield digest(f"{target} {attempt}")[:MARK]

@@ -353,6 +353,12 @@ def test_what_a_backup_writes_to_is_storage_of_the_domain(image, storage) -> Non
     assert describe(document(), backup="<domainbackup").others == ()
 
 
+def test_a_backup_with_what_no_text_can_have_raises_nothing() -> None:
+    disk = "<disk><scratch file='/srv/nfs/\udcff'/></disk>"
+    assert describe(document(), backup=f"<domainbackup><disks>{disk}</disks></domainbackup>").others == ("filer:/vm",)
+    assert describe(document(), backup="\ud800").others == ()
+
+
 # oVirt's note of a disk's storage domain
 
 DEVICE = f"""<vm:vm xmlns:vm="http://ovirt.org/vm/1.0">

@@ -191,6 +191,23 @@ def test_disks_that_are_called_like_images_of_none_keep_their_names():
     assert list(found.values()) == ["base-layer_1", "base-layer_2"]
 
 
+@pytest.mark.parametrize("target", ["\U0001f600" * 31 + "\u20ac", "\U0001f600" * 31, "\U0001f600" * 8 + "a"])
+def test_a_long_target_makes_no_label_too_long(target):
+    disks = (Disk("vda", "x" * 200, ""), Disk(target, "x" * 200, ""))
+    found = disk_labels(labels(disk_format="source"), disks)
+    assert len(set(found.values())) == 2
+    assert max(len(label.encode()) for label in found.values()) <= LONGEST
+
+
+def test_one_without_a_name_takes_no_name_from_the_others():
+    # domainxml leaves such an interface out, but none may keep us here for ever.
+    assert nic_labels(labels(nic_format="address"), (Nic("a", ""), Nic("b", "m"), Nic("c", ""))) == {
+        "a": "",
+        "b": "m",
+        "c": "~c",
+    }
+
+
 def test_interfaces_of_the_same_address_are_kept_apart():
     nics = (Nic("vnet1", "52:54:00:00:00:01"), Nic("vnet0", "52:54:00:00:00:01"))
     found = nic_labels(labels(nic_format="address"), nics)
