@@ -14,6 +14,8 @@ LONGEST = 127
 """Bytes in a part of an identifier: collectd's DATA_MAX_NAME_LEN of 128 without the final zero."""
 MARK = 8
 """Digits of the mark that makes shortened or equal names different; a ``~`` stands before it."""
+LONGEST_REMEMBERED = 1024
+"""Most characters of a name for which the result is remembered. The image of a disk may have a name of megabytes."""
 _UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode categories that break a line, a path or an encoding: control characters, surrogates, line and paragraph
 ends."""
@@ -29,19 +31,27 @@ def whole(name: str) -> str:
     return presentable(written(name))
 
 
-@functools.lru_cache(maxsize=4096)
 def presentable(name: str) -> str:
     """Give a name that collectd and its writers accept.
 
     It has no control characters, it is not a path of dots, and it has `LONGEST` bytes at most. It depends on the given
     name alone, so that a domain keeps its series. Different long names stay different.
     """
-    safe = "".join("_" if unicodedata.category(char) in _UNFIT else char for char in name)
-    if safe and not safe.strip("."):
+    return _remembered(name) if len(name) <= LONGEST_REMEMBERED else _presentable(name)
+
+
+def _presentable(name: str) -> str:
+    # No character has less than a byte. Only the mark tells names apart that begin with the same ones.
+    start = name[: LONGEST + 1]
+    safe = "".join("_" if unicodedata.category(char) in _UNFIT else char for char in start)
+    if name and not name.strip("."):
         safe = "_" * len(safe)
     if len(safe.encode()) > LONGEST:
         safe = marked(safe, digest(name)[:MARK])
     return safe
+
+
+_remembered = functools.lru_cache(maxsize=4096)(_presentable)
 
 
 def digest(text: str) -> str:

@@ -8,7 +8,9 @@ LONGEST = 1000
 
 def printable(text: str, longest: int = LONGEST) -> str:
     """Make one line of a text: control characters are escaped, and the line is cut after `longest` bytes."""
-    return _fit("".join(char if char.isprintable() else _escaped(char) for char in text), longest)
+    # No character becomes less than a byte. What is behind these is cut off anyway, and a guest may send megabytes.
+    start = text[: longest + 1]
+    return _fit("".join(char if char.isprintable() else _escaped(char) for char in start), longest)
 
 
 def _fit(line: str, longest: int) -> str:

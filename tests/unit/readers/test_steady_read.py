@@ -179,7 +179,7 @@ def test_domains_that_came_and_went_leave_nothing_behind(steady, host, module, c
             host.hypervisor.in_flight.clear()
             host.hypervisor.most_in_flight.clear()
         collectd.logged.clear()
-        identifiers.presentable.cache_clear()
+        identifiers._remembered.cache_clear()
         gc.collect()
         return sys.getallocatedblocks()
 
