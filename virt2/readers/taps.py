@@ -92,7 +92,8 @@ class Taps:
         """The kernel's number for a device, 0 where there is none."""
         try:
             return self._index(name)
-        except OSError:
+        except (OSError, ValueError):
+            # The second where the locale of the daemon has no such characters as are in the name.
             return 0
 
 

@@ -140,3 +140,12 @@ def test_without_the_hosts_counters_nothing_is_looked_up():
     bench.add("web", 1, "vnet0")
     assert bench.taps.sure({}, bench.everybody, False) == {}
     assert bench.looked_up == []
+
+
+def test_a_name_that_cannot_be_asked_for_is_of_no_device():
+    def index(name: str) -> int:
+        return len(name.encode("ascii"))
+
+    bench = Bench()
+    domain = bench.add("web", 1, "vnet\u00e9")
+    assert Taps(bench, index).sure({"vnet\u00e9": STATS}, [domain], True) == {"vnet\u00e9": STATS}
