@@ -71,9 +71,17 @@ def group_of(pid: int, proc: str = PROC) -> Group | None:
         path, mount = found.get(name), mounts.get(name)
         if path is not None and mount is not None and os.path.basename(path) == EMULATOR:
             group = Group(f"{mount}{os.path.dirname(path)}/{format.name}", format)
-            if os.access(group.path, os.R_OK):
+            if _is_readable(group.path):
                 return group
     return None
+
+
+def _is_readable(path: str) -> bool:
+    """Tell whether a file may be read. A text that no path can be is the path of no file."""
+    try:
+        return os.access(path, os.R_OK)
+    except ValueError:
+        return False
 
 
 def _mounts(proc: str) -> dict[str, str]:

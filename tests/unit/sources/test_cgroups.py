@@ -105,3 +105,10 @@ def test_a_file_that_is_gone_or_not_whole_tells_nothing(host: Host, text: str | 
     path = Path(group.path)
     path.unlink() if text is None else path.write_text(text)
     assert group.read() is None
+
+
+@pytest.mark.parametrize("text", ["0::/a\0b/emulator\n", "0::/a\udcff/emulator\n"])
+def test_a_group_that_no_file_can_have_is_none(host: Host, text: str) -> None:
+    host.mount("cgroup2")
+    (host.proc / "7" / "cgroup").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert cgroups.group_of(7, str(host.proc)) is None
