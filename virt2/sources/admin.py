@@ -107,7 +107,7 @@ class Session:
     def close(self) -> None:
         """Take leave, because a client that just hangs up earns a line in libvirtd's log."""
         if self._connection is not None:
-            with contextlib.suppress(OSError, AdminUnavailable):
+            with contextlib.suppress(OSError, AdminUnavailable), _understood():
                 self._connection.settimeout(LEAVE)
                 _call(self._connection, _CONNECT_CLOSE, b"")
             self._drop()

@@ -85,6 +85,27 @@ def test_a_candidate_that_answers_will_do_and_leave_is_taken_of_it(short_path: P
     assert b"".join(heard).endswith(SENT[-1])
 
 
+@pytest.mark.parametrize("answer", [b"", b"\0\0\0\x1c", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"cut"], ids=repr)
+def test_whatever_is_said_to_our_leave_the_limits_are_known(short_path: Path, answer: bytes) -> None:
+    farewell = message(2, b"", status=1) if answer == b"cut" else answer
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short_path / "libvirt-admin-sock"))
+        listener.listen()
+
+        def serve() -> None:
+            with listener.accept()[0] as served:
+                served.sendall(b"".join(RECORDED[:3]) + farewell)
+                served.shutdown(socket.SHUT_WR)
+                while served.recv(4096):
+                    pass
+
+        daemon = threading.Thread(target=serve)
+        daemon.start()
+        limits = admin.read_limits(f"libvirtd:///system?socket={short_path}/libvirt-admin-sock", BOUND)
+        daemon.join(BOUND)
+    assert limits == LIMITS
+
+
 def test_a_path_no_socket_can_have_is_told() -> None:
     with pytest.raises(AdminUnavailable, match="AF_UNIX path too long"):
         admin.read_limits(f"libvirtd:///system?socket=/{'x' * 200}")
