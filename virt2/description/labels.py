@@ -109,6 +109,9 @@ def _distinct(devices: Iterable[_Device], name: Callable[[_Device], str]) -> dic
         return not taken.isdisjoint(_written(label) | _layered(label)) or not layered.isdisjoint(_written(label))
 
     for device in sorted(devices, key=lambda device: (len(device.target), device.target)):
+        if device.target in labels:
+            # libvirt has no two devices of one target. Each would try all marks of those before it.
+            continue
         plain = label = presentable(name(device))
         marks = _marks(device.target)
         while is_taken(label):
