@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from virt2.agents.connection import SharedConnection
 from virt2.agents.guestinfo import AGENT_SELECTORS, FILE_SYSTEM, FS_INFO
@@ -28,6 +28,7 @@ from virt2.domains.inventory import Inventory, Listeners, Schedule
 from virt2.domains.link import Link
 from virt2.metrics.selectors import Selection
 from virt2.model.domain import Description
+from virt2.model.events import Event
 from virt2.notifications.alarms import Alarms
 from virt2.notifications.domain_events import DomainEvents
 from virt2.notifications.notification import FAILURE, OKAY
@@ -36,13 +37,14 @@ from virt2.once import Conditions, Gatherer, Once
 from virt2.output import collectd_host
 from virt2.output.naming import Identity, Names
 from virt2.output.sink import Sink
+from virt2.parts import Callback, Running
 from virt2.readers.context import Domains, Outputs, Timing, Workers
 from virt2.readers.gate import Gate
 from virt2.readers.groups import Groups, Readers
 from virt2.readers.inactive import InactiveStates
 from virt2.readers.outside import Outside
 from virt2.readers.partition import Explicit
-from virt2.readers.reader import Reader
+from virt2.readers.reader import HostSources, Reader
 from virt2.readers.results import Results
 from virt2.readers.sampling import Sampler
 from virt2.readers.storage import StorageReader
@@ -72,38 +74,6 @@ FIRST_LIMITS = 0.3
 """Seconds for which the first plan waits for libvirtd's word on its workers, which takes 1 ms when all is well."""
 LIMITS_AGE = 3
 """Intervals for which libvirtd's word on its workers holds: one reading may fail without a change of plan."""
-
-
-class Part(Protocol):
-    """What has threads."""
-
-    def stop(self) -> None:
-        """Let them end, without waiting for them."""
-
-
-class Running(NamedTuple):
-    """Something that runs by itself."""
-
-    thread: str
-    """The name of its threads; ``*`` stands for a number."""
-    period: str
-    """When it does something: options by their names."""
-    bound: str
-    """What bounds it where something below it never returns."""
-    part: Part | None = None
-    """What is told to stop; None where it ends by itself or with the process."""
-
-
-class Callback(NamedTuple):
-    """What collectd is to call."""
-
-    name: str
-    """Its name at collectd."""
-    reader: str
-    """The reader, as messages call it."""
-    interval: float
-    """Seconds between two calls."""
-    read: Callable[[], None]
 
 
 class Assembly:
@@ -142,7 +112,11 @@ class Assembly:
         self.visibility.announce()
         self.running += [
             Running("virt2/notify", "when there is a notification", "itself alone; stop waits 0.5 s", self.notifier),
-            Running("virt2/events", "every 0.1 s", "itself alone; the list finds what events do not tell"),
+            Running(
+                "virt2/events",
+                "with events; every 0.1 s in a read",
+                "itself alone; the list finds what events do not tell",
+            ),
             Running("virt2/admin", "with every read", "itself alone; the limits are unknown then", self.poller),
             Running("virt2/list", "Interval, and with events", "itself alone; the last list is used", self.inventory),
             Running("virt2/look", "once for each connection, and while the list hangs", "itself alone"),
@@ -175,7 +149,8 @@ class Assembly:
         """Let one reader read."""
         reader = self.readers[name]
         self.other_clients.ask()
-        reader.read()
+        with self.hypervisor.undisturbed():
+            reader.read()
         if not self.capacity.explains(reader.skipped):
             self._shortages[name].review(reader.skipped, reader.domains, reader.stuck, time.monotonic())
         self.troubles.say()
@@ -189,12 +164,14 @@ class Assembly:
 
     def read_storage(self) -> None:
         """Let the storage reader read."""
-        self.storage.read()
+        with self.hypervisor.undisturbed():
+            self.storage.read()
         self.storage.watch()
 
     def read_agents(self) -> None:
         """Let the guests' agents be asked."""
-        self.agents.read()
+        with self.hypervisor.undisturbed():
+            self.agents.read()
 
     def adjust(self) -> None:
         """Follow libvirtd's limits and the domains: readers, budget and shares."""
@@ -271,9 +248,10 @@ class Assembly:
             leave=session.close,
             longest_retry=self.interval,
         )
-        self.processes = procfs.Processes(run_dir) if settings.host_pre_scan and run_dir else None
+        self.qemus = procfs.Processes(run_dir) if run_dir else None
+        self.processes = self.qemus if settings.host_pre_scan else None
         self.interfaces = HostInterfaces(lambda: self._libvirtd() if run_dir else None)
-        self.visibility = Visibility(self._place, self.processes, self.interfaces)
+        self.visibility = Visibility(self._place, self.qemus, self.interfaces, settings.host_pre_scan)
 
     def _build_domains(self) -> None:
         """The active domains, and how each one is."""
@@ -301,12 +279,13 @@ class Assembly:
                 refresh=settings.refresh_interval,
                 statuses_every=self.interval if settings.persistent_notification else None,
                 inactive_every=self.interval if self._selection.state else None,
+                paused=self.qemus is not None,
             ),
             listeners=Listeners(
                 on_link=guarded(self._failures, self._on_link),
                 on_connect=guarded(self._failures, self._on_connect),
                 on_list=guarded(self._failures, self._on_list),
-                on_event=guarded(self._failures, self.domain_events.tell),
+                on_event=guarded(self._failures, self._on_event),
                 on_statuses=guarded(self._failures, self.domain_events.take),
             ),
             wants=self.filters.domain,
@@ -450,8 +429,13 @@ class Assembly:
             workers=Workers(pool, self.budget, self._is_silent),
             sampler=functools.partial(self._sampler, extra=lambda uuid: selection),
             outputs=Outputs(self._new_sink(self.interval), self.notifier.notify, self.troubles),
-            timing=Timing(self.settings.timeout_for(self.interval), self.interval, self.interval),
-            interfaces=self.interfaces.read,
+            timing=Timing(
+                self.settings.timeout_for(self.interval),
+                self.interval,
+                self.interval,
+                refresh=self.settings.refresh_interval,
+            ),
+            host=HostSources(self.interfaces.read, self.qemus),
         )
 
     def _new_pool(self, name: str, share: int = 1) -> Pool:
@@ -525,6 +509,11 @@ class Assembly:
         self.poller.forgive()
         self.visibility.reconnected()
 
+    def _on_event(self, event: Event) -> None:
+        """Told by libvirt's thread."""
+        self.healths.tell(event, time.monotonic())
+        self.domain_events.tell(event)
+
     def _on_link(self, link: Link) -> None:
         """Told by the inventory's thread."""
         if link.up:
@@ -538,8 +527,8 @@ class Assembly:
         active = set(uuids)
         self.names.settle(domain for domain in self.inventory.domains()[1] if domain.uuid in active)
         self.healths.retain(uuids)
-        if self.processes is not None:
-            self.processes.keep(uuids)
+        if self.qemus is not None:
+            self.qemus.keep(uuids)
 
 
 def _wanted_metadata(settings: Settings) -> Pick | None:

@@ -12,11 +12,12 @@ import functools
 import logging
 from typing import Any
 
-from virt2.assembly import Assembly, Callback
+from virt2.assembly import Assembly
 from virt2.config import reading
 from virt2.errors import BadSetting
 from virt2.once import Once
 from virt2.output import collectd_host
+from virt2.parts import Callback
 
 log = logging.getLogger("virt2")
 

@@ -20,6 +20,7 @@ from virt2.errors import AgentSilent, Disconnected, DomainGone, Error, Missing
 from virt2.model.domain import Status
 from virt2.model.events import Event
 from virt2.model.replies import (
+    Account,
     Control,
     CpuTimes,
     DiskSizes,
@@ -327,6 +328,8 @@ class FakeHypervisor:
         """Whether reading a domain's XML waits for its monitor."""
         self.lacks: Collection[str] = ()
         """Calls that its driver does not have, see `XEN` and `LXC`."""
+        self.is_stopped = False
+        """Whether libvirtd answers nobody."""
         self.max_clients: int | None = None
         """Connections that are accepted; whoever wants one more waits. None for any number."""
         self.events = True
@@ -424,6 +427,16 @@ class FakeHypervisor:
             self.stage.review()
 
     @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let libvirtd answer nobody, as when its process is stopped."""
+        self.is_stopped = True
+        try:
+            yield
+        finally:
+            self.is_stopped = False
+            self.stage.review()
+
+    @contextlib.contextmanager
     def crowded(self, more: int = 0) -> Iterator[None]:
         """Let others have so many connections that only so many more than there are now are accepted."""
         self.max_clients = self.clients + more
@@ -440,7 +453,7 @@ class FakeHypervisor:
 
     def _accept(self) -> None:
         """Wait until one more connection is accepted."""
-        self.stage.hold(lambda: self.max_clients is not None and self.clients >= self.max_clients)
+        self.stage.hold(lambda: self.is_stopped or (self.max_clients is not None and self.clients >= self.max_clients))
 
     def cut(self) -> None:
         """Lose every connection, with the calls that are in flight on it."""
@@ -473,6 +486,9 @@ class FakeHypervisor:
     def start_events(self) -> None:
         self.events_started += 1
 
+    def undisturbed(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
     def connect(self) -> FakeConnection:
         self.calls.append(("connect", "", ""))
         self._accept()
@@ -490,6 +506,57 @@ class FakeHypervisor:
         connection = FakeAgentConnection(self)
         self.agent_connections.append(connection)
         return connection
+
+
+class FakeProcesses:
+    """The QEMUs of a fake hypervisor's domains, which may run while libvirtd does not. As with real ones, one that was
+    not found yet tells nothing.
+    """
+
+    def __init__(self, hypervisor: FakeHypervisor) -> None:
+        self._hypervisor = hypervisor
+        self._known: dict[str, int] = {}
+        """The run that was found, by UUID."""
+        self.rss = 1 << 24
+        self.cpus = 4
+        self.hidden = False
+        """Whether they cannot be found."""
+        self.groups = True
+        """Whether libvirt has made a control group for each."""
+
+    def account(self, uuid: str) -> Account | None:
+        domain = self._running(uuid)
+        return None if domain is None else Account(domain.info.cpu_time - 1000, 1000, self.rss)
+
+    def cpu_times(self, uuid: str) -> CpuTimes | None:
+        domain = self._running(uuid)
+        return domain.cpu_times if domain is not None and self.groups else None
+
+    def has_ended(self, uuid: str) -> bool:
+        return uuid in self._known and self._running(uuid) is None
+
+    def pid(self, uuid: str, name: str) -> int | None:
+        domain = self._hypervisor.domains.get(name)
+        if domain is None or domain.uuid != uuid or self.hidden:
+            return None
+        self._known[uuid] = domain.id
+        return domain.id
+
+    def host_cpus(self) -> int:
+        return self.cpus
+
+    def stopped(self, uuid: str, name: str) -> str:
+        return ""
+
+    def keep(self, uuids: Collection[str]) -> None:
+        self._known = {uuid: run for uuid, run in self._known.items() if uuid in uuids}
+
+    def problem(self) -> str:
+        return "they are hidden" if self.hidden else ""
+
+    def _running(self, uuid: str) -> FakeDomain | None:
+        run = self._known.get(uuid)
+        return next((one for one in self._hypervisor.domains.values() if (one.uuid, one.id) == (uuid, run)), None)
 
 
 class FakeConnection:
@@ -525,6 +592,11 @@ class FakeConnection:
         domains = self._hypervisor.domains
         self._call("active", priority=True, obstacle=lambda: any(domain.locked for domain in domains.values()))
         return [domain.listed for domain in domains.values()]
+
+    def paused(self) -> list[str]:
+        domains = self._hypervisor.domains
+        self._call("paused", priority=True, obstacle=lambda: any(domain.locked for domain in domains.values()))
+        return [domain.uuid for domain in domains.values() if domain.info.state == PAUSED]
 
     def statuses(self) -> list[Status]:
         domains = self._hypervisor.domains
@@ -721,7 +793,9 @@ class FakeConnection:
             raise Disconnected("invalid connection pointer")
         hypervisor.calls.append((call, name, device))
         hypervisor.on_call(call, name, device)
-        hypervisor.stage.hold(lambda: self.alive and (obstacle() or (hypervisor.pool_full and not priority)))
+        hypervisor.stage.hold(
+            lambda: self.alive and (hypervisor.is_stopped or obstacle() or (hypervisor.pool_full and not priority))
+        )
         if not self.alive:
             raise Disconnected("Cannot recv data: Connection reset by peer")
 

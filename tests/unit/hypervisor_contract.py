@@ -56,6 +56,14 @@ def test_the_state_of_every_domain_is_told_and_active_ones_are_known_by_their_id
     assert isinstance(status.persistent, bool)
 
 
+def test_a_domain_that_runs_is_not_among_those_that_are_paused(hypervisor, subject):
+    connection, uuid = connection_to(hypervisor, subject)
+    paused = connection.paused()
+    assert isinstance(paused, list)
+    assert uuid not in paused
+    assert set(paused) <= {line.uuid for line in connection.active()}
+
+
 def test_a_look_up_by_name_gives_what_the_list_says(hypervisor, subject):
     connection = hypervisor.connect()
     assert connection.find(subject.name) in connection.active()
@@ -302,7 +310,7 @@ def test_no_active_domain_is_among_those_that_are_not(hypervisor, subject):
     assert all(not status.active and status.persistent for status in inactive)
 
 
-@pytest.mark.parametrize("call", ["active", "inactive", "statuses", "version"])
+@pytest.mark.parametrize("call", ["active", "inactive", "paused", "statuses", "version"])
 def test_a_closed_connection_answers_nothing(hypervisor, subject, call):
     connection = hypervisor.connect()
     connection.close()

@@ -39,12 +39,13 @@ WINGS: dict[str, set[str]] = {
     "readers": {"model", "text", "metrics", "workers", "output", "domains", "notifications"},
     "agents": {"model", "text", "metrics", "workers", "output", "domains", "notifications", "readers"},
     # Modules beside the wings.
+    "parts": set(),
     "capacity": {"model", "metrics", "workers", "output"},
     "assembly": {
         *("model", "text", "workers", "metrics", "config", "sources", "description", "output", "domains"),
-        *("notifications", "readers", "agents", "capacity"),
+        *("notifications", "readers", "agents", "capacity", "parts"),
     },
-    "plugin": {"assembly", "config", "output"},
+    "plugin": {"assembly", "parts", "config", "output"},
     "__init__": {"plugin"},
     "errors": set(),
     "threads": set(),

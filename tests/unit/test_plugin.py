@@ -942,7 +942,7 @@ class TestInitFails:
 @pytest.mark.parametrize(
     ("callback", "name"),
     [
-        ("on_event", "DomainEvents.tell"),
+        ("on_event", "Assembly._on_event"),
         ("on_link", "Assembly._on_link"),
         ("on_connect", "Assembly._on_connect"),
         ("on_list", "Assembly._on_list"),

@@ -45,10 +45,16 @@ class Connection(DomainCalls, Protocol):
         """Version of the libvirt at the other end."""
 
     def watch(self, sink: Callable[[Event], None]) -> bool:
-        """Have `sink` called with every event, on a thread of libvirt's; it must only enqueue."""
+        """Have `sink` called with every event, on a thread of libvirt's; it must only enqueue.
+
+        Returns whether everything that changes a domain will be told.
+        """
 
     def active(self) -> list[Listed]:
         """The active domains; blocks while any domain's object lock is held."""
+
+    def paused(self) -> list[str]:
+        """The UUIDs of active domains that are paused; blocks like `active`."""
 
     def statuses(self) -> list[Status]:
         """Every domain with its state; blocks like `active`."""

@@ -6,9 +6,11 @@ Some of it must not outlive this run of the domain: which calls the domain canno
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from virt2.model.domain import Description
+from virt2.model.events import BALLOON, CHANGED, LIFECYCLE, Event
+from virt2.model.replies import Info
 
 ANEW = 0.5
 """Seconds. When two readings of the time at which somebody entered a monitor differ by more, it was not the same call.
@@ -27,19 +29,39 @@ class Baseline(Protocol):
         """What libvirt replied, which has another type for each call."""
 
 
+class Known(NamedTuple):
+    """What libvirt said of a domain last."""
+
+    info: Info
+    asked: float
+    """When it was asked, monotonic seconds."""
+
+
+class Balloon(NamedTuple):
+    """A size of a domain's memory that libvirt told of by itself."""
+
+    size: int
+    """KiB"""
+    told: float
+    """When it was told, monotonic seconds."""
+
+
 class Health:
     """One domain's health. The read thread of the reader that has the domain writes it, except where a worker does."""
 
     __slots__ = (
         "answered",
         "asked_outside",
+        "balloon",
         "baselines",
         "blocked_since",
         "cause",
         "complete",
         "description",
+        "doubted",
         "first_seen",
         "incoming",
+        "known",
         "monitored",
         "newest",
         "refused",
@@ -82,6 +104,13 @@ class Health:
         self.refused: set[tuple[str, str]] = set()
         """Those that were called invalid when they were last made. When that happens a second time, they count as
         unsupported. A worker writes it."""
+        self.known: Known | None = None
+        """What libvirt said when it was asked for the whole domain last. A worker writes it."""
+        self.balloon: Balloon | None = None
+        """The size of its memory that libvirt told of last. libvirt's thread writes it."""
+        self.doubted = 0.0
+        """When something of it changed last that may have changed its memory, monotonic seconds. libvirt's thread
+        writes it."""
 
     def __repr__(self) -> str:
         return f"<Health blocked_since={self.blocked_since} cause={self.cause!r}>"
@@ -90,6 +119,18 @@ class Health:
     def blocked(self) -> bool:
         """Whether its monitor could not be used when it was last needed."""
         return self.blocked_since is not None
+
+    def memory(self, told_since: float | None, asked_since: float | None) -> int | None:
+        """The size of its memory now, KiB; None where libvirt has to be asked for it.
+
+        Args:
+            told_since: since when libvirt tells of every change of it, monotonic seconds; None where it does not.
+            asked_since: when libvirt has to have been asked for it at the earliest; None for at any time.
+        """
+        known, balloon = self.known, self.balloon
+        if known is None or told_since is None or known.asked < max(told_since, self.doubted, asked_since or 0.0):
+            return None
+        return known.info.memory if balloon is None or balloon.told < known.asked else balloon.size
 
     def block(self, cause: str, since: float, entered: bool = False) -> None:
         """Note that the monitor could not be used, and why. The earliest time that is known counts.
@@ -125,6 +166,7 @@ class Health:
             self.forget_refusals()
             self.baselines.clear()
             self.slow = set()
+            self.known = self.balloon = None
         self.run = run
 
     def describe(self, description: Description) -> None:
@@ -170,6 +212,16 @@ class Healths:
         if run is not None and run != health.run:
             health.begin(run)
         return health
+
+    def tell(self, event: Event, now: float) -> None:
+        """Take an event. It is called on libvirt's thread."""
+        health = self._healths.get(event.uuid)
+        if health is None:
+            return
+        if event.kind == BALLOON:
+            health.balloon = Balloon(event.detail, now)
+        elif event.kind in (CHANGED, LIFECYCLE):
+            health.doubted = now
 
     def reconnected(self) -> None:
         """Assume that libvirtd is another one."""

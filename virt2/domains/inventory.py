@@ -49,6 +49,8 @@ class Schedule(NamedTuple):
     """After this time the states of all domains are read again; None for never."""
     inactive_every: float | None = None
     """After this time the states of inactive domains are read (again); None for never."""
+    paused: bool = False
+    """Whether every list tells which domains are paused, because readers do not ask each domain for its state then."""
 
 
 class Listeners(NamedTuple):
@@ -108,6 +110,9 @@ class Inventory:
         self._clock = clock
         self._messages: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
+        self._lists_paused = schedule.paused
+        self._paused: frozenset[str] | None = None
+        self._told_since: float | None = None
         self._listed_at: float | None = None
         self._answered: float | None = None
         """When the last list was asked for that was answered. It counts whatever became of the descriptions."""
@@ -150,6 +155,16 @@ class Inventory:
     def listed_at(self) -> float | None:
         """When the last complete list was asked for, monotonic seconds; None before the first."""
         return self._listed_at
+
+    @property
+    def paused(self) -> frozenset[str] | None:
+        """The UUIDs of domains that were paused just after the last complete list; None where nobody wants them."""
+        return self._paused
+
+    @property
+    def told_since(self) -> float | None:
+        """Since when libvirt tells of everything that changes a domain, monotonic seconds; None where it does not."""
+        return self._told_since
 
     def hung_for(self) -> float:
         """Seconds for which the call that is under way over the list's own connection has lasted; 0 without one.
@@ -385,11 +400,12 @@ class Inventory:
         connection = self._calls.timed(made)
         try:
             self._entries.descriptions.libvirt_version = connection.version()
-            connection.watch(self.tell)
+            is_told = connection.watch(self.tell)
         except Error:
             made.close()
             raise
         self._connection = connection
+        self._told_since = self._clock() if is_told else None
         self._listeners.on_connect()
         self._entries.expire()
         self._reach.succeed()
@@ -397,12 +413,15 @@ class Inventory:
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
+        self._told_since = None
         if connection is not None:
             connection.close()
 
     def _list(self, connection: Connection) -> None:
         asked = self._clock()
         listed = connection.active()
+        # After it, because a domain that is received from elsewhere is paused from the beginning.
+        paused = frozenset(connection.paused()) if self._lists_paused else None
         self._answered = asked
         self._budget.review(line.uuid for line in listed)
         listed = [line for line in listed if self.wants(line.name, line.uuid)]
@@ -412,7 +431,7 @@ class Inventory:
         for uuid in stale:
             del self._stale[uuid]
         with self._changed:
-            self._listed_at = asked
+            self._listed_at, self._paused = asked, paused
         if self._entries.are_described():
             self._listeners.on_list()
 

@@ -10,15 +10,22 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from virt2.metrics.metric import KIB, Metric, known
-from virt2.model.replies import DiskStats, Info, NicStats
+from virt2.model.replies import DiskStats, NicStats
 
 
-def from_info(info: Info, device: str) -> Iterable[Metric]:
-    """Give the CPU time in ns, and the memory that the guest has now, in bytes."""
-    return (
-        Metric("virt_cpu_total", "", (info.cpu_time,)),
-        Metric("memory", "total", (info.memory * KIB,)),
-    )
+def from_cpu_time(cpu_time: int, device: str) -> Iterable[Metric]:
+    """Give the CPU time in ns."""
+    return (Metric("virt_cpu_total", "", (cpu_time,)),)
+
+
+def from_balloon_size(size: int, device: str) -> Iterable[Metric]:
+    """Give the memory that the guest has now, in bytes; the size is in KiB."""
+    return (Metric("memory", "total", (size * KIB,)),)
+
+
+def from_rss(rss: int, device: str) -> Iterable[Metric]:
+    """Give the memory of the guest's process that is resident, in bytes."""
+    return (Metric("memory", "rss", (rss,)),)
 
 
 def from_disk(stats: DiskStats, device: str) -> Iterable[Metric]:
@@ -54,19 +61,26 @@ def from_errors(code: int, device: str) -> Iterable[Metric]:
 
 
 INFO = "info"
+CPU_TIME = "CPU time"
+BALLOON_SIZE = "size of the balloon"
+RSS = "resident memory"
+RSS_SELECTOR = "memory"
+"""The selector that asks for it."""
 DISK = "blockStats"
 NIC = "interfaceStats"
 SIZES = "blockInfo"
 ERRORS = "diskErrors"
 
 MAPPING: dict[str, Callable[[Any, str], Iterable[Metric]]] = {
-    INFO: from_info,
+    CPU_TIME: from_cpu_time,
+    BALLOON_SIZE: from_balloon_size,
+    RSS: from_rss,
     DISK: from_disk,
     NIC: from_nic,
     SIZES: from_sizes,
     ERRORS: from_errors,
 }
-"""Which call's reply becomes what. Each function takes the reply of its own call."""
+"""What becomes of a call's reply, or of a part of it. Each function takes its own."""
 
 
 OF_DISKS = frozenset({DISK, SIZES})

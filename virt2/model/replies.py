@@ -49,6 +49,22 @@ class DiskTimes(NamedTuple):
     flush_time: int
 
 
+class Account(NamedTuple):
+    """What the kernel says that a process has used so far, all of its threads together."""
+
+    user: int
+    """CPU time in user mode, ns, a multiple of a clock tick"""
+    system: int
+    """CPU time in kernel mode, ns, a multiple of a clock tick"""
+    rss: int
+    """Memory that is resident, bytes"""
+
+    @property
+    def cpu_time(self) -> int:
+        """CPU time in ns. libvirt adds up the same two numbers for virDomainGetInfo."""
+        return self.user + self.system
+
+
 class CpuTimes(NamedTuple):
     """What virDomainGetCPUStats says of all CPUs together, ns; -1 where unknown."""
 

@@ -83,3 +83,5 @@ class Timing(NamedTuple):
     tick: float
     """Seconds between two reads, at most the interval."""
     clocks: Clocks = CLOCKS
+    refresh: float = 60.0
+    """Seconds after which libvirt is asked for what it would tell by itself if it changed; 0 or less for never."""

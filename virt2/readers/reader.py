@@ -7,6 +7,7 @@ left to its worker. A record that comes late is taken by the next read.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from virt2.domains.health import Health
 from virt2.domains.inventory import HUNG_AFTER
@@ -17,6 +18,8 @@ from virt2.model.replies import NicStats
 from virt2.output.batch import Batch
 from virt2.output.naming import Identity
 from virt2.readers.context import Domains, Outputs, Timing, Workers
+from virt2.readers.kernel import Host, Kernel, Processes
+from virt2.readers.needs import ServerNeeds, server_needs
 from virt2.readers.polling import Polling, Read
 from virt2.readers.records import Outcome, Sample
 from virt2.readers.results import Results
@@ -29,8 +32,23 @@ FIRST_LIST = 0.6
 """Part of a read's time for which the very first read waits for a list, because it has nothing to do without one."""
 LEAST_LOOK = 0.25
 """Part of a read's time for which running domains are looked for, also where the wait for the first list took long."""
+FRESH_LIST = 0.25
+"""Seconds before a read for which a list counts as one of this read, because readers read at the same time."""
 LIST_PATIENCE = 0.2
 """Seconds that any other read waits for a fresh list (a list takes 1 ms) before it takes the last good one."""
+
+
+class HostSources(NamedTuple):
+    """What may be read off this host, where the domains run on it."""
+
+    interfaces: Callable[[], Mapping[str, NicStats]] = dict
+    """Reads the counters of the host's own network devices that may stand in for libvirt's."""
+    processes: Processes | None = None
+    """The QEMUs of the domains; None where they are not seen."""
+
+
+NO_SOURCES = HostSources()
+"""Everything is asked of libvirt."""
 
 
 class Reader:
@@ -43,7 +61,7 @@ class Reader:
         sampler: given where records go, makes what makes the jobs.
         outputs: where metrics, texts that libvirt has among numbers, and troubles go.
         timing: when it reads; each read asks every domain.
-        interfaces: reads the counters of the host's own network devices that may stand in for libvirt's.
+        host: what may be read off this host.
     """
 
     def __init__(
@@ -55,7 +73,7 @@ class Reader:
         sampler: Callable[..., Sampler],
         outputs: Outputs,
         timing: Timing,
-        interfaces: Callable[[], Mapping[str, NicStats]] = dict,
+        host: HostSources = NO_SOURCES,
     ) -> None:
         self.name = name
         self.domains = 0
@@ -67,17 +85,20 @@ class Reader:
         self._inventory, self._discovery, self._groups = domains.inventory, domains.discovery, domains.groups
         self._healths, self._names, self._alarms = domains.healths, domains.names, domains.alarms
         self._pool, self._budget, self._silent = workers.pool, workers.budget, workers.silent
-        self._timeout = timing.timeout
+        self._timeout, self._refresh = timing.timeout, timing.refresh
         self._clock, self._wall = timing.clocks
         self._polling = Polling(domains, workers, timing)
         self._sink = Batch(outputs.sink)
         self._results = Results(domains.names, self._sink, outputs.notify, outputs.troubles)
-        self._interfaces = interfaces
+        self._interfaces = host.interfaces
+        self._kernel = Kernel(host.processes, timing.clocks, lambda uuid: bool(self._sampler.extra(uuid).cpu_times))
+        self._before: Sequence[Domain] = ()
+        """The domains of the last read."""
         self._taps = Taps(domains.inventory)
         self._counters: Mapping[str, NicStats] = {}
         self._took_all_its_time = False
         """Whether the last read ended at its deadline."""
-        self._sampler = sampler(self._results.put, host_interfaces=lambda: self._counters.keys())
+        self._sampler = sampler(self._results.put, host=Host(lambda: self._counters.keys(), self._kernel))
 
     def __repr__(self) -> str:
         return f"<Reader {self.name} {self._pool!r}>"
@@ -88,36 +109,46 @@ class Reader:
             began = read.began
             # Before the list, because a domain in a later one had the device of that name when the counters were read.
             counters, wall = self._interfaces(), self._wall()
-            self._wait_for_list(began)
+            # Before the list as well, because nobody has to be waited for: so these have the same distance in each
+            # read, whatever libvirt does.
+            self._kernel.begin(self._before)
+            is_current = self._wait_for_list(began)
             domains = self._groups.begin(self.name)
             read.over.callback(self._groups.end, self.name)
             read.over.callback(self._sink.flush)
+            if not is_current:
+                # libvirt does not say that they have ended.
+                domains = [domain for domain in domains if not self._kernel.has_ended(domain)]
+            self._before = domains
             healths = {domain.uuid: self._healths.of(domain.uuid, began, domain.id) for domain in domains}
             for domain in domains:
                 health = healths[domain.uuid]
                 if health.description is not domain.description:
                     health.describe(domain.description)
             self._put_interfaces(domains, counters, began, wall)
+            self._put_accounts(domains, healths)
             # What came back since the last read goes first, because a series must not run backwards.
             self._take(domains, healths, began)
             if self._took_all_its_time:
                 # What is there already does not wait for calls that may not come back either.
                 self._sink.flush()
-            skipped = self._ask(domains, healths, read)
+            skipped = self._ask(domains, healths, read, self._needs(domains, healths, began, wall, is_current))
             self._took_all_its_time = self._clock() >= read.deadline
             answered = self._take(domains, healths, began)
             waiting = self._ask_outside(domains, healths, answered, read)
-            self._judge(domains, healths, answered, waiting, began)
-            self._report(domains, healths, wall)
+            unsure = self._judge(domains, healths, answered, waiting, began)
+            self._report(domains, healths, wall, unsure)
             self._sink.flush()
             self._count(domains, skipped, began)
             self._report_itself(domains, healths, len(skipped), began)
 
-    def _wait_for_list(self, began: float) -> None:
+    def _wait_for_list(self, began: float) -> bool:
+        """Wait for a list of domains; returns whether there is one of this read."""
         patience = LIST_PATIENCE if self._inventory.listed else FIRST_LIST * self._timeout
-        self._inventory.refresh(max_age=self._timeout, timeout=min(patience, self._timeout))
+        is_current = self._inventory.refresh(max_age=FRESH_LIST, timeout=min(patience, self._timeout))
         if self._inventory.hung_for() > HUNG_AFTER:
             self._discovery.look(max(began + self._timeout / 2, self._clock() + LEAST_LOOK * self._timeout))
+        return is_current
 
     def _put_interfaces(
         self, domains: Sequence[Domain], counters: Mapping[str, NicStats], taken: float, wall: float
@@ -131,12 +162,65 @@ class Reader:
                 if stats is not None:
                     self._results.put(Sample(domain.uuid, defaults.NIC, nic.target, taken, wall, stats))
 
-    def _ask(self, domains: Sequence[Domain], healths: Mapping[str, Health], read: Read) -> Collection[str]:
+    def _put_accounts(self, domains: Sequence[Domain], healths: Mapping[str, Health]) -> None:
+        """Put what the kernel said of the domains' processes."""
+        self._kernel.read(domains)
+        for domain in domains:
+            reading = self._kernel.of(domain.uuid)
+            if reading is not None:
+                self._sampler.put_account(domain, healths[domain.uuid], reading)
+
+    def _needs(
+        self,
+        domains: Sequence[Domain],
+        healths: Mapping[str, Health],
+        began: float,
+        wall: float,
+        is_current: bool,
+    ) -> Mapping[str, ServerNeeds]:
+        """What libvirtd alone has to be asked in this read, by domain. Puts what need not be asked for.
+
+        Memory is known where libvirt tells of its changes, and has answered just now. Then it is known as well which
+        domains are paused. Where that is not so, libvirt is asked for each domain.
+        """
+        paused = self._inventory.paused
+        told_since = self._inventory.told_since if is_current and paused is not None else None
+        needs = {}
+        for domain in domains:
+            uuid, health = domain.uuid, healths[domain.uuid]
+            memory = health.memory(told_since, began - self._refresh if self._refresh > 0 else None)
+            ours = self._budget.running(uuid, MONITOR)
+            # Where a call to its monitor does not come back, one that needs no monitor shows what it waits for.
+            reading = self._kernel.of(uuid)
+            info = memory is None or reading is None or (ours is not None and ours.stalled)
+            known = ServerNeeds(
+                info, paused is not None and uuid in paused, memory is None, reading is None or reading.times is None
+            )
+            health.monitored = self._sampler.asks_monitor(domain)
+            need = server_needs(domain, health, self._sampler.extra(uuid), self._counters, known)
+            if need is None and self._budget.charged(uuid) is not None:
+                need = ServerNeeds(info=False)
+            if need is not None:
+                needs[uuid] = need
+            else:
+                health.incoming = False
+                self._results.put(Outcome(uuid, SERVER, began, answered=True))
+            if memory is not None:
+                self._results.put(Sample(uuid, defaults.BALLOON_SIZE, "", began, wall, memory))
+        return needs
+
+    def _ask(
+        self,
+        domains: Sequence[Domain],
+        healths: Mapping[str, Health],
+        read: Read,
+        needs: Mapping[str, ServerNeeds],
+    ) -> Collection[str]:
         """Run the jobs of this read; returns the domains that there was no slot for."""
         if not self._polling.connected:
             return ()
         charged = [domain for domain in domains if self._budget.charged(domain.uuid) is not None]
-        left = read.run([*self._server_jobs(domains, healths), *self._monitor_jobs(domains, healths)])
+        left = read.run([*self._server_jobs(domains, healths, needs), *self._monitor_jobs(domains, healths)])
         freed = [domain for domain in charged if self._budget.charged(domain.uuid) is None]
         if freed:
             # The first look at them showed that what was cut off is over, so they need not wait for the next read.
@@ -189,11 +273,14 @@ class Reader:
         outcomes.update(self._take(domains, healths, read.began))
         return {domain.uuid for domain in waiting}
 
-    def _server_jobs(self, domains: Sequence[Domain], healths: Mapping[str, Health]) -> Iterable[Job]:
+    def _server_jobs(
+        self, domains: Sequence[Domain], healths: Mapping[str, Health], needs: Mapping[str, ServerNeeds]
+    ) -> Iterable[Job]:
         for domain in domains:
-            if self._budget.running(domain.uuid, SERVER) is None:
-                charged = self._budget.charged(domain.uuid) is not None
-                yield self._sampler.server_job(domain, healths[domain.uuid], charged, self._budget.discharge)
+            uuid = domain.uuid
+            if uuid in needs and self._budget.running(uuid, SERVER) is None:
+                charged = self._budget.charged(uuid) is not None
+                yield self._sampler.server_job(domain, healths[uuid], needs[uuid], charged, self._budget.discharge)
 
     def _monitor_jobs(self, domains: Sequence[Domain], healths: Mapping[str, Health]) -> Iterable[Job]:
         """Make no second job for a domain while a call for it is stuck or charged, or waits for the domain's lock.
@@ -204,7 +291,6 @@ class Reader:
             uuid = domain.uuid
             monitor = self._budget.running(uuid, MONITOR)
             health = healths[uuid]
-            health.monitored = self._sampler.asks_monitor(domain)
             if (
                 health.monitored
                 and (monitor is None or not monitor.stalled)
@@ -237,9 +323,14 @@ class Reader:
         outcomes: Mapping[tuple[str, str], Outcome],
         waiting: Collection[str],
         began: float,
-    ) -> None:
-        """Say of each domain whether it is well, or what it is blocked by and since when."""
+    ) -> Collection[str]:
+        """Say of each domain whether it is well, or what it is blocked by and since when.
+
+        Returns the domains of which this read cannot tell.
+        """
+        self._find_out_about_workers()
         now, silent = self._clock(), self._silent()
+        unsure = set()
         for domain in domains:
             uuid, health = domain.uuid, healths[domain.uuid]
             server, monitor = outcomes.get((uuid, SERVER)), outcomes.get((uuid, MONITOR))
@@ -250,6 +341,8 @@ class Reader:
             if monitor is not None and not monitor.answered and monitor.cause:
                 since = next(when for when in (monitor.entered, monitor.since, monitor.taken) if when is not None)
                 health.block(monitor.cause, since, entered=monitor.entered is not None)
+            elif monitor is None and self._is_unsure(ours, began):
+                unsure.add(uuid)
             elif monitor is None and not silent:
                 self._judge_by_calls(uuid, health, now)
             well = monitor.answered if monitor is not None else not health.monitored
@@ -265,6 +358,21 @@ class Reader:
                 ):
                     health.complete = began
             self._alarms.review(domain, self._names.of(domain), health)
+        return unsure
+
+    def _find_out_about_workers(self) -> None:
+        """Have a list made where a call waits that needs libvirtd alone: it tells whether libvirtd has workers."""
+        since = self._budget.stalled_since()
+        if since is not None:
+            # One that was asked for well after that call.
+            self._inventory.refresh(max_age=(self._clock() - since) / 2, timeout=LIST_PATIENCE)
+
+    def _is_unsure(self, ours: Job | None, began: float) -> bool:
+        """Whether a call to a monitor may wait for a worker of libvirtd as well as for the monitor.
+
+        Nothing that needs a worker was answered in this read then. The next read asks for what needs no monitor.
+        """
+        return ours is not None and ours.since >= began and self._budget.answered_at < began
 
     def _judge_by_calls(self, uuid: str, health: Health, now: float) -> None:
         """Judge a domain whose monitor was not asked in this read, or has not answered, by what is in flight for it."""
@@ -278,14 +386,17 @@ class Reader:
             stuck_by = min(stuck_by, self._budget.answered_at - self._timeout)
             if health.blocked_since is not None and health.blocked_since > stuck_by:
                 health.clear()
+        is_locked = server is not None and server.since < stuck_by and server.what != ASK_OUTSIDE
         if monitor is not None and monitor.since < stuck_by:
-            health.block("lock held" if monitor.what == CONTROL_INFO else monitor.what, monitor.since)
-        elif server is not None and server.since < stuck_by and server.what != ASK_OUTSIDE:
+            health.block("lock held" if is_locked or monitor.what == CONTROL_INFO else monitor.what, monitor.since)
+        elif server is not None and is_locked:
             health.block("lock held", server.since)
         elif charge is not None:
             health.block(f"{charge.what}, cut off with its connection", charge.since)
 
-    def _report(self, domains: Sequence[Domain], healths: Mapping[str, Health], wall: float) -> None:
+    def _report(
+        self, domains: Sequence[Domain], healths: Mapping[str, Health], wall: float, unsure: Collection[str]
+    ) -> None:
         """Dispatch what is always said of a domain, with the time when the read began, since reads differ in length."""
         now = self._clock()
         up = self._polling.connected
@@ -293,7 +404,7 @@ class Reader:
         for domain in domains:
             health = healths[domain.uuid]
             values = [sample_age(health.age(now))]
-            if up and (can_look or health.monitored or health.blocked):
+            if up and domain.uuid not in unsure and (can_look or health.monitored or health.blocked):
                 values.append(monitor_blocked(health.blocked_for(now)))
             meta = {"virt2_reader": self.name, "virt2_tag": domain.description.tag}
             self._sink.dispatch(self._names.of(domain), values, wall, meta)

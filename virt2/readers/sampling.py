@@ -6,10 +6,10 @@ A job reports by putting `Sample` and `Outcome` records; it never raises for wha
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, Union
 
-from virt2.domains.health import Health
+from virt2.domains.health import Health, Known
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Error, Unsupported
 from virt2.metrics import defaults, extras, selectors
 from virt2.metrics.rates import CpuUse
@@ -19,6 +19,8 @@ from virt2.model.replies import CpuTimes, DiskSizes, Info, Vcpu
 from virt2.readers.connection import DomainCalls
 from virt2.readers.context import CLOCKS, Clocks
 from virt2.readers.gate import CONTROL_OK, Gate
+from virt2.readers.kernel import NO_HOST, Host, Reading
+from virt2.readers.needs import ServerNeeds, asks, is_of_libvirt
 from virt2.readers.outside import SLOW, Outside
 from virt2.readers.records import Note, Outcome, Put, Sample, report
 from virt2.readers.unsupported import CONTROL_INFO
@@ -41,6 +43,9 @@ MEMORY_SELECTORS = frozenset(
 """The selectors that it serves."""
 
 T = TypeVar("T")
+BALLOON_RSS = "balloon.rss"
+"""What bulk statistics call the memory of the domain's process that is resident."""
+
 Extra = Union[list[Vcpu], CpuTimes, dict[str, Any]]
 """What a call replies that only ExtraStats selectors need; a dictionary has libvirt's own names."""
 
@@ -51,7 +56,7 @@ class Sampler:
     Arguments:
         put: takes the records; called from worker threads.
         gate: says whether a monitor may be used now.
-        host_interfaces: names of devices whose counters were read off the host: libvirt is not asked for them.
+        host: what was read off the host.
         extra: tells by UUID what is asked of a domain because of ExtraStats.
         outside: which call may be made that waits for another program of the host.
         notice_move: given where all disks of a domain are asked for their counters by one call that touches the
@@ -60,7 +65,7 @@ class Sampler:
         clocks: of the time before each call, and of the time of day that samples carry.
 
     Attributes:
-        gate, outside: as above.
+        gate, extra, outside: as above.
     """
 
     def __init__(
@@ -68,7 +73,7 @@ class Sampler:
         put: Put,
         gate: Gate,
         *,
-        host_interfaces: Callable[[], Collection[str]] = tuple,
+        host: Host = NO_HOST,
         extra: Callable[[str], Selection] = lambda uuid: NOTHING,
         outside: Outside | None = None,
         notice_move: Callable[[Domain], bool] | None = None,
@@ -77,16 +82,37 @@ class Sampler:
         self._put = put
         self.gate = gate
         self._missing = gate.missing
-        self._host_interfaces = host_interfaces
-        self._extra = extra
+        self._host_interfaces, self._kernel = host
+        self.extra = extra
         self.outside = Outside(clocks.monotonic) if outside is None else outside
         self._notice_move = notice_move
         self._clock, self._wall = clocks
 
-    def server_job(self, domain: Domain, health: Health, probe: bool, done_with: Callable[[str], None]) -> Job:
+    def put_account(self, domain: Domain, health: Health, reading: Reading) -> None:
+        """Put samples of what the kernel said of a domain's process."""
+        uuid, (taken, wall, account, times), extra = domain.uuid, reading, self.extra(domain.uuid)
+        self._put(Sample(uuid, defaults.CPU_TIME, "", taken, wall, account.cpu_time))
+        if defaults.RSS_SELECTOR in extra.names:
+            self._put(Sample(uuid, defaults.RSS, "", taken, wall, account.rss))
+        for selector in extra.cpu_times if times is not None else ():
+            self._put(Sample(uuid, selector, "", taken, wall, times))
+        for selector in extra.info:
+            vcpus = 0 if health.known is None else health.known.info.vcpus
+            use = CpuUse(account.cpu_time, vcpus, self._kernel.host_cpus())
+            self._put(Sample(uuid, selector, "", taken, wall, use))
+
+    def server_job(
+        self,
+        domain: Domain,
+        health: Health,
+        needs: ServerNeeds,
+        probe: bool,
+        done_with: Callable[[str], None],
+    ) -> Job:
         """The calls that need libvirtd alone.
 
         Arguments:
+            needs: what is to be asked.
             probe: a call for this domain was cut off; ask first whether libvirtd is through with it.
             done_with: told the domain when it is.
         """
@@ -97,7 +123,7 @@ class Sampler:
                 control = self.gate.control(connection, job, domain, self._put) if probe else None
                 if control is not None and control.state == CONTROL_OK:
                     done_with(domain.uuid)
-                answered = self._ask_server(connection, job, domain, health)
+                answered = self._ask_server(connection, job, domain, health, needs)
                 if probe and CONTROL_INFO in self._missing:
                     # This driver has no control info: all that can be known is that the domain answers again.
                     done_with(domain.uuid)
@@ -129,11 +155,11 @@ class Sampler:
 
     def asks_monitor(self, domain: Domain) -> bool:
         """Whether there is anything to ask the domain's monitor in a read."""
-        return any(disk.reported for disk in domain.description.disks) or bool(self._extra(domain.uuid).monitor)
+        return any(disk.reported for disk in domain.description.disks) or bool(self.extra(domain.uuid).monitor)
 
     def asks_storage(self, domain: Domain) -> bool:
         """Whether there is anything to ask that touches the domain's storage."""
-        extra = self._extra(domain.uuid)
+        extra = self.extra(domain.uuid)
         if extra.errors:
             return bool(domain.description.disks)
         return extra.touches_storage and any(disk.reported and disk.storage for disk in domain.description.disks)
@@ -142,7 +168,7 @@ class Sampler:
         """The calls that need the QEMU monitor, once it looks free."""
 
         def ask(connection: DomainCalls, job: Job) -> bool:
-            extra = self._extra(domain.uuid)
+            extra = self.extra(domain.uuid)
             if not (job.storage and self._ask_disks(connection, job, domain, health, extra.disk)):
                 for disk in reported(domain):
                     failed = job.failed
@@ -168,7 +194,7 @@ class Sampler:
         """The calls that touch the storage, once the monitor looks free."""
 
         def ask(connection: DomainCalls, job: Job) -> bool:
-            extra = self._extra(domain.uuid)
+            extra = self.extra(domain.uuid)
             for disk in reported(domain):
                 if extra.sizes and disk.storage:
                     self._ask(
@@ -189,48 +215,77 @@ class Sampler:
         storage = StorageUse(_storage(domain))
         return Job(domain.uuid, MONITOR, work, answered=health.answered, storage=storage, run=domain.id)
 
-    def _ask_server(self, connection: DomainCalls, job: Job, domain: Domain, health: Health) -> bool:
+    def _ask_server(
+        self, connection: DomainCalls, job: Job, domain: Domain, health: Health, needs: ServerNeeds
+    ) -> bool:
         """Interfaces, then the domain itself; False where libvirtd has no worker for the latter.
 
         Interfaces come first, because theirs are priority calls, which libvirtd answers even when its normal workers
         are taken; the call for the state is one, too. Interfaces for which libvirt asks another program come last of
         all (see `outside_job`).
         """
-        extra = self._extra(domain.uuid)
+        extra = self.extra(domain.uuid)
         if extra.state:
             call = functools.partial(_state, connection)
             self._ask(call, job, domain.uuid, selectors.STATE, "", health, extra.state)
-        known = self._host_interfaces()
+        interfaces = self._host_interfaces()
         for nic in domain.description.nics:
-            if not (nic.tap and nic.target in known) and not (nic.outside or nic.target in health.slow):
+            if is_of_libvirt(nic, interfaces, health):
                 began = self._clock()
                 self._ask(connection.nic, job, domain.uuid, defaults.NIC, nic.target, health)
                 if self._clock() - began > SLOW:
                     # The lock of the domain was held, or libvirt waits for another program. It is asked last from now
                     # on, where nothing of the domain has to wait behind it.
                     health.slow.add(nic.target)
-        if self.gate.check_workers():
-            return False
+        reading = self._kernel.of(domain.uuid)
+        if reading is None:
+            reading = self._kernel.find(domain)
+            if reading is not None:
+                self.put_account(domain, health, reading)
+                needs = needs._replace(times=reading.times is None)
+        info = None
+        if needs.info:
+            if self.gate.check_workers():
+                return False
+            info = self._ask_info(connection, job, domain, health, needs.memory, reading is not None)
+        incoming = False
+        if needs.state or (needs.info and (info is None or info.state == PAUSED)):
+            state = self._ask(functools.partial(_state, connection), job, domain.uuid, selectors.STATE, "", health, ())
+            incoming = state is not None and state[0] == PAUSED and state[1] in INCOMING_REASONS
+        health.incoming = incoming
+        return self._ask_extras(connection, job, domain, health, asks(extra, needs), info)
+
+    def _ask_info(
+        self,
+        connection: DomainCalls,
+        job: Job,
+        domain: Domain,
+        health: Health,
+        needs_memory: bool,
+        is_accounted: bool,
+    ) -> Info | None:
+        """Ask for the whole domain. Its CPU time counts where the kernel has not told it."""
+        uuid = domain.uuid
         taken, wall = job.doing(defaults.INFO), self._wall()
         info = None
         try:
-            info = connection.info(domain.uuid)
+            info = connection.info(uuid)
         except Unsupported as error:
             self._note_unsupported(job, error, defaults.INFO, "", health)
         except CallFailed as error:
             job.failed = True
             self._report(job, error)
         else:
-            self._put(Sample(domain.uuid, defaults.INFO, "", taken, wall, info))
+            health.known = Known(info, taken)
+            if needs_memory:
+                self._put(Sample(uuid, defaults.BALLOON_SIZE, "", taken, wall, info.memory))
+            if not is_accounted:
+                self._put(Sample(uuid, defaults.CPU_TIME, "", taken, wall, info.cpu_time))
         job.hear()
-        incoming = False
-        if info is None or info.state == PAUSED:
-            state = self._ask(functools.partial(_state, connection), job, domain.uuid, selectors.STATE, "", health, ())
-            incoming = state is not None and state[0] == PAUSED and state[1] in INCOMING_REASONS
-        health.incoming = incoming
-        if extra.info and info is not None:
-            self._put_use(connection, job, domain, info, taken, wall, extra.info)
-        return self._ask_extras(connection, job, domain, health, extra.server, info)
+        selectors_of_use = self.extra(uuid).info
+        if selectors_of_use and info is not None and not is_accounted:
+            self._put_use(connection, job, domain, info, taken, wall, selectors_of_use)
+        return info
 
     def _put_use(
         self,
@@ -289,17 +344,18 @@ class Sampler:
         job: Job,
         domain: Domain,
         health: Health,
-        asks: Iterable[Ask],
+        wanted: Iterable[Ask],
         info: Info | None = None,
     ) -> bool:
         """Make the calls that only ExtraStats selectors need; False where libvirtd has no worker for them any more."""
-        for ask in asks:
+        for ask in wanted:
             if self.gate.check_workers():
                 return False
             if ask.what == selectors.VCPUS and info is None:
                 # How many there are is not known.
                 continue
-            call = functools.partial(_make, connection, ask, 0 if info is None else info.vcpus)
+            knows_rss = self._kernel.of(domain.uuid) is not None
+            call = functools.partial(_make, connection, ask, 0 if info is None else info.vcpus, knows_rss)
             reply = self._ask(call, job, domain.uuid, ask.what, ask.prefix, health, ask.serves)
             job.hear()
             if ask.groups and ask.what in self._missing:
@@ -401,7 +457,8 @@ class Sampler:
         """Ask for what a libvirt without bulk statistics tells of memory by another call."""
         serves = [name for name in ask.serves if name in MEMORY_SELECTORS]
         if serves:
-            self._ask(lambda uuid, _: connection.memory(uuid), job, domain.uuid, MEMORY_STATS, "", health, serves)
+            call = functools.partial(_memory, connection, self._kernel.of(domain.uuid) is not None)
+            self._ask(call, job, domain.uuid, MEMORY_STATS, "", health, serves)
             job.hear()
 
     def _note_unsupported(self, job: Job, error: Unsupported, what: str, device: str, health: Health) -> None:
@@ -435,15 +492,29 @@ def _layers(connection: DomainCalls, uuid: str, device: str) -> dict[str, Any]:
     return connection.stats(uuid, (selectors.LAYERS,))
 
 
-def _make(connection: DomainCalls, ask: Ask, vcpus: int, uuid: str, device: str) -> Extra:
-    """Make a call that only ExtraStats selectors need; `vcpus` is how many the domain has, for calls of class A."""
+def _make(connection: DomainCalls, ask: Ask, vcpus: int, knows_rss: bool, uuid: str, device: str) -> Extra:
+    """Make a call that only ExtraStats selectors need.
+
+    Arguments:
+        vcpus: how many the domain has, for calls of class A.
+        knows_rss: whether the kernel has told already how much memory of its process is resident.
+    """
     if ask.groups:
-        return connection.stats(uuid, ask.groups)
+        return _rest(connection.stats(uuid, ask.groups), knows_rss)
     if ask.what == selectors.VCPUS:
         return connection.vcpus(uuid, vcpus, affinity="vcpupin" in ask.serves)
     if ask.what == selectors.CPU_TIMES:
         return connection.cpu_times(uuid)
     return connection.job(uuid, completed=ask.what == selectors.COMPLETED_JOB)
+
+
+def _memory(connection: DomainCalls, knows_rss: bool, uuid: str, device: str) -> dict[str, Any]:
+    return _rest(connection.memory(uuid), knows_rss)
+
+
+def _rest(reply: dict[str, Any], knows_rss: bool) -> dict[str, Any]:
+    """Leave out of a reply what the kernel has told already, because a series has one point in a read."""
+    return {name: value for name, value in reply.items() if name != BALLOON_RSS} if knows_rss else reply
 
 
 def _chosen(sizes: DiskSizes, kinds: Iterable[str]) -> dict[str, int]:

@@ -19,7 +19,7 @@ import libvirt
 
 from virt2 import errors
 from virt2.model.domain import Status
-from virt2.model.events import CHANGED, CLOSED, IO_ERROR, LIFECYCLE, WATCHDOG, Event
+from virt2.model.events import BALLOON, CHANGED, CLOSED, IO_ERROR, LIFECYCLE, WATCHDOG, Event
 from virt2.model.replies import (
     Control,
     CpuTimes,
@@ -98,6 +98,10 @@ class Hypervisor:
         Once it runs, another call does nothing.
         """
         self._loop.start()
+
+    def undisturbed(self) -> contextlib.AbstractContextManager[None]:
+        """Keep libvirt's event loop from being woken by every call, for as long as many calls are made."""
+        return self._loop.undisturbed()
 
     def connect(self) -> Connection:
         """Open a read-only connection (a priority call at libvirtd).
@@ -200,6 +204,9 @@ class Connection:
         def watchdog(_conn: Any, domain: Any, action: int, _opaque: Any) -> None:
             sink(Event(WATCHDOG, domain.UUIDString(), 0, action, domain.name(), domain.ID()))
 
+        def balloon(_conn: Any, domain: Any, size: int, _opaque: Any) -> None:
+            sink(Event(BALLOON, domain.UUIDString(), detail=size, name=domain.name(), id=domain.ID()))
+
         def closed(_conn: Any, reason: int, _opaque: Any) -> None:
             sink(Event(CLOSED, "", detail=reason))
 
@@ -209,6 +216,7 @@ class Connection:
                 self._register("METADATA_CHANGE", changed),
                 self._register("DEVICE_ADDED", changed),
                 self._register("DEVICE_REMOVED", changed),
+                self._register("BALLOON_CHANGE", balloon),
                 not self._agents or self._register("AGENT_LIFECYCLE", changed),
             ]
         )
@@ -252,6 +260,12 @@ class Connection:
             self._remember(uuid, domain)
             listed.append(Listed(uuid, domain.name(), domain.ID()))
         return listed
+
+    def paused(self) -> list[str]:
+        """List the UUIDs of active domains that are paused. Class A, priority; blocks like `active`."""
+        with self._translated:
+            domains = self._raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_PAUSED)
+        return [domain.UUIDString() for domain in domains]
 
     def statuses(self) -> list[Status]:
         """List every domain, active or not, with its state. Class A, priority; blocks like `active`."""

@@ -1,8 +1,8 @@
 """What /proc tells of the QEMUs, without asking anybody.
 
 A QEMU whose main thread is stopped, or sits in uninterruptible sleep, will not answer its monitor. That is seen here
-before a call into the monitor costs one of libvirtd's workers. What cannot be seen (no rights, ``hidepid``, another pid
-namespace) is *unknown*, never an error.
+before a call into the monitor costs one of libvirtd's workers. The CPU time of a QEMU is here too, where libvirt itself
+takes it from. What cannot be seen (no rights, ``hidepid``, another pid namespace) is *unknown*, never an error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
+from virt2.model.replies import Account, CpuTimes
+from virt2.sources import cgroups
+
 PROC = "/proc"
+ONLINE_CPUS = "/sys/devices/system/cpu/online"
 
 SECOND_LOOK = 0.010
 """Seconds between two looks at a main thread in D. A healthy one is in D for the length of one I/O at a time."""
@@ -29,8 +33,15 @@ a domain that was just being started has its process by then."""
 _STOPPED = {"T": "T", "t": "T", "D": "D"}
 """State letters of a main thread that will not answer the monitor."""
 
-_HEAD = 64
-"""The first bytes of a stat file, with pid, name (at most 15 bytes) and state. Only numbers follow."""
+_STAT = 1024
+"""More bytes than a stat file has: 52 fields, each of 20 digits at the most, and a name of 15 bytes."""
+
+_ENDED = ("Z", "X")
+"""State letters of a process that has ended, whether or not somebody has still to take note of it."""
+_TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+"""Nanoseconds in the clock ticks that the kernel counts CPU time in."""
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+"""Bytes in the pages that the kernel counts memory in."""
 
 _STATUS_DOMAIN = re.compile(rb"<domain(?=[\s>])")
 _STATUS_END = b"</domain>"
@@ -50,6 +61,8 @@ class Stat(NamedTuple):
     """State of the process's main thread, one letter as in proc(5)."""
     start: int
     """When the process started, in clock ticks since boot. Together with the pid, this identifies it."""
+    account: Account
+    """What it has used so far."""
 
 
 class Guest(NamedTuple):
@@ -61,14 +74,23 @@ class Guest(NamedTuple):
 
 
 def read_stat(pid: int, proc: str = PROC) -> Stat | None:
-    """Read a process's name, state and start time; None where it is gone or hidden."""
-    data = _read(f"{proc}/{pid}/stat".encode())
+    """Read what the kernel says of a process; None where it is gone or hidden."""
+    return _parse(_read(f"{proc}/{pid}/stat".encode()))
+
+
+def _parse(data: bytes) -> Stat | None:
+    """Take a stat file apart (proc(5)); None where it is not whole."""
     # Only the name may hold spaces and parentheses, and it is not escaped. So the fields are counted from its end.
     opening, closing = data.find(b"("), data.rfind(b")")
-    fields = data[closing + 1 :].split()
-    if opening < 0 or len(fields) < 20:
+    fields = data[closing + 2 :].split(b" ", 22)
+    if opening < 0 or len(fields) < 23:
         return None
-    return Stat(data[opening + 1 : closing], fields[0].decode(), int(fields[19]))
+    try:
+        user, system, start, pages = int(fields[11]), int(fields[12]), int(fields[19]), int(fields[21])
+    except ValueError:
+        return None
+    account = Account(user * _TICK, system * _TICK, pages * _PAGE)
+    return Stat(data[opening + 1 : closing], fields[0].decode("ascii", "replace"), start, account)
 
 
 def main_thread_state(pid: int, proc: str = PROC) -> str:
@@ -96,8 +118,8 @@ def guests(run_dir: str, proc: str = PROC) -> list[Guest]:
 class _Process:
     """A QEMU, by pid and start time.
 
-    With `keep`, the file that tells its state stays open, and a look takes a third of the time. An open file belongs to
-    this process for good, and cannot be read any more once the process is gone.
+    With `keep`, the file that tells of it stays open, and a look takes half of the time. An open file belongs to this
+    process for good, and cannot be read any more once the process is gone.
     """
 
     __slots__ = ("_file", "_proc", "pid", "start")
@@ -109,8 +131,7 @@ class _Process:
         self._file: int | None = None
         if keep:
             with contextlib.suppress(OSError):
-                # The file of the main thread alone. For that of the process the kernel adds up all its threads.
-                self._file = os.open(f"{proc}/{pid}/task/{pid}/stat", os.O_RDONLY)
+                self._file = os.open(f"{proc}/{pid}/stat", os.O_RDONLY)
 
     def __del__(self) -> None:
         # It is not closed when the process is forgotten: another thread may be reading, and the number would soon be
@@ -118,25 +139,23 @@ class _Process:
         if self._file is not None:
             os.close(self._file)
 
-    def letter(self) -> str:
-        """Read the state of its main thread; empty where it is gone or cannot be seen."""
+    def look(self) -> Stat | None:
+        """Read what the kernel says of it; None where it has ended or cannot be seen."""
         if self._file is None:
             stat = read_stat(self.pid, self._proc)
-            return stat.state if stat and stat.start == self.start else ""
-        try:
-            head = os.pread(self._file, _HEAD, 0)
-        except OSError:
-            return ""
-        state = head.rfind(b")") + 2
-        return head[state : state + 1].decode()
+        else:
+            try:
+                stat = _parse(os.pread(self._file, _STAT, 0))
+            except OSError:
+                return None
+        return stat if stat is not None and stat.start == self.start and stat.state not in _ENDED else None
 
 
 class Processes:
     """The QEMUs of the domains, remembered so that a look at a known one costs one small file.
 
-    Several threads may use this, but only one at a time for each domain. A look does not block, with one exception: to
-    find a QEMU, its command line is read, and the kernel may delay that while the process is being mapped. The command
-    line of a QEMU in D is not read.
+    Any thread may use this. A look at a QEMU that is known does not block. To find one, its command line is read, and
+    the kernel may delay that while the process is being mapped. The command line of a QEMU in D is not read.
 
     Arguments:
         run_dir: the folder with the pid files of the QEMU driver (see `virt2.sources.daemon.Place`).
@@ -161,6 +180,10 @@ class Processes:
         self._room = _share_of_descriptors() if room is None else room
         self._known: dict[str, _Process] = {}
         self._retry: dict[str, float] = {}
+        self._ended: dict[str, _Process] = {}
+        """Those that were known and have ended, until another one is found for the domain."""
+        self._groups: dict[str, tuple[_Process, cgroups.Group | None]] = {}
+        """The control groups of those processes of which one was asked for."""
 
     def __repr__(self) -> str:
         return f"<Processes known={len(self._known)} unknown={len(self._retry)}>"
@@ -175,7 +198,8 @@ class Processes:
         process, letter = self._look(uuid, name)
         if process is not None and letter == "D":
             self._sleep(SECOND_LOOK)
-            letter = process.letter()
+            stat = process.look()
+            letter = "" if stat is None else stat.state
         return _STOPPED.get(letter, "")
 
     def pid(self, uuid: str, name: str) -> int | None:
@@ -183,10 +207,46 @@ class Processes:
         process, _ = self._look(uuid, name)
         return process.pid if process else None
 
+    def account(self, uuid: str) -> Account | None:
+        """Read what a domain's QEMU has used so far, where the QEMU is known; None where it is not, or has ended.
+
+        This does not block.
+        """
+        process = self._known.get(uuid)
+        if process is None:
+            return None
+        stat = process.look()
+        if stat is None:
+            self._note_end(uuid, process)
+            return None
+        return stat.account
+
+    def cpu_times(self, uuid: str) -> CpuTimes | None:
+        """Read the CPU time of a domain in user and in kernel mode, where its QEMU is known; None where it cannot be.
+
+        This does not block.
+        """
+        process = self._known.get(uuid)
+        if process is None:
+            return None
+        of, group = self._groups.get(uuid, (None, None))
+        if of is not process:
+            group = cgroups.group_of(process.pid, self._proc)
+            self._groups[uuid] = (process, group)
+        return None if group is None else group.read()
+
+    def host_cpus(self) -> int:
+        """Count the CPUs of the host that are active; 0 where that cannot be seen."""
+        return online_cpus()
+
+    def has_ended(self, uuid: str) -> bool:
+        """Whether a domain's QEMU was known and is seen to have ended, and no other one was found since."""
+        return uuid in self._ended
+
     def keep(self, uuids: Iterable[str]) -> None:
         """Forget all domains but these."""
         wanted = set(uuids)
-        for memory in (self._known, self._retry):
+        for memory in (self._known, self._retry, self._ended, self._groups):
             for uuid in list(memory):
                 if uuid not in wanted:
                     memory.pop(uuid, None)
@@ -221,10 +281,10 @@ class Processes:
         """Look at a domain's QEMU and the state of its main thread; None and empty where it cannot be told."""
         known = self._known.get(uuid)
         if known:
-            letter = known.letter()
-            if letter:
-                return known, letter
-            self._known.pop(uuid, None)
+            stat = known.look()
+            if stat is not None:
+                return known, stat.state
+            self._note_end(uuid, known)
         elif self._clock() < self._retry.get(uuid, 0.0):
             return None, ""
         for pid in _pids_of(name, self._run_dir):
@@ -240,9 +300,16 @@ class Processes:
                 if again and again.start == stat.start:
                     self._known[uuid] = process
                     self._retry.pop(uuid, None)
+                    self._ended.pop(uuid, None)
                     return process, stat.state
         self._retry[uuid] = self._clock() + RETRY
         return None, ""
+
+    def _note_end(self, uuid: str, process: _Process) -> None:
+        """Note that a process that was known has ended. Another thread may have found the next one meanwhile."""
+        if self._known.get(uuid) is process:
+            self._ended[uuid] = process
+            self._known.pop(uuid, None)
 
 
 def _share_of_descriptors() -> int:
@@ -365,6 +432,18 @@ def _read(path: bytes) -> bytes:
             os.close(file)
     except OSError:
         return b""
+
+
+def online_cpus(path: str = ONLINE_CPUS) -> int:
+    """Count the CPUs that the kernel uses now; 0 where that cannot be seen.
+
+    The file has ranges, such as ``0-3,6``.
+    """
+    ranges = [part.partition("-") for part in _read(path.encode()).decode("ascii", "replace").split(",")]
+    try:
+        return sum(int(last or first) - int(first) + 1 for first, _, last in ranges)
+    except ValueError:
+        return 0
 
 
 def read_mounts(path: str = "/proc/self/mountinfo") -> str:

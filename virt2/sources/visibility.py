@@ -20,10 +20,14 @@ class Visibility:
         place: where the libvirt of the connection runs.
         processes: how the domains' processes are looked at; None where they are not.
         interfaces: how the counters of network devices are read.
+        pre_scan: whether processes are looked at before their monitors are used.
     """
 
-    def __init__(self, place: Place, processes: Processes | None, interfaces: HostInterfaces) -> None:
+    def __init__(
+        self, place: Place, processes: Processes | None, interfaces: HostInterfaces, pre_scan: bool = True
+    ) -> None:
         self._place = place
+        self._pre_scan = pre_scan
         self._processes = processes
         self._interfaces = interfaces
         self._is_checked = False
@@ -36,9 +40,9 @@ class Visibility:
         """Say at start what is not looked at, because libvirt is elsewhere or of another kind."""
         if self._place.reason:
             log.info(
-                "%s: so processes and network devices of this host are not looked at. Interfaces are asked of libvirt,"
-                " one call each; a domain whose process is stopped is found out only by a call that does not come back;"
-                " and while libvirt's list hangs, domains that are new are not found",
+                "%s: so processes and network devices of this host are not looked at. CPU time and interfaces are asked"
+                " of libvirt, one call each; a domain whose process is stopped is found out only by a call that does"
+                " not come back; and while libvirt's list hangs, domains that are new are not found",
                 self._place.reason,
             )
 
@@ -59,14 +63,23 @@ class Visibility:
 
     def _look(self) -> None:
         problem = self._processes.problem() if self._processes is not None else ""
-        if problem and self._once.first(problem):
-            log.warning(
-                "the QEMUs of the domains cannot be seen: %s; one that is stopped is found out only by a call that does"
-                " not come back, and holds one of libvirtd's workers then; let collectd see them, or set HostPreScan"
-                " false",
-                problem,
-            )
+        if self._processes is not None and self._once.first(problem):
+            self._say_processes(problem)
         self._interfaces.read()
         problem = self._interfaces.problem
         if problem and self._place.qemu_run_dir and self._once.first(problem):
             log.info("counters of interfaces are asked of libvirt, one call each, not read off this host: %s", problem)
+
+    def _say_processes(self, problem: str) -> None:
+        """Say where CPU time comes from, and what it costs that processes cannot be seen, if they cannot."""
+        if not problem:
+            log.info("the CPU time of domains is read off the kernel")
+        elif self._pre_scan:
+            log.warning(
+                "the QEMUs of the domains cannot be seen: %s; their CPU time is asked of libvirt, one call each, and"
+                " one that is stopped is found out only by a call that does not come back, and holds one of libvirtd's"
+                " workers then; let collectd see them, or set HostPreScan false",
+                problem,
+            )
+        else:
+            log.info("the CPU time of domains is asked of libvirt, one call each, because %s", problem)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from virt2.domains.health import ANEW, Health, Healths
+from virt2.domains.health import ANEW, Health, Healths, Known
+from virt2.model.events import BALLOON, CHANGED, IO_ERROR, LIFECYCLE, Event
+from virt2.model.replies import Info
 
 
 @pytest.fixture
@@ -95,3 +97,49 @@ class TestRuns:
         healths.reconnected()
         assert health.unsupported == set()
         assert health.baselines
+
+
+class TestMemory:
+    """It is known between two questions, as long as libvirt tells of changes."""
+
+    INFO = Info(1, 4096, 1024, 2, 5)
+
+    @pytest.fixture
+    def healths(self) -> Healths:
+        healths = Healths()
+        healths.of("a", 1.0, 7).known = Known(self.INFO, 20.0)
+        return healths
+
+    def test_it_is_what_libvirt_said_last(self, healths):
+        assert healths.of("a", 30.0).memory(told_since=10.0, asked_since=None) == 1024
+
+    def test_it_is_unknown_before_that(self, health):
+        assert health.memory(told_since=10.0, asked_since=None) is None
+
+    def test_a_change_that_is_told_counts(self, healths):
+        healths.tell(Event(BALLOON, "a", detail=512), 25.0)
+        assert healths.of("a", 30.0).memory(10.0, None) == 512
+
+    def test_but_not_one_of_before_the_question(self, healths):
+        healths.tell(Event(BALLOON, "a", detail=512), 15.0)
+        assert healths.of("a", 30.0).memory(10.0, None) == 1024
+
+    @pytest.mark.parametrize(
+        ("told_since", "asked_since"), [(None, None), (21.0, None), (10.0, 21.0)], ids=["not told", "told late", "old"]
+    )
+    def test_it_is_to_be_asked_for_where_something_may_not_have_been_told(self, healths, told_since, asked_since):
+        healths.tell(Event(BALLOON, "a", detail=512), 25.0)
+        assert healths.of("a", 30.0).memory(told_since, asked_since) is None
+
+    @pytest.mark.parametrize(("kind", "memory"), [(CHANGED, None), (LIFECYCLE, None), (IO_ERROR, 1024)])
+    def test_a_change_of_something_else_makes_it_unknown(self, healths, kind, memory):
+        healths.tell(Event(kind, "a"), 25.0)
+        assert healths.of("a", 30.0).memory(10.0, None) == memory
+
+    def test_another_run_of_the_domain_has_another(self, healths):
+        healths.tell(Event(BALLOON, "a", detail=512), 25.0)
+        assert healths.of("a", 30.0, 8).memory(10.0, None) is None
+
+    def test_what_is_told_of_others_is_nothing(self, healths):
+        healths.tell(Event(BALLOON, "b", detail=512), 25.0)
+        assert healths.of("a", 30.0).memory(10.0, None) == 1024

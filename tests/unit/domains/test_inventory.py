@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.unit.domains.bench import REFRESH, RETRY, Bench, describer
-from tests.unit.fakes import BOUND, LOOK, FakeHypervisor
+from tests.unit.fakes import BOUND, LOOK, PAUSED, RUNNING, FakeHypervisor
 from virt2.domains.entries import Describe
 from virt2.domains.inventory import HUNG_AFTER
 from virt2.errors import CallFailed
@@ -547,3 +547,56 @@ def test_an_attempt_that_takes_long_because_of_many_descriptions_does_not_hang(b
     assert max(hung) < HUNG_AFTER
     assert not bench.inventory.silent
     assert bench.inventory.hung_for() == 0.0
+
+
+@pytest.fixture
+def make_bench(hypervisor) -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def make(**options: object) -> Bench:
+        made.append(Bench(hypervisor, **options))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for bench in made:
+        bench.inventory.stop()
+    hypervisor.cut()
+
+
+class TestPaused:
+    """One more list tells which domains are paused, where somebody wants to know."""
+
+    def test_nobody_asks_where_nobody_wants_it(self, listed):
+        assert listed.inventory.paused is None
+        assert listed.hypervisor.count("paused") == 0
+
+    def test_it_comes_with_every_list_and_after_it(self, make_bench):
+        bench = make_bench(paused=True)
+        database = bench.hypervisor.domains["db"]
+        database.info = database.info._replace(state=PAUSED)
+        assert bench.attempt()
+        assert bench.inventory.paused == {database.uuid}
+        calls = [call for call, _, _ in bench.hypervisor.calls]
+        assert calls.index("active") < calls.index("paused")
+        database.info = database.info._replace(state=RUNNING)
+        assert bench.attempt()
+        assert bench.inventory.paused == set()
+
+
+class TestTold:
+    """Since when libvirt tells of changes."""
+
+    def test_it_is_since_the_connection_that_stands(self, listed):
+        since = listed.inventory.told_since
+        assert since is not None
+        listed.clock.now += 5.0
+        listed.hypervisor.cut()
+        assert listed.attempt()
+        assert listed.inventory.told_since > since + 5.0
+
+    def test_it_is_not_so_where_something_cannot_be_watched(self, make_bench, hypervisor):
+        hypervisor.events = False
+        bench = make_bench()
+        assert bench.attempt()
+        assert bench.inventory.told_since is None

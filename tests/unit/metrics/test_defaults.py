@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.fakes import TYPES, DiskStats, Info, NicStats
-from virt2.metrics.defaults import DISK, INFO, MAPPING, NIC
+from tests.unit.fakes import TYPES, DiskStats, NicStats
+from virt2.metrics.defaults import BALLOON_SIZE, CPU_TIME, DISK, MAPPING, NIC, RSS
 from virt2.metrics.metric import Metric, gauge, monitor_blocked, sample_age
 
 
@@ -13,11 +13,10 @@ def mapped(call: str, reply: object, device: str = "") -> list[Metric]:
     return list(MAPPING[call](reply, device))
 
 
-def test_info_gives_cpu_time_in_ns_and_the_memory_it_has_now_in_bytes():
-    assert mapped(INFO, Info(state=1, max_memory=2048, memory=1024, vcpus=2, cpu_time=123456789)) == [
-        Metric("virt_cpu_total", "", (123456789,)),
-        Metric("memory", "total", (1024 * 1024,)),
-    ]
+def test_cpu_time_is_in_ns_and_memory_in_bytes():
+    assert mapped(CPU_TIME, 123456789) == [Metric("virt_cpu_total", "", (123456789,))]
+    assert mapped(BALLOON_SIZE, 1024) == [Metric("memory", "total", (1024 * 1024,))]
+    assert mapped(RSS, 4096) == [Metric("memory", "rss", (4096,))]
 
 
 def test_a_disk_gives_read_before_write():
@@ -80,7 +79,9 @@ def test_zero_is_a_value():
 
 def test_every_type_is_one_of_collectds_with_as_many_values():
     made = [
-        *mapped(INFO, Info(1, 2, 3, 4, 5)),
+        *mapped(CPU_TIME, 1),
+        *mapped(BALLOON_SIZE, 2),
+        *mapped(RSS, 3),
         *mapped(DISK, DiskStats(1, 2, 3, 4, 5), "vda"),
         *mapped(NIC, NicStats(1, 2, 3, 4, 5, 6, 7, 8), "vnet0"),
         monitor_blocked(1.0),

@@ -23,6 +23,7 @@ from tests.unit.fakes import (
     Control,
     DiskStats,
     FakeHypervisor,
+    FakeProcesses,
     Info,
     NicStats,
 )
@@ -30,9 +31,9 @@ from virt2.description import domainxml, storage
 from virt2.domains.discovery import Discovery
 from virt2.domains.entries import Describe, Describing
 from virt2.domains.health import Healths
-from virt2.domains.inventory import Inventory, Schedule
+from virt2.domains.inventory import Inventory, Listeners, Schedule
 from virt2.errors import CallFailed, Unsupported
-from virt2.metrics.defaults import INFO
+from virt2.metrics.defaults import CPU_TIME
 from virt2.metrics.metric import Metric
 from virt2.metrics.selectors import SELECTORS, Selection
 from virt2.model.domain import Description
@@ -42,9 +43,10 @@ from virt2.output.naming import Identity, Names
 from virt2.readers.context import Clocks, Domains, Outputs, Timing, Workers
 from virt2.readers.gate import Gate
 from virt2.readers.groups import Groups, Readers
+from virt2.readers.kernel import Host
 from virt2.readers.outside import FIRST_PAUSE
 from virt2.readers.partition import Explicit
-from virt2.readers.reader import Reader
+from virt2.readers.reader import HostSources, Reader
 from virt2.readers.records import Record, Sample
 from virt2.readers.sampling import Sampler
 from virt2.workers.budget import Budget
@@ -118,6 +120,7 @@ class Bench:
         share: int = 9,
         extra: Collection[str] = (),
         describes_idle: bool = False,
+        kernel: bool = False,
     ) -> None:
         self.hypervisor = FakeHypervisor()
         self.clock = Clock(self.hypervisor.stage)
@@ -132,11 +135,15 @@ class Bench:
             self.hypervisor,
             self.budget,
             Describing(describer, Stamps(self.stamps), idle=describes_idle),
-            schedule=Schedule(retry=INTERVAL, refresh=REFRESH),
+            schedule=Schedule(retry=INTERVAL, refresh=REFRESH, paused=kernel),
+            listeners=Listeners(on_event=lambda event: self.healths.tell(event, self.clock())),
             clock=self.clock,
         )
         self.clock.watch_inventory(self.inventory)
         self.healths = Healths()
+        self.processes = FakeProcesses(self.hypervisor) if kernel else None
+        self.counters: dict[str, NicStats] = {}
+        """Those of the host's network devices."""
         self.names = Names(("name",), (), "node1")
         self.groups = Groups(
             self.inventory,
@@ -170,12 +177,12 @@ class Bench:
         return pool
 
     def _reader(self, name: str) -> Reader:
-        def sampler(put: Callable[[Record], None], host_interfaces: Callable[[], Collection[str]]) -> Sampler:
+        def sampler(put: Callable[[Record], None], host: Host) -> Sampler:
             self.put[name] = put
             return Sampler(
                 put,
                 self.gate,
-                host_interfaces=host_interfaces,
+                host=host,
                 extra=lambda uuid: self.selection,
                 clocks=Clocks(self.clock, self.clock.wall),
             )
@@ -187,10 +194,11 @@ class Bench:
             sampler=sampler,
             outputs=Outputs(self.sink, self._notify_text),
             timing=self.timing(INTERVAL, INTERVAL),
+            host=HostSources(lambda: self.counters, self.processes),
         )
 
     def timing(self, interval: float, tick: float) -> Timing:
-        return Timing(TIMEOUT, interval, tick, Clocks(self.clock, self.clock.wall))
+        return Timing(TIMEOUT, interval, tick, Clocks(self.clock, self.clock.wall), REFRESH)
 
     def _notify(self, severity: str, message: str, identity: Identity) -> None:
         self.notifications.append((severity, message, identity.host))
@@ -477,7 +485,7 @@ class TestStuckMonitor:
 def test_a_sample_older_than_what_went_out_is_dropped(bench):
     bench.read()
     uuid = bench.hypervisor.domains["web"].uuid
-    old = Sample(uuid, INFO, "", bench.clock() - 5.0, bench.clock.wall() - 5.0, Info(1, 1, 1, 1, 666))
+    old = Sample(uuid, CPU_TIME, "", bench.clock() - 5.0, bench.clock.wall() - 5.0, 666)
     bench.put["0"](old)
     bench.read()
     assert 666 not in [point.values[0] for point in bench.sink.points]
@@ -488,7 +496,7 @@ def test_a_sample_older_than_what_went_out_is_dropped(bench):
 
 def test_what_comes_in_for_a_domain_that_is_gone_is_dropped(bench):
     uuid = bench.hypervisor.remove("web").uuid
-    bench.put["0"](Sample(uuid, INFO, "", bench.clock() + 1.0, 1.0, Info(1, 1, 1, 1, 666)))
+    bench.put["0"](Sample(uuid, CPU_TIME, "", bench.clock() + 1.0, 1.0, 666))
     bench.read()
     assert [point for point in bench.sink.points if point.host == "web"] == []
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from tests.unit.fakes import Info
+from tests.unit.fakes import DiskStats
 from virt2.domains.health import Health
-from virt2.metrics.defaults import INFO
+from virt2.metrics.defaults import DISK
 from virt2.metrics.metric import Metric, gauge
 from virt2.model.domain import Description, Domain, Nic
 from virt2.output.batch import Batch
@@ -71,13 +71,13 @@ def test_a_reply_that_cannot_be_dealt_with_costs_no_other_record_and_is_said_onc
     results = Results(Names(("name",), (), "node1"), sink)
     domains = {"u": Domain("u", "web", 1)}
     healths = {"u": Health(0.0)}
-    good = Info(1, 2, 3, 4, 5)
+    good = DiskStats(1, 2, 3, 4, 5)
     for taken, reply in enumerate((None, good, None, good), 1):
-        results.put(Sample("u", INFO, "", float(taken), float(taken), reply))
+        results.put(Sample("u", DISK, "vda", float(taken), float(taken), reply))
     results.take(domains, healths, 0.0)
     assert [when for _, _, when, _ in sink.taken] == [2.0, 4.0]
     assert len(caplog.records) == 1
-    assert "info" in caplog.messages[0]
+    assert DISK in caplog.messages[0]
     assert "web" in caplog.messages[0]
 
 

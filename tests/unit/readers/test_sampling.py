@@ -24,10 +24,12 @@ from tests.unit.fakes import (
 )
 from virt2.domains.health import Health
 from virt2.errors import CallFailed, Disconnected, DomainBusy, Missing, Refused, Unsupported
+from virt2.metrics.defaults import BALLOON_SIZE, CPU_TIME
 from virt2.metrics.selectors import SELECTORS, Selection
 from virt2.model.domain import Description, Disk, Domain, Nic
 from virt2.readers.context import Clocks
 from virt2.readers.gate import LOOKS, Gate
+from virt2.readers.needs import ServerNeeds
 from virt2.readers.records import Note, Outcome, Record, Sample, Trouble
 from virt2.readers.sampling import Sampler
 from virt2.readers.unsupported import MissingCalls
@@ -99,7 +101,7 @@ class Bench:
         self.clock.now += 1.0
 
     def server(self, probe: bool = False) -> None:
-        self._run(self.sampler.server_job(self.domain, self.health, probe, self.done_with.append))
+        self._run(self.sampler.server_job(self.domain, self.health, ServerNeeds(), probe, self.done_with.append))
 
     def monitor(self) -> None:
         self._run(self.sampler.monitor_job(self.domain, self.health))
@@ -163,7 +165,8 @@ def test_every_sample_carries_the_time_before_its_call(bench):
     assert [(sample.call, sample.taken) for sample in bench.samples] == [
         ("interfaceStats", began),
         ("interfaceStats", began + 1),
-        ("info", began + 2),
+        (BALLOON_SIZE, began + 2),
+        (CPU_TIME, began + 2),
     ]
     assert all(sample.time - sample.taken == 1.7e9 for sample in bench.samples)
 
@@ -182,7 +185,8 @@ def test_replies_are_handed_on_as_they_are(bench):
     replies = {(sample.call, sample.device): sample.reply for sample in bench.samples}
     assert replies["blockStats", "vdb"] == bench.fake.disk_stats
     assert replies["interfaceStats", "vnet1"] == bench.fake.nic_stats
-    assert replies["info", ""] == bench.fake.info
+    assert replies[CPU_TIME, ""] == bench.fake.info.cpu_time
+    assert replies[BALLOON_SIZE, ""] == bench.fake.info.memory
 
 
 @pytest.mark.parametrize(
@@ -243,7 +247,11 @@ def test_what_a_device_cannot_is_told_in_libvirts_words(bench):
 def test_one_device_that_fails_leaves_the_others(bench):
     bench.fake.failures["interfaceStats vnet0"] = CallFailed("internal error", 1)
     bench.server()
-    assert [(sample.call, sample.device) for sample in bench.samples] == [("interfaceStats", "vnet1"), ("info", "")]
+    assert [(sample.call, sample.device) for sample in bench.samples] == [
+        ("interfaceStats", "vnet1"),
+        (BALLOON_SIZE, ""),
+        (CPU_TIME, ""),
+    ]
     assert bench.troubles == ["interfaceStats vnet0: internal error"]
 
 
@@ -365,7 +373,10 @@ class TestStorage:
     def test_the_other_jobs_hold_none(self):
         bench = self.bench(*SIZE_TYPES)
         assert bench.sampler.monitor_job(bench.domain, bench.health).storage == frozenset()
-        assert bench.sampler.server_job(bench.domain, bench.health, False, bench.done_with.append).storage == set()
+        assert (
+            bench.sampler.server_job(bench.domain, bench.health, ServerNeeds(), False, bench.done_with.append).storage
+            == set()
+        )
 
     @pytest.mark.parametrize("letter", ["T", "D"])
     def test_a_process_that_will_not_answer_is_left_alone(self, letter):
@@ -574,7 +585,7 @@ class TestExtras:
         bench = extra_bench("cpu_util")
         bench.server()
         (use,) = [sample for sample in bench.samples if sample.call == "cpu_util"]
-        (info,) = [sample for sample in bench.samples if sample.call == "info"]
+        (info,) = [sample for sample in bench.samples if sample.call == CPU_TIME]
         assert use.reply == (bench.fake.info.cpu_time, bench.fake.info.vcpus, bench.hypervisor.cpus.active)
         assert use.taken == info.taken
 
@@ -808,7 +819,7 @@ class TestNeighbours:
         bench.monitor()
         # Nothing shows that what was cut off is over.
         assert bench.done_with == []
-        assert {sample.call for sample in bench.samples} == {"info", "interfaceStats", "blockStats"}
+        assert {sample.call for sample in bench.samples} == {CPU_TIME, BALLOON_SIZE, "interfaceStats", "blockStats"}
         assert bench.troubles == ["controlInfo: out of sorts"] * 2
 
     def test_disks_that_come_one_by_one_are_not_missed_where_bulk_fails(self):

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 import virt2
-from tests.unit.fakes import BOUND
+from tests.unit.fakes import BOUND, FakeProcesses
 from tests.unit.test_plugin import collectd, daemon, host, module  # noqa: F401 - fixtures
 from virt2.model.replies import NicStats
 from virt2.output import naming
-from virt2.sources import netdev
+from virt2.sources import netdev, procfs
 from virt2.text import identifiers
 
 DOMAINS = 40
@@ -65,10 +65,13 @@ def functions():
 
 @pytest.fixture
 def steady(daemon, host, monkeypatch):  # noqa: F811
-    """A daemon that has read so many domains a few times, whose interfaces are the host's own."""
+    """A daemon that has read so many domains a few times, whose processes and interfaces are the host's own."""
 
-    def made(domains=DOMAINS):
+    def made(domains=DOMAINS, hidden=False):
         counters = {}
+        processes = FakeProcesses(host.hypervisor)
+        processes.hidden = hidden
+        monkeypatch.setattr(procfs, "Processes", lambda run_dir: processes)
         for number in range(domains):
             nics = [f"vnet{2 * number}", f"vnet{2 * number + 1}"]
             host.hypervisor.add(f"guest-{number}", disks=["vda", "vdb"], nics=nics)
@@ -117,17 +120,19 @@ def test_a_steady_read_describes_nothing_and_parses_no_xml(functions, steady, ho
     assert not [name for name in calls if name.startswith("description/")]
 
 
-def test_a_steady_read_asks_each_domain_twice_and_each_disk_once(steady, host):  # noqa: F811
-    daemon = steady()  # noqa: F811
+@pytest.mark.parametrize(("hidden", "more"), [(False, {}), (True, {"info": DOMAINS})])
+def test_a_steady_read_looks_at_each_domain_and_asks_each_disk_once(steady, host, hidden, more):  # noqa: F811
+    daemon = steady(hidden=hidden)  # noqa: F811
     host.hypervisor.calls.clear()
     daemon.read()
     # Lists and connections aside: a slow machine makes the last list too old, and wants another worker.
     asked = Counter(call for call, name, _ in host.hypervisor.calls if name)
-    assert asked == {"info": DOMAINS, "controlInfo": DOMAINS, "blockStats": 2 * DOMAINS}
+    assert asked == {"controlInfo": DOMAINS, "blockStats": 2 * DOMAINS, **more}
 
 
-def test_a_steady_read_dispatches_each_value_once(steady, host, collectd):  # noqa: F811
-    daemon = steady()  # noqa: F811
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_steady_read_dispatches_each_value_once(steady, host, collectd, hidden):  # noqa: F811
+    daemon = steady(hidden=hidden)  # noqa: F811
     collectd.dispatched.clear()
     daemon.read()
     # CPU, memory, 2 of each disk, 4 of each interface, and how well the domain and its sample are.

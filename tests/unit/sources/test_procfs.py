@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from virt2.sources import procfs
+from virt2.sources import cgroups, procfs
 from virt2.sources.procfs import Guest, Processes
 
 BOUND = 10.0
@@ -25,10 +25,12 @@ UUID = "ff209345-3dd4-44ac-9385-12ee3524f301"
 OTHER = "2217077c-9f69-4a44-8198-66407ae8f60c"
 
 STAT = (
-    b"%d (%s) %s 1 185 185 0 -1 138412416 5366 0 0 0 27 8 0 0 20 0 4 0 %d 1162706944 10917 18446744073709551615"
+    b"%d (%s) %s 1 185 185 0 -1 138412416 5366 0 0 0 %d %d 0 0 20 0 4 0 %d 1162706944 10917 18446744073709551615"
     b" 1 1 0 0 0 0 268444224 4096 16963 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
 )
-"""Recorded from QEMU 7.2 under Linux 6.18; pid, name, state and start time are put in."""
+"""Recorded from QEMU 7.2 under Linux 6.18; pid, name, state, ticks in user and kernel mode, and start time are put
+in."""
+TICK = 10**9 // os.sysconf("SC_CLK_TCK")
 
 COMMAND = (
     "/usr/bin/qemu-system-x86_64", "-name", "guest=NAME,debug-threads=on", "-S", "-object",
@@ -55,6 +57,8 @@ class Host:
         self.starts: dict[int, int] = {}
         self.now = 50.0
         self.on_sleep: Callable[[], None] = lambda: None
+        self.used = (27, 8)
+        """Clock ticks in user and in kernel mode."""
         self.processes = Processes(str(self.run_dir), str(self.proc), self._sleep, lambda: self.now, room)
 
     def _sleep(self, seconds: float) -> None:
@@ -72,7 +76,7 @@ class Host:
         thread = folder / "task" / str(pid)
         if not thread.exists():
             thread.symlink_to(folder)
-        (folder / "stat").write_bytes(STAT % (pid, comm, state.encode(), start))
+        (folder / "stat").write_bytes(STAT % (pid, comm, state.encode(), *self.used, start))
         (folder / "cmdline").write_bytes(cmdline)
 
     def qemu(self, pid: int, name: str, uuid: str = UUID, state: str = "S", start: int = 900) -> None:
@@ -111,7 +115,7 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
 @pytest.mark.parametrize("comm", [b"qemu-system-x86", b"", b"a) T 1 (", b")", b"((", b") ) R 2", b"a\nb", b"\xff\xc3"])
 def test_the_name_of_a_process_cannot_forge_its_state(comm: bytes, host: Host) -> None:
     host.process(7, "D", 4711, comm)
-    assert procfs.read_stat(7, str(host.proc)) == procfs.Stat(comm, "D", 4711)
+    assert procfs.read_stat(7, str(host.proc))[:3] == (comm, "D", 4711)
     assert procfs.main_thread_state(7, str(host.proc)) == "D"
 
 
@@ -126,7 +130,7 @@ def test_any_name_state_and_start_time_are_read_back(
 ) -> None:
     host = Host(tmp_path_factory.mktemp("host"))
     host.process(7, state, start, comm)
-    assert procfs.read_stat(7, str(host.proc)) == procfs.Stat(comm, state, start)
+    assert procfs.read_stat(7, str(host.proc))[:3] == (comm, state, start)
 
 
 @pytest.mark.parametrize("content", [b"", b"7", b"7 (qemu", b"7 (qemu) S 1 2", b"7 qemu) S" + b" 1" * 30], ids=repr)
@@ -432,3 +436,106 @@ def test_a_qemu_that_waits_for_its_storage_is_seen_and_its_command_line_is_left_
     (host.proc / "7" / "cmdline").unlink()
     assert host.processes.problem() == ""
     assert procfs.guests(str(host.run_dir), str(host.proc)) == []
+
+
+class TestAccount:
+    """What a QEMU has used, where it is known."""
+
+    @pytest.fixture
+    def known(self, host: Host) -> Host:
+        host.qemu(7, "web")
+        assert host.processes.pid(UUID, "web") == 7
+        return host
+
+    def test_it_is_cpu_time_and_resident_memory_of_all_its_threads(self, known: Host) -> None:
+        account = known.processes.account(UUID)
+        assert account == (27 * TICK, 8 * TICK, 10917 * os.sysconf("SC_PAGE_SIZE"))
+        assert account is not None
+        assert account.cpu_time == 35 * TICK
+        known.used = (28, 8)
+        known.process(7)
+        account = known.processes.account(UUID)
+        assert account is not None
+        assert account.cpu_time == 36 * TICK
+
+    def test_one_that_was_not_found_yet_has_none_and_nothing_is_searched(self, host: Host) -> None:
+        host.qemu(7, "web")
+        assert host.processes.account(UUID) is None
+        assert not host.processes.has_ended(UUID)
+
+    def test_only_the_stat_file_is_read(self, known: Host) -> None:
+        known.forbid_all_but_stat(7)
+        assert known.processes.account(UUID) is not None
+
+    @pytest.mark.parametrize("end", ["gone", "zombie", "reused"])
+    def test_one_that_has_ended_has_none_and_that_is_seen(self, known: Host, end: str) -> None:
+        if end == "gone":
+            known.gone(7)
+        else:
+            known.process(7, *(("Z", 900) if end == "zombie" else ("S", 901)))
+        assert known.processes.account(UUID) is None
+        assert known.processes.has_ended(UUID)
+        known.processes.keep([UUID])
+        assert known.processes.has_ended(UUID)
+        known.processes.keep([])
+        assert not known.processes.has_ended(UUID)
+
+    def test_the_next_one_of_the_domain_is_not_the_one_that_has_ended(self, known: Host) -> None:
+        known.gone(7)
+        assert known.processes.account(UUID) is None
+        known.qemu(8, "web", start=950)
+        assert known.processes.pid(UUID, "web") == 8
+        assert not known.processes.has_ended(UUID)
+        assert known.processes.account(UUID) is not None
+
+    def test_it_agrees_with_what_the_kernel_tells_of_a_process_by_other_ways(self, tmp_path: Path) -> None:
+        busy = "import sys, time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\nsys.stdin.read()"
+        with subprocess.Popen(
+            [sys.executable, "-c", busy, "-name", "guest=web", "-uuid", UUID],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            (tmp_path / "web.pid").write_text(str(child.pid))
+            processes = Processes(str(tmp_path))
+            assert processes.pid(UUID, "web") == child.pid
+            account = processes.account(UUID)
+            assert account is not None
+            assert account.cpu_time >= 0.3e9 - 2 * TICK
+            assert account.rss > 1 << 20
+            child.communicate(b"")
+            assert processes.account(UUID) is None
+
+
+def test_cpu_time_by_mode_is_read_of_the_group_that_was_found_for_the_process(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[int] = []
+
+    class Group:
+        def read(self) -> tuple[int, int]:
+            return 5, 7
+
+    monkeypatch.setattr(cgroups, "group_of", lambda pid, proc: found.append(pid) or (Group() if pid == 7 else None))
+    host.qemu(7, "web")
+    assert host.processes.cpu_times(UUID) is None
+    assert host.processes.pid(UUID, "web") == 7
+    for _ in range(2):
+        assert host.processes.cpu_times(UUID) == (5, 7)
+    host.gone(7)
+    host.qemu(8, "web", start=950)
+    assert host.processes.pid(UUID, "web") == 8
+    for _ in range(2):
+        assert host.processes.cpu_times(UUID) is None
+    assert found == [7, 8]
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("0\n", 1), ("0-3\n", 4), ("0-1,3,5-6\n", 5), ("", 0), ("none\n", 0)], ids=repr
+)
+def test_the_cpus_that_are_online_are_counted(tmp_path: Path, text: str, count: int) -> None:
+    path = tmp_path / "online"
+    path.write_text(text)
+    assert procfs.online_cpus(str(path)) == count
+    assert procfs.online_cpus(str(tmp_path / "missing")) == 0

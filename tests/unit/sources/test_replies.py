@@ -16,6 +16,7 @@ from virt2.metrics.selectors import LIBVIRT_NAMES, Selection
 from virt2.model.domain import Domain
 from virt2.output.naming import Identity, Names
 from virt2.readers.gate import Gate
+from virt2.readers.needs import ServerNeeds
 from virt2.readers.records import Outcome, Record, Trouble
 from virt2.readers.results import Results
 from virt2.readers.sampling import Sampler
@@ -48,7 +49,7 @@ class Read:
         self._results = Results(Names(("name",), (), "host"), self)
         selection = Selection(tuple(extra))
         sampler = Sampler(self._put, Gate(), extra=lambda uuid: selection)
-        self._run(connection, sampler.server_job(self._domain, self._health, False, lambda uuid: None))
+        self._run(connection, sampler.server_job(self._domain, self._health, ServerNeeds(), False, lambda uuid: None))
         self._run(connection, sampler.monitor_job(self._domain, self._health))
         self._run(connection, sampler.storage_job(self._domain, self._health))
         self._run(connection, sampler.outside_job(self._domain, self._health))

@@ -1,0 +1,359 @@
+"""What is read off the kernel: it goes on whatever libvirt does, and libvirt is not asked for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.unit.fakes import PAUSED, RUNNING, CpuTimes, NicStats
+from tests.unit.readers.test_reader import (
+    CLASS_A,
+    CLASS_B,
+    CLASS_NETWORK,
+    INTERVAL,
+    REFRESH,
+    Bench,
+    make,  # noqa: F401 - a fixture
+)
+from virt2.model.events import BALLOON, CHANGED, LIFECYCLE
+from virt2.readers.reader import FRESH_LIST
+
+NAMES = ("db", "web", "www")
+KERNEL = {"virt_cpu_total"} | CLASS_NETWORK
+
+
+@pytest.fixture
+def bench(make) -> Bench:  # noqa: F811
+    """Three domains whose processes and devices are seen, that have been read twice."""
+    bench = make(kernel=True)
+    for number, name in enumerate(NAMES):
+        bench.hypervisor.add(name, disks=("vda", "vdb"), nics=(f"vnet{number}",))
+        bench.counters[f"vnet{number}"] = NicStats(1, 2, 3, 4, 5, 6, 7, 8)
+    bench.inventory.start()
+    for _ in range(2):
+        bench.read()
+    return bench
+
+
+def asked(bench: Bench) -> Counter[str]:
+    """How often each call was made in the last read; connections aside."""
+    return Counter(call for call, _, _ in bench.hypervisor.calls if call not in ("connect", "version", "watch"))
+
+
+def spend(bench: Bench, seconds: int) -> None:
+    """Have each domain use CPU time."""
+    for domain in bench.hypervisor.domains.values():
+        domain.info = domain.info._replace(cpu_time=domain.info.cpu_time + seconds * 10**9)
+
+
+def test_a_steady_read_makes_a_call_for_each_disk_and_two_lists(bench):
+    bench.read()
+    assert asked(bench) == {"active": 1, "paused": 1, "controlInfo": 3, "blockStats": 6}
+    for name in NAMES:
+        assert bench.types(name) == CLASS_A | CLASS_B
+        assert bench.of(name)["duration-sample_age"] == 0.0
+
+
+def test_the_first_read_is_whole(make):  # noqa: F811
+    bench = make(kernel=True)
+    bench.hypervisor.add("web")
+    bench.inventory.start()
+    bench.read()
+    assert bench.types("web") == CLASS_A | CLASS_B
+    assert bench.of("web")["virt_cpu_total"] == bench.hypervisor.domains["web"].info.cpu_time
+
+
+def test_cpu_time_carries_the_time_when_the_read_began(bench):
+    spend(bench, 3)
+    bench.read()
+    (point,) = [point for point in bench.sink.points if point.host == "web" and point.type == "virt_cpu_total"]
+    assert point.values == (bench.hypervisor.domains["web"].info.cpu_time,)
+    assert point.time == bench.clock.wall()
+
+
+class TestWithoutLibvirt:
+    """CPU and interfaces go on, disks and memory are absent, and the age of the sample tells."""
+
+    @pytest.mark.parametrize("how", ["crashed", "stopped"])
+    def test_every_series_of_the_kernel_goes_on(self, bench, how):
+        if how == "crashed":
+            bench.hypervisor.crash()
+        else:
+            bench.hypervisor.is_stopped = True
+        for number in range(1, 5):
+            spend(bench, 1)
+            began = bench.clock() + INTERVAL
+            bench.read()
+            for name in NAMES:
+                assert bench.types(name) == KERNEL
+                assert bench.of(name)["virt_cpu_total"] == bench.hypervisor.domains[name].info.cpu_time
+                assert bench.of(name)["duration-sample_age"] >= number * INTERVAL
+            # At the same distance as ever, however long the read waits for libvirtd.
+            whens = [point.time for point in bench.sink.points if point.type == "virt_cpu_total"]
+            assert whens == [pytest.approx(began + 1.7e9)] * len(NAMES)
+        bench.hypervisor.is_stopped = False
+        bench.hypervisor.stage.review()
+
+    def test_all_is_back_with_the_second_read_after_libvirtd_goes_on(self, bench):
+        with bench.hypervisor.stopped():
+            for _ in range(3):
+                bench.read()
+        bench.clock.settle()
+        bench.read()
+        bench.read()
+        for name in NAMES:
+            assert bench.types(name) == CLASS_A | CLASS_B
+            assert bench.of(name)["duration-sample_age"] == 0.0
+
+    def test_a_process_that_is_gone_ends_its_series(self, bench):
+        bench.hypervisor.crash()
+        bench.read()
+        bench.hypervisor.remove("web")
+        bench.read()
+        assert bench.of("web") == {}
+        assert bench.types("db") == KERNEL
+        assert bench.own()["domains"] == 2
+
+    def test_memory_is_asked_again_once_after_libvirtd_was_another_one(self, bench):
+        bench.hypervisor.cut()
+        bench.hypervisor.daemon += 1
+        db = bench.hypervisor.domains["db"]
+        db.info = db.info._replace(memory=7)
+        bench.read()
+        bench.read()
+        assert bench.of("db")["memory-total"] == 7 * 1024
+        bench.read()
+        assert asked(bench)["info"] == 0
+        assert bench.of("db")["memory-total"] == 7 * 1024
+
+    def test_a_held_lock_costs_its_domain_what_only_libvirt_knows(self, bench):
+        with bench.hypervisor.stuck("db", lock=True):
+            for _ in range(3):
+                bench.read()
+                assert bench.types("db") == KERNEL
+                assert bench.types("web") == bench.types("www") == CLASS_A | CLASS_B
+            assert bench.of("db")["duration-monitor_blocked"] > INTERVAL
+            assert bench.healths.of(bench.hypervisor.domains["db"].uuid, 0.0).cause == "lock held"
+            assert bench.hypervisor.stage.blocked == bench.budget.used <= 3
+        bench.clock.settle()
+        bench.read()
+        bench.read()
+        assert bench.types("db") == CLASS_A | CLASS_B
+
+    def test_a_lock_that_is_taken_after_the_list_is_told_as_one_in_the_next_read(self, bench):
+        db = bench.hypervisor.domains["db"]
+
+        def lock(call: str, name: str, device: str) -> None:
+            if (call, name) == ("controlInfo", "db"):
+                bench.hypervisor.on_call = lambda *_: None
+                db.stuck.add("lock")
+
+        bench.hypervisor.on_call = lock
+        bench.read()
+        bench.read()
+        assert bench.healths.of(db.uuid, 0.0).cause == "lock held"
+        assert bench.types("web") == CLASS_A | CLASS_B
+        assert bench.types("db") == KERNEL
+        db.stuck.clear()
+        bench.hypervisor.stage.review()
+
+    def test_where_libvirtd_has_no_worker_left_all_goes_on_that_needs_none_and_nobody_is_blamed(self, make):  # noqa: F811
+        bench = make(kernel=True)
+        names = [f"d{number:02}" for number in range(16)]
+        for name in names:
+            bench.hypervisor.add(name, nics=(f"of-{name}",))
+            bench.counters[f"of-{name}"] = NicStats(1, 2, 3, 4, 5, 6, 7, 8)
+        bench.inventory.start()
+        bench.read()
+        bench.read()
+        with bench.hypervisor.full():
+            for _ in range(4):
+                bench.read()
+                assert all(bench.types(name) == CLASS_A for name in names)
+                assert all(bench.of(name).get("duration-monitor_blocked", 0.0) == 0.0 for name in names)
+            assert bench.notifications == []
+            assert bench.hypervisor.count("blockStats") == 0
+        bench.clock.settle()
+        bench.read()
+        bench.read()
+        assert all(bench.types(name) == CLASS_A | CLASS_B for name in names)
+
+
+class TestMemory:
+    """libvirt tells of changes, and is asked every RefreshInterval."""
+
+    def test_a_change_is_reported_without_a_call(self, bench):
+        web = bench.hypervisor.domains["web"]
+        bench.hypervisor.tell(BALLOON, web.uuid, detail=4096)
+        bench.read()
+        assert bench.of("web")["memory-total"] == 4096 * 1024
+        assert asked(bench)["info"] == 0
+
+    def test_it_is_asked_for_when_it_was_not_for_long(self, bench):
+        for _ in range(round(REFRESH / INTERVAL) - 2):
+            bench.read()
+            assert asked(bench)["info"] == 0
+        db = bench.hypervisor.domains["db"]
+        db.info = db.info._replace(memory=9)
+        bench.read()
+        bench.read()
+        assert bench.of("db")["memory-total"] == 9 * 1024
+
+    @pytest.mark.parametrize("kind", [CHANGED, LIFECYCLE])
+    def test_and_when_something_of_the_domain_has_changed(self, bench, kind):
+        db = bench.hypervisor.domains["db"]
+        db.info = db.info._replace(memory=9)
+        bench.hypervisor.tell(kind, db.uuid)
+        bench.read()
+        assert bench.of("db")["memory-total"] == 9 * 1024
+        assert asked(bench)["info"] == 1
+
+    def test_a_domain_that_is_started_again_is_asked(self, bench):
+        db = bench.hypervisor.domains["db"]
+        db.info = db.info._replace(memory=9, cpu_time=5)
+        bench.hypervisor.restart("db")
+        bench.read()
+        assert bench.of("db")["memory-total"] == 9 * 1024
+        assert bench.of("db")["virt_cpu_total"] == 5
+
+    def test_without_events_it_is_asked_in_every_read(self, make):  # noqa: F811
+        bench = make(kernel=True)
+        bench.hypervisor.events = False
+        bench.hypervisor.add("web")
+        bench.inventory.start()
+        for number in range(3):
+            web = bench.hypervisor.domains["web"]
+            web.info = web.info._replace(memory=number)
+            bench.read()
+            assert bench.of("web")["memory-total"] == number * 1024
+
+    def test_a_list_of_before_the_read_vouches_for_nothing(self, bench):
+        bench.read()
+        bench.clock.now += INTERVAL - 2 * FRESH_LIST
+        assert bench.inventory.refresh(0.0, 10.0)
+        bench.clock.now -= INTERVAL - 2 * FRESH_LIST
+        bench.clock.now += INTERVAL
+        bench.hypervisor.is_stopped = True
+        bench.clock.now -= INTERVAL
+        bench.read()
+        assert bench.types("web") == KERNEL
+        bench.hypervisor.is_stopped = False
+        bench.hypervisor.stage.review()
+
+
+class TestPaused:
+    """One list tells which domains are paused; why is asked of these alone."""
+
+    def test_only_paused_domains_are_asked_for_their_state(self, bench):
+        db = bench.hypervisor.domains["db"]
+        db.info = db.info._replace(state=PAUSED)
+        db.reason = 1
+        bench.read()
+        assert asked(bench) == {"active": 1, "paused": 1, "state": 1, "controlInfo": 3, "blockStats": 6}
+        assert bench.types("db") == CLASS_A | CLASS_B
+
+    def test_the_monitor_of_an_incoming_domain_is_never_asked(self, bench):
+        db = bench.hypervisor.domains["db"]
+        db.info, db.reason = db.info._replace(state=PAUSED), 2
+        with bench.hypervisor.stuck("db", monitor=True):
+            for _ in range(3):
+                bench.read()
+                assert bench.hypervisor.count("blockStats", "db") == 0
+                assert bench.types("db") == CLASS_A
+        db.info = db.info._replace(state=RUNNING)
+        bench.read()
+        assert bench.types("db") == CLASS_A | CLASS_B
+
+    def test_nor_that_of_one_that_has_just_come(self, bench):
+        late = bench.hypervisor.add("late", nics=())
+        late.info, late.reason = late.info._replace(state=PAUSED), 11
+        with bench.hypervisor.stuck("late", monitor=True):
+            bench.hypervisor.tell(LIFECYCLE, late.uuid)
+            for _ in range(2):
+                bench.read()
+                assert bench.hypervisor.count("blockStats", "late") == 0
+                assert bench.types("late") == {"virt_cpu_total", "memory"}
+
+
+class TestUnseen:
+    """Where a process cannot be seen, libvirt is asked, and the counter goes on when that changes."""
+
+    def test_libvirt_is_asked_in_every_read(self, make):  # noqa: F811
+        bench = make(kernel=True)
+        bench.processes.hidden = True
+        bench.hypervisor.add("web")
+        bench.inventory.start()
+        for _ in range(3):
+            spend(bench, 1)
+            bench.read()
+            assert bench.of("web")["virt_cpu_total"] == bench.hypervisor.domains["web"].info.cpu_time
+            assert asked(bench)["info"] == 1
+
+    def test_what_libvirt_says_too_late_is_dropped(self, bench):
+        db = bench.hypervisor.domains["db"]
+        bench.hypervisor.tell(CHANGED, db.uuid)
+        with bench.hypervisor.full():
+            bench.read()
+        spend(bench, 5)
+        # The answer of the call that was made before comes with this read.
+        bench.clock.settle()
+        bench.read()
+        values = [
+            point.values[0] for point in bench.sink.points if (point.host, point.type) == ("db", "virt_cpu_total")
+        ]
+        assert values == [db.info.cpu_time]
+
+
+class TestSelectors:
+    """What ExtraStats asks for of it."""
+
+    def test_resident_memory_is_reported_once_and_goes_on_while_the_monitor_is_stuck(self, make):  # noqa: F811
+        bench = make(kernel=True, extra=("memory",))
+        bench.hypervisor.add("web")
+        bench.inventory.start()
+        for _ in range(2):
+            bench.read()
+            assert bench.of("web")["memory-rss"] == bench.processes.rss
+        with bench.hypervisor.stuck("web", monitor=True):
+            for rss in (3, 4):
+                bench.processes.rss = rss
+                bench.read()
+                assert bench.of("web")["memory-rss"] == rss
+
+    def test_cpu_use_needs_no_call(self, make):  # noqa: F811
+        bench = make(kernel=True, extra=("cpu_util",))
+        bench.hypervisor.add("web")
+        bench.inventory.start()
+        for _ in range(2):
+            bench.read()
+        spend(bench, 2)
+        bench.read()
+        assert asked(bench)["info"] == asked(bench)["nodeInfo"] == 0
+        assert bench.of("web")["percent-virt_cpu_total"] == pytest.approx(100 * 2 / INTERVAL / 4)
+        assert bench.of("web")["percent-guest_cpu"] == pytest.approx(100 * 2 / INTERVAL / 2)
+
+    @pytest.mark.parametrize(("groups", "calls"), [(True, 0), (False, 1)])
+    def test_cpu_time_by_mode_needs_a_call_only_without_control_groups(self, make, groups, calls):  # noqa: F811
+        bench = make(kernel=True, extra=("pcpu",))
+        bench.processes.groups = groups
+        web = bench.hypervisor.add("web")
+        bench.inventory.start()
+        for number in range(3):
+            web.cpu_times = CpuTimes(7 + number, 8)
+            bench.read()
+            assert bench.of("web")["ps_cputime"] == 7 + number
+            assert asked(bench)["getCPUStats"] == calls
+        bench.hypervisor.crash()
+        bench.read()
+        assert ("ps_cputime" in bench.types("web")) is groups
+
+    def test_a_domain_without_disks_is_looked_at_and_asked_nothing(self, make):  # noqa: F811
+        bench = make(kernel=True)
+        bench.hypervisor.add("web", disks=(), nics=())
+        bench.inventory.start()
+        for _ in range(2):
+            bench.read()
+        bench.read()
+        assert asked(bench) == {"active": 1, "paused": 1, "controlInfo": 1}
+        assert bench.of("web")["duration-sample_age"] == 0.0
