@@ -23,7 +23,7 @@ from virt2.readers.needs import ServerNeeds, server_needs
 from virt2.readers.polling import Polling, Read
 from virt2.readers.records import Outcome, Sample
 from virt2.readers.results import Results
-from virt2.readers.sampling import ASK_OUTSIDE, OUTSIDE, Sampler
+from virt2.readers.sampling import ASK_OUTSIDE, LOOK, OUTSIDE, Sampler
 from virt2.readers.taps import Taps
 from virt2.readers.unsupported import CONTROL_INFO
 from virt2.workers.job import MONITOR, SERVER, STALLED_AFTER, Job
@@ -386,7 +386,7 @@ class Reader:
             stuck_by = min(stuck_by, self._budget.answered_at - self._timeout)
             if health.blocked_since is not None and health.blocked_since > stuck_by:
                 health.clear()
-        is_locked = server is not None and server.since < stuck_by and server.what != ASK_OUTSIDE
+        is_locked = server is not None and server.since < stuck_by and server.what not in (ASK_OUTSIDE, LOOK)
         if monitor is not None and monitor.since < stuck_by:
             health.block("lock held" if is_locked or monitor.what == CONTROL_INFO else monitor.what, monitor.since)
         elif server is not None and is_locked:

@@ -33,6 +33,10 @@ INCOMING_REASONS = frozenset({2, 11})
 VIR_DOMAIN_PAUSED_MIGRATION and VIR_DOMAIN_PAUSED_STARTING_UP."""
 ASK_OUTSIDE = "interfaceStats, waiting for another program"
 """What a job does that asks for counters for which libvirt asks another program."""
+LOOK = "look for its process"
+"""What a job does that makes no call of libvirt's."""
+PRIORITY = frozenset({selectors.STATE, defaults.NIC})
+"""Calls that libvirtd answers where it has no normal worker left."""
 OUTSIDE = "outside"
 """Kind of the outcome of a job whose calls wait for another program of the host (see `virt2.readers.outside`)."""
 MEMORY_STATS = "memoryStats"
@@ -118,7 +122,7 @@ class Sampler:
         """
 
         def work(connection: DomainCalls, job: Job) -> None:
-            taken = job.doing(CONTROL_INFO) if probe else self._clock()
+            taken = job.doing(CONTROL_INFO, priority=True) if probe else self._clock()
             try:
                 control = self.gate.control(connection, job, domain, self._put) if probe else None
                 if control is not None and control.state == CONTROL_OK:
@@ -239,6 +243,8 @@ class Sampler:
                     health.slow.add(nic.target)
         reading = self._kernel.of(domain.uuid)
         if reading is None:
+            # The kernel may keep whoever reads a command line waiting.
+            job.doing(LOOK)
             reading = self._kernel.find(domain)
             if reading is not None:
                 self.put_account(domain, health, reading)
@@ -405,7 +411,7 @@ class Sampler:
         """
         if self._missing.covers(what, device, health):
             return None
-        taken, wall = job.doing(what), self._wall()
+        taken, wall = job.doing(what, what in PRIORITY), self._wall()
         try:
             reply = call(uuid, device)
         except Unsupported as error:
@@ -425,13 +431,13 @@ class Sampler:
         """Ask for the counters of an interface for which libvirt asks another program, if it is time for that."""
         if self._missing.covers(defaults.NIC, nic.target, health):
             return
-        job.doing(ASK_OUTSIDE)
+        job.doing(ASK_OUTSIDE, priority=True)
         if not self.outside.begin(domain.name, nic.target):
             job.failed = True
             return
         failure: Error | None = None
         reply = None
-        taken, wall = job.doing(ASK_OUTSIDE), self._wall()
+        taken, wall = job.doing(ASK_OUTSIDE, priority=True), self._wall()
         try:
             reply = connection.nic(domain.uuid, nic.target)
         except (CallFailed, DomainGone, Unsupported) as error:
@@ -446,7 +452,7 @@ class Sampler:
             health.slow.add(nic.target)
             return
         health.slow.discard(nic.target)
-        job.doing(defaults.NIC)
+        job.doing(defaults.NIC, priority=True)
         if isinstance(failure, Unsupported):
             self._note_unsupported(job, failure, defaults.NIC, nic.target, health)
         elif failure is not None:

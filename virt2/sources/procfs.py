@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
-from xml.sax.saxutils import escape
 
 from virt2.model.replies import Account, CpuTimes
 from virt2.sources import cgroups
@@ -47,6 +46,9 @@ _STATUS_DOMAIN = re.compile(rb"<domain(?=[\s>])")
 _STATUS_END = b"</domain>"
 """What stands around a domain in its status file: the first and the last of these, because libvirt prints its own notes
 around the domain, and no note is called so."""
+
+_XML_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"})
+"""How libvirt escapes a name in XML. `xml.sax.saxutils` has this too, and takes 4 to 8 MiB."""
 
 _GUEST_NAME = re.compile(rb"(?:guest=)?((?:[^,]|,,)*)")
 """The first value of QEMU's -name. A comma in it is written twice."""
@@ -372,7 +374,7 @@ def _files_of(name: str, run_dir: str, suffix: bytes) -> Iterator[bytes]:
 
     Paths are bytes, because inside collectd Python's idea of the file system's encoding depends on the locale.
     """
-    for stem in dict.fromkeys((escape(name, {'"': "&quot;", "'": "&apos;"}), name)):
+    for stem in dict.fromkeys((name.translate(_XML_ESCAPES), name)):
         if "/" not in stem and "\0" not in stem:
             yield os.path.join(os.fsencode(run_dir), stem.encode("utf-8", "surrogateescape") + suffix)
 

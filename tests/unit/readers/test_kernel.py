@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 
 import pytest
@@ -178,6 +179,34 @@ class TestWithoutLibvirt:
         bench.read()
         bench.read()
         assert all(bench.types(name) == CLASS_A | CLASS_B for name in names)
+
+
+class TestSlowLook:
+    """The kernel may keep whoever looks for a process waiting."""
+
+    def test_it_costs_nobody_a_point_and_nobody_is_blamed(self, bench, monkeypatch):
+        gone_on = threading.Event()
+        find = bench.processes.pid
+
+        def wait(uuid: str, name: str) -> int | None:
+            if name == "late":
+                bench.hypervisor.stage.hold(lambda: not gone_on.is_set())
+            return find(uuid, name)
+
+        monkeypatch.setattr(bench.processes, "pid", wait)
+        late = bench.hypervisor.add("late", nics=())
+        bench.hypervisor.tell(LIFECYCLE, late.uuid)
+        for _ in range(3):
+            bench.read()
+            for name in NAMES:
+                assert bench.types(name) == CLASS_A | CLASS_B
+        assert bench.of("late")["duration-monitor_blocked"] == 0.0
+        gone_on.set()
+        bench.hypervisor.stage.review()
+        bench.clock.settle()
+        bench.read()
+        bench.read()
+        assert bench.types("late") == {"virt_cpu_total", "memory"} | CLASS_B
 
 
 class TestMemory:
