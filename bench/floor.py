@@ -13,25 +13,22 @@ Cycles follow one another without a pause, or begin every SECONDS. Every cycle i
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-import threading
 import time
-from collections import deque
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import libvirt
 
-WORKERS = 4
-"""virt2's BUSY_WORKERS."""
+from bench.loop import Loop, look, open_stat, read_interfaces
+
 URI = "qemu:///system"
-PID_FILES = "/run/libvirt/qemu"
+PID_FILES = Path("/run/libvirt/qemu")
 ACTIVE = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
 PAUSED = libvirt.VIR_CONNECT_LIST_DOMAINS_PAUSED
 TARGET = re.compile(r"<target dev='(vd\w+)'")
-STAT_SIZE = 512
-"""Bytes; such a line has about 300."""
 
 
 def main() -> None:
@@ -40,70 +37,32 @@ def main() -> None:
     lister = libvirt.openReadOnly(URI)
     listed = lister.listAllDomains(ACTIVE)
     disks = {domain.UUIDString(): TARGET.findall(domain.XMLDesc()) for domain in listed}
-    stats = {domain.UUIDString(): open_stat(domain.name()) for domain in listed}
-    work: deque[str] = deque()
-    begin, end = threading.Barrier(WORKERS + 1), threading.Barrier(WORKERS + 1)
-    for _ in range(WORKERS):
-        threading.Thread(target=ask, args=[work, disks, stats, begin, end], daemon=True).start()
+    stats = {domain.UUIDString(): open_stat(PID_FILES / f"{domain.name()}.pid") for domain in listed}
+
+    def make() -> Callable[[str], None]:
+        domains: dict[str, Any] = {
+            domain.UUIDString(): domain for domain in libvirt.openReadOnly(URI).listAllDomains(ACTIVE)
+        }
+
+        def ask(uuid: str) -> None:
+            look(stats[uuid])
+            domain = domains[uuid]
+            for disk in disks[uuid]:
+                domain.blockStats(disk)
+
+        return ask
+
+    loop = Loop(make)
     due = time.monotonic()
     while True:
         time.sleep(max(0.0, due - time.monotonic()))
         due += interval
         began = time.monotonic()
-        work.extend(domain.UUIDString() for domain in lister.listAllDomains(ACTIVE))
+        uuids = [domain.UUIDString() for domain in lister.listAllDomains(ACTIVE)]
         lister.listAllDomains(PAUSED)
         read_interfaces()
-        begin.wait()
-        end.wait()
+        loop.ask(uuids)
         print(f"took {time.monotonic() - began:.6f}", flush=True)
-
-
-def open_stat(name: str) -> int:
-    """Open what the kernel tells of a domain's QEMU; the files stay open."""
-    with open(f"{PID_FILES}/{name}.pid") as file:
-        pid = int(file.read())
-    return os.open(f"/proc/{pid}/stat", os.O_RDONLY)
-
-
-def ask(
-    work: deque[str],
-    disks: dict[str, list[str]],
-    stats: dict[str, int],
-    begin: threading.Barrier,
-    end: threading.Barrier,
-) -> None:
-    """Ask for one domain after another for as long as there are any, in every cycle."""
-    domains: dict[str, Any] = {
-        domain.UUIDString(): domain for domain in libvirt.openReadOnly(URI).listAllDomains(ACTIVE)
-    }
-    while True:
-        begin.wait()
-        while True:
-            try:
-                uuid = work.popleft()
-            except IndexError:
-                break
-            parse_stat(os.pread(stats[uuid], STAT_SIZE, 0))
-            domain = domains[uuid]
-            for disk in disks[uuid]:
-                domain.blockStats(disk)
-        end.wait()
-
-
-def parse_stat(line: bytes) -> tuple[bytes, int]:
-    """The state of the process, and its CPU time in ticks."""
-    fields = line[line.rfind(b")") + 2 :].split()
-    return fields[0], int(fields[11]) + int(fields[12])
-
-
-def read_interfaces() -> dict[str, list[int]]:
-    """The counters of every network device of the host."""
-    counters = {}
-    with open("/proc/net/dev") as file:
-        for line in file.readlines()[2:]:
-            name, _, rest = line.rpartition(":")
-            counters[name.strip()] = [int(field) for field in rest.split()]
-    return counters
 
 
 if __name__ == "__main__":
