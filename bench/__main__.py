@@ -34,23 +34,31 @@ PARTS = (CYCLES, PACED, OUTAGE)
 def main() -> int:
     """Return 1 where a promise was missed and --check is given, 2 where nothing could be measured."""
     arguments = parse()
-    if arguments.soak:
-        from bench import soak
-
-        return soak.main(arguments.output / "soak.svg", arguments.cycles)
-    try:
-        if arguments.hold:
-            require_memory(arguments.hold)
-            return hold(arguments.hold, arguments.interval)
-        require_memory(max(0, *arguments.sizes, *(pace.domains for pace in arguments.paces)))
-    except NotEnoughMemory as error:
-        print(error, file=sys.stderr)
-        return 2
     began = time.monotonic()
 
     def say(text: str) -> None:
         print(f"[{time.monotonic() - began:4.0f} s] {text}", file=sys.stderr, flush=True)
 
+    if arguments.soak:
+        from bench import soak
+
+        return soak.main(arguments.output / "soak.svg", arguments.cycles)
+    if arguments.scale:
+        from bench import scale
+
+        missed = scale.main(arguments.output, describe_machine(), say)
+        return missed if arguments.check else 0
+    try:
+        if arguments.hold:
+            require_memory(arguments.hold)
+            return hold(arguments.hold, arguments.interval)
+        if arguments.record:
+            require_memory(arguments.record)
+            return record(arguments.record, say)
+        require_memory(max(0, *arguments.sizes, *(pace.domains for pace in arguments.paces)))
+    except NotEnoughMemory as error:
+        print(error, file=sys.stderr)
+        return 2
     results = run(arguments, say)
     tables = [report.table(results)] if results.sizes else []
     if results.paces:
@@ -115,6 +123,26 @@ def hold(guests: int, interval: float) -> int:
     return 0
 
 
+def record(guests: int, say: Callable[[str], None]) -> int:
+    """Record what calls take with so many guests, for the simulation."""
+    from bench.simulated import latencies
+    from bench.simulated.record import record
+
+    with tempfile.TemporaryDirectory(prefix="virt2-bench-") as folder, Lab(Path(folder)) as lab:
+        machine = Machine(lab)
+        machine.grow(guests)
+        said = "; ".join(describe_host(lab)[:2])
+        latencies.FILE.write_text(latencies.dump(record(machine, f"{guests} emulated guests; {said}", say)))
+    return 0
+
+
+def describe_machine() -> list[str]:
+    """Say what machine this is; nothing that tells whose."""
+    return [
+        f"{os.cpu_count()} processors, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
+    ]
+
+
 def describe_host(lab: Lab) -> list[str]:
     """Say what was measured on; nothing that tells whose machine it is."""
     connection = lab.connection
@@ -146,6 +174,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=HERE, help="folder for results.md and plots (bench)")
     parser.add_argument("--hold", type=int, help="instead: read so many guests until Ctrl-C, to be profiled")
     parser.add_argument("--interval", type=float, default=0.0, help="with --hold: seconds between reads (no pause)")
+    parser.add_argument("--scale", action="store_true", help="instead: 200 and 1,000 domains, by simulation")
+    parser.add_argument("--record", type=int, help="instead: record what the simulation's calls take, of N guests")
     parser.add_argument("--soak", action="store_true", help="instead: many cycles while guests come and go")
     parser.add_argument("--cycles", type=int, default=5000, help="cycles of the soak (%(default)s)")
     arguments = parser.parse_args()

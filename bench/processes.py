@@ -59,7 +59,7 @@ def used(before: Clocks, after: Clocks) -> float:
     return sum(now - before.get(pid, 0) for pid, now in after.items()) / 1e9
 
 
-def memory(pid: int) -> Memory:
+def memory(pid: int | str) -> Memory:
     """The memory of a process now."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     rss, pss = (int(re.search(rf"^{name}:\s+(\d+) kB", text, re.M).group(1)) for name in ("Rss", "Pss"))

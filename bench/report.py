@@ -63,7 +63,7 @@ def paced_table(results: Results) -> list[Sequence[str]]:
     for pace, paced in results.paces.items():
         for name in figures.PACED_ROWS:
             row = paced.rows[name]
-            used = [_milliseconds(spread, 1) for spread in (row.libvirtd, row.qemus, row.own)]
+            used = [milliseconds(spread, 1) for spread in (row.libvirtd, row.qemus, row.own)]
             lines.append([str(pace), name, *used, f"{row.rss.median / 1024:.1f}"])
     return lines
 
@@ -117,44 +117,49 @@ def markdown(results: Results) -> str:
         " are per cycle, or per interval: the median, and in brackets the least and the greatest.",
         "\n".join(f"* {line}" for line in results.host),
         f"## What is promised, at {size} domains where nothing else is said{note}",
-        _markdown(verdict_table(results.verdicts)),
+        markdown_table(verdict_table(results.verdicts)),
     ]
     if results.sizes:
         parts += [
             "## Reads without a pause",
-            _markdown(table(results)),
+            markdown_table(table(results)),
             f"All ExtraStats: `{results.extra}`.",
             "![Wall time and CPU of a cycle by number of domains](cycle.svg)",
         ]
     if results.paces:
-        parts += ["## Reads at an interval", _markdown(paced_table(results))]
+        parts += ["## Reads at an interval", markdown_table(paced_table(results))]
         for pace, paced in results.paces.items():
-            parts += [f"Threads of collectd with virt2, {pace}, per interval:", _markdown(thread_table(paced.threads))]
+            parts += [
+                f"Threads of collectd with virt2, {pace}, per interval:",
+                markdown_table(thread_table(paced.threads)),
+            ]
     if results.outage:
-        parts += ["## Points of CPU and interfaces lost", _markdown(outage_table(results.outage))]
+        parts += ["## Points of CPU and interfaces lost", markdown_table(outage_table(results.outage))]
     if results.calls:
         parts += [
             "## Round trips of one cycle",
             f"At {min(results.calls)} domains, counted on libvirtd's sockets.",
-            _markdown(call_table(results)),
+            markdown_table(call_table(results)),
         ]
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """A table for a page."""
     titles, *rest = ("| " + " | ".join(line) + " |" for line in lines)
     return "\n".join([titles, "|" + "---|" * len(lines[0]), *rest])
 
 
 def _cells(row: Row) -> list[str]:
-    return [_milliseconds(spread) for spread in (row.wall, row.libvirtd, row.qemus, row.own)]
+    return [milliseconds(spread) for spread in (row.wall, row.libvirtd, row.qemus, row.own)]
 
 
 def _memory(row: Row) -> list[str]:
     return [f"{spread.median / 1024:.1f}" for spread in (row.rss, row.pss)]
 
 
-def _milliseconds(spread: Spread, digits: int = 0) -> str:
+def milliseconds(spread: Spread, digits: int = 0) -> str:
+    """Seconds in words: the median, and the ends in brackets."""
     middle, low, high = (f"{seconds * 1000:.{digits}f}" for seconds in spread)
     return f"{middle} ({low}-{high})"
 

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import contestants, figures, paced, points, processes, report, rounds, soak
+from bench import contestants, figures, paced, points, processes, report, rounds, scale, soak
 from bench.figures import Lost, Paced, PacedWindow, Window
 from bench.processes import Thread
+from bench.scale import Scale
+from bench.simulated.subject import OneRead
 from bench.soak import Sample
 from tests.lab.relay import Call, bursts
 
@@ -311,3 +313,71 @@ def test_what_threads_use_is_summed_up_by_kind_and_per_interval():
 def test_an_interval_in_which_libvirtd_did_nothing_had_no_read():
     assert paced.missed([0.1, 0.12, 0.09]) == 0
     assert paced.missed([0.1, 0.001, 0.09]) == 1
+
+
+def test_who_is_left_out_of_reads_in_a_row_waits_for_all_of_them():
+    assert scale.longest_wait([(), (), ()]) == 1
+    assert scale.longest_wait([(1, 2), (2, 3), (3, 4)]) == 3
+    assert scale.longest_wait([(1,), (), (1,), ()]) == 2
+    assert scale.longest_wait([(7,), (7,), (7,)]) == 4
+
+
+def reads_of(domains, *left_out):
+    return [OneRead(1.0, 0.1, domains, tuple(numbers), 16 * domains) for numbers in left_out]
+
+
+def test_a_wait_is_fair_where_the_others_had_their_turn_meanwhile():
+    # Four of ten have their turn in each read.
+    fair = scale.Limited(1.5, reads_of(10, range(4, 10), [0, 1, 2, 3, 8, 9], [2, 3, 4, 5, 6, 7]))
+    assert (fair.left_out, fair.longest_wait, fair.fair_wait) == (6, 3, 3)
+    unfair = scale.Limited(1.5, reads_of(10, range(4, 10), range(4, 10), range(4, 10)))
+    assert (unfair.longest_wait, unfair.fair_wait) == (4, 3)
+
+
+def scales(many=5.0, bare=5.0, at_interval=((),), short=((0,), (1,))):
+    """What a run found: with 200 domains a read takes a second."""
+
+    def made(domains, wall, loop, paced):
+        cpu, rss = figures.spread([0.1]), 100.0 * domains
+        return Scale(
+            bare=figures.spread([loop]),
+            virt2=figures.spread([wall]),
+            cpu=cpu,
+            bare_rss=rss / 2,
+            rss=rss,
+            at_interval=scale.Limited(1.5, reads_of(domains, *paced)),
+            short=scale.Limited(0.3, reads_of(domains, *short)),
+        )
+
+    return {200: made(200, 1.0, 1.0, ((),)), 1000: made(1000, many, bare, at_interval)}
+
+
+@pytest.mark.parametrize(
+    ("words", "changed"),
+    [
+        ("growth", {"many": 5.6}),
+        ("left out", {"at_interval": ((), (3,))}),
+        ("until every domain", {"short": ((0,), (0,), (0,))}),
+        ("until every domain", {"at_interval": ((0,), (0,), (0,))}),
+    ],
+)
+def test_a_thousand_domains_are_held_against_what_is_promised(words, changed):
+    def found(sizes):
+        return [verdict.reached for verdict in scale.verdicts(sizes) if words in verdict.figure]
+
+    assert found(scales()) == [True]
+    assert found(scales(**changed)) == [False]
+
+
+def test_the_bare_loops_growth_is_not_virt2s_fault():
+    growth = scale.verdicts(scales(many=6.0, bare=6.0))[0]
+    assert growth.measured == pytest.approx(1.0)
+
+
+def test_the_page_on_a_thousand_domains_tells_times_memory_and_who_was_left_out():
+    sizes = scales(at_interval=((), (3, 4)))
+    page = scale.markdown(sizes, "100 emulated guests", ["2 processors"])
+    assert "* calls take what was recorded: 100 emulated guests" in page
+    assert "| 1000 | virt2 | 5000 (5000-5000) | 5.000 | 100 (100-100) | 97.7 |" in page
+    assert "| 1000 | every 10 s | 1.50 | 1.00 | 2 | 1 | 2 | 2 |" in page
+    assert "takes 100.0 KiB in virt2's process, and 50.0 KiB in that of the bare loop" in page
