@@ -79,6 +79,17 @@ class SocketWire:
         self._socket.close()
 
 
+class NoLoop:
+    """There is no event loop, because nothing ever happens to these domains."""
+
+    def undisturbed(self) -> contextlib.AbstractContextManager[None]:
+        """Nothing is disturbed."""
+        return contextlib.nullcontext()
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+
 class Hypervisor:
     """Makes connections.
 
@@ -89,16 +100,13 @@ class Hypervisor:
 
     def __init__(self, domains: Sequence[Domain], connect: Callable[[], Wire]) -> None:
         self.uri = "qemu:///system"
+        self.loop = NoLoop()
         self.by_uuid = {domain.uuid: domain for domain in domains}
         self.by_name = {domain.name: domain for domain in domains}
         self._connect = connect
 
     def start_events(self) -> None:
         """Nothing ever happens to these domains."""
-
-    def undisturbed(self) -> contextlib.AbstractContextManager[None]:
-        """There is no event loop."""
-        return contextlib.nullcontext()
 
     def connect(self) -> Connection:
         """Open a connection."""
