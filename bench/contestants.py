@@ -40,6 +40,9 @@ one at a time."""
 EXTRA = " ".join(selector for selector in C_SELECTORS if selector in LIBVIRT_NAMES)
 """What both plugins have."""
 
+AT_ITS_INTERVAL, BACK_TO_BACK, WARMED = "virt2", "virt2_back_to_back", "virt2_warmed"
+"""What loads virt2 into collectd: itself, or a module in `MODULES` that says what it does."""
+
 DISCARD = """\
 PostCacheChain "discard"
 <Chain "discard">
@@ -79,7 +82,7 @@ class Daemon:
     Arguments:
         lab: with guests.
         folder: for what collectd writes; made, and removed by `stop`.
-        drop_in: what loads the plugin.
+        drop_in: what loads the plugin; empty for a collectd with neither.
         warm_up: see `Contestant`.
     """
 
@@ -119,12 +122,14 @@ class Floor:
     Arguments:
         lab: with guests.
         folder: for its output; made, and removed by `stop`.
+        interval: seconds between the starts of two cycles; 0 for cycles without a pause.
     """
 
     warm_up = 1
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
+    def __init__(self, lab: Lab, folder: Path, interval: float = 0.0) -> None:
         self._lab = lab
+        self._interval = interval
         self._folder = folder
         self._output = folder / "output"
         folder.mkdir()
@@ -132,7 +137,7 @@ class Floor:
 
     def start(self) -> None:
         """Start it."""
-        self._process = self._lab.popen([PYTHON, "-m", "bench.floor"], log=self._output)
+        self._process = self._lab.popen([PYTHON, "-m", "bench.floor", str(self._interval)], log=self._output)
 
     def stop(self) -> None:
         """End it."""
@@ -171,19 +176,36 @@ def c_plugin(extra: str = "", interval: float = PAUSE) -> str:
 """
 
 
-def virt2(extra: str = "", interval: float = 10.0, back_to_back: bool = True, disks: str = "each") -> str:
-    """A drop-in that loads virt2, to read as often as it can or at its interval."""
+def virt2(extra: str = "", interval: float = 10.0, module: str = BACK_TO_BACK, disks: str = "each") -> str:
+    """A drop-in that loads virt2: its own module, or one of those that make it read otherwise."""
     selectors = f'ExtraStats "{extra}"' if extra else ""
     return f"""\
 LoadPlugin python
 <Plugin python>
   ModulePath "{ROOT}"
   ModulePath "{MODULES}"
-  Import "{"virt2_back_to_back" if back_to_back else "virt2"}"
+  Import "{module}"
   <Module virt2>
     Interval {interval:g}
     DiskStats "{disks}"
     {selectors}
+  </Module>
+</Plugin>
+"""
+
+
+def warmed_virt2(interval: float, threads: Path) -> str:
+    """A drop-in that loads virt2 to read at its interval, warmed up by its first read.
+
+    Arguments:
+        interval: seconds.
+        threads: a file that is written then and says which thread is which (see the module that does it).
+    """
+    return f"""\
+{virt2(interval=interval, module=WARMED)}
+<Plugin python>
+  <Module {WARMED}>
+    Threads "{threads}"
   </Module>
 </Plugin>
 """

@@ -26,12 +26,12 @@ class NotEnoughMemory(Exception):
 
 
 class Use(NamedTuple):
-    """CPU used so far, by thread."""
+    """CPU used so far, by process."""
 
     when: float
-    libvirtd: processes.Threads
-    qemus: processes.Threads
-    own: processes.Threads
+    libvirtd: processes.Clocks
+    qemus: processes.Clocks
+    own: processes.Clocks
 
 
 class Machine:

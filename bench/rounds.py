@@ -118,7 +118,7 @@ def count(
         if name in (figures.C_PLUGIN, figures.C_EXTRA):
             drop_in = contestants.c_plugin(selectors, interval)
         else:
-            drop_in = contestants.virt2(selectors, interval, back_to_back=False, disks=_disks(name))
+            drop_in = contestants.virt2(selectors, interval, contestants.AT_ITS_INTERVAL, _disks(name))
         daemon = Daemon(machine.lab, Path(tempfile.mkdtemp(dir=folder)) / "run", drop_in, 0)
         with _relayed(machine) as calls:
             daemon.start()

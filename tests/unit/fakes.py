@@ -168,12 +168,13 @@ class Clock:
         """Wait until the event is set or nobody can do anything any more; returns whether it is set."""
         event = event or threading.Event()
         limit = time.monotonic() + BOUND
-        while not event.is_set() and not self._settled():
+        while not event.is_set() and not self.is_settled():
             assert time.monotonic() < limit, "the workers never came to rest"
             event.wait(LOOK)
         return event.is_set()
 
-    def _settled(self) -> bool:
+    def is_settled(self) -> bool:
+        """Whether nobody can do anything before time passes."""
         for inventory, messages in self._inventories:
             # One that cannot connect waits for time to pass.
             if not messages.done and inventory.link is not None and inventory.link.up and not self._stage.blocked_list:

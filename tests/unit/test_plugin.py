@@ -965,7 +965,7 @@ class TestInitFails:
 def test_a_callback_that_fails_ends_no_thread_and_is_said_once(daemon, collectd, monkeypatch, callback, name):
     daemon.start()
     call = getattr(daemon.assembly.inventory._listeners, callback)
-    arguments = () if callback in ("on_connect", "_on_list") else (object(),)
+    arguments = () if callback in ("on_connect", "on_list") else (object(),)
     for part in ("healths", "filters", "notifier"):
         monkeypatch.setattr(daemon.assembly, part, None)
     for _ in range(3):
