@@ -112,7 +112,11 @@ class Assembly:
         self.visibility.announce()
         self.running += [
             Running("virt2/notify", "when there is a notification", "itself alone; stop waits 0.5 s", self.notifier),
-            Running("virt2/events", "every 0.1 s", "itself alone; the list finds what events do not tell"),
+            Running(
+                "virt2/events",
+                "with events; every 0.1 s in a read",
+                "itself alone; the list finds what events do not tell",
+            ),
             Running("virt2/admin", "with every read", "itself alone; the limits are unknown then", self.poller),
             Running("virt2/list", "Interval, and with events", "itself alone; the last list is used", self.inventory),
             Running("virt2/look", "once for each connection, and while the list hangs", "itself alone"),
@@ -145,7 +149,8 @@ class Assembly:
         """Let one reader read."""
         reader = self.readers[name]
         self.other_clients.ask()
-        reader.read()
+        with self.hypervisor.undisturbed():
+            reader.read()
         if not self.capacity.explains(reader.skipped):
             self._shortages[name].review(reader.skipped, reader.domains, reader.stuck, time.monotonic())
         self.troubles.say()
@@ -159,12 +164,14 @@ class Assembly:
 
     def read_storage(self) -> None:
         """Let the storage reader read."""
-        self.storage.read()
+        with self.hypervisor.undisturbed():
+            self.storage.read()
         self.storage.watch()
 
     def read_agents(self) -> None:
         """Let the guests' agents be asked."""
-        self.agents.read()
+        with self.hypervisor.undisturbed():
+            self.agents.read()
 
     def adjust(self) -> None:
         """Follow libvirtd's limits and the domains: readers, budget and shares."""

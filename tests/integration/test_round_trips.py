@@ -5,7 +5,7 @@ from collections import Counter
 import libvirt
 import pytest
 
-from tests.integration.support import collectd
+from tests.integration.support import collectd, of_host
 from tests.lab import Guest, wait_for
 from tests.lab.relay import Relay, bursts
 
@@ -30,13 +30,47 @@ def steady_reads(relay):
     return last if len(last) == READS and len(alike) == 1 and "lookupByUUID" not in last[0] else None
 
 
-def test_a_steady_read_makes_two_calls_per_domain_one_per_disk_and_one_list(lab, tmp_path):
+def test_a_steady_read_makes_a_call_for_each_disk_and_two_lists(lab, tmp_path):
+    count = 20
+    lab.guests(Guest(f"guest-{number}", disks=2, nics=2) for number in range(count))
+    with Relay(lab) as relay, collectd(lab, tmp_path / "collectd", "RefreshInterval 0", INTERVAL):
+        reads = wait_for(lambda: steady_reads(relay), SETTLED)
+    alone = [read for read in reads if not read["controlInfo"]]
+    assert all(read - Counter(controlInfo=count) == {"listAllDomains": 2, "blockStats": 2 * count} for read in reads)
+    assert all(read.total() / count == 2.1 for read in alone)
+
+
+def test_where_nobody_knows_who_else_is_there_each_domain_takes_a_look_in_addition(lab, tmp_path):
     guests = lab.guests(Guest(f"guest-{disks}", disks=disks, nics=disks) for disks in (1, 2, 3, 4))
     lab.inside("/run/libvirt/libvirt-admin-sock").unlink()
     with Relay(lab) as relay, collectd(lab, tmp_path / "collectd", "RefreshInterval 0", INTERVAL):
         reads = wait_for(lambda: steady_reads(relay), SETTLED)
     count = len(guests)
-    assert reads == READS * [{"listAllDomains": 1, "info": count, "controlInfo": count, "blockStats": 1 + 2 + 3 + 4}]
+    assert reads == READS * [{"listAllDomains": 2, "controlInfo": count, "blockStats": 1 + 2 + 3 + 4}]
+
+
+def test_where_processes_cannot_be_seen_each_domain_is_asked_for_its_cpu_time(lab, tmp_path):
+    guests = lab.guests(Guest(f"guest-{disks}", disks=disks, nics=disks) for disks in (1, 2))
+    for path in lab.inside("/run/libvirt/qemu").glob("guest-*.pid"):
+        path.unlink()
+    lab.inside("/run/libvirt/libvirt-admin-sock").unlink()
+    with Relay(lab) as relay, collectd(lab, tmp_path / "collectd", "RefreshInterval 0", INTERVAL):
+        reads = wait_for(lambda: steady_reads(relay), SETTLED)
+    count = len(guests)
+    assert reads == READS * [{"listAllDomains": 2, "info": count, "controlInfo": count, "blockStats": 1 + 2}]
+
+
+def test_extra_stats_that_the_kernel_tells_cost_nothing(lab, tmp_path):
+    guests = lab.guests(Guest(f"guest-{disks}", disks=disks, nics=disks) for disks in (1, 2))
+    lab.inside("/run/libvirt/libvirt-admin-sock").unlink()
+    settings = "RefreshInterval 0\nExtraStats pcpu cpu_util"
+    with Relay(lab) as relay, collectd(lab, tmp_path / "collectd", settings, INTERVAL) as daemon:
+        reads = wait_for(lambda: steady_reads(relay), SETTLED)
+        for guest in guests:
+            assert {"ps_cputime", "percent-virt_cpu_total", "percent-guest_cpu"} <= set(
+                of_host(daemon.series(), guest.name)
+            )
+    assert reads == READS * [{"listAllDomains": 2, "controlInfo": len(guests), "blockStats": 1 + 2}]
 
 
 def test_in_bulk_the_disks_of_a_domain_take_one_call_together(lab, tmp_path):
@@ -46,7 +80,7 @@ def test_in_bulk_the_disks_of_a_domain_take_one_call_together(lab, tmp_path):
     with Relay(lab) as relay, collectd(lab, tmp_path / "collectd", settings, INTERVAL):
         reads = wait_for(lambda: steady_reads(relay), SETTLED)
     count = len(guests)
-    calls = {"listAllDomains": 1, "info": count, "controlInfo": count, "domainListGetStats": count}
+    calls = {"listAllDomains": 2, "controlInfo": count, "domainListGetStats": count}
     assert reads == READS * [calls]
 
 
@@ -57,8 +91,8 @@ def test_with_nobody_else_in_libvirtd_control_info_is_asked_where_its_word_comes
         reads = wait_for(lambda: steady_reads(relay), SETTLED)
     for read in reads:
         assert {name: read[name] for name in ("listAllDomains", "info", "blockStats")} == {
-            "listAllDomains": 1,
-            "info": count,
+            "listAllDomains": 2,
+            "info": 0,
             "blockStats": count,
         }
     assert sum(read["controlInfo"] for read in reads) < len(reads) * count / 2

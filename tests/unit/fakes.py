@@ -486,6 +486,9 @@ class FakeHypervisor:
     def start_events(self) -> None:
         self.events_started += 1
 
+    def undisturbed(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
     def connect(self) -> FakeConnection:
         self.calls.append(("connect", "", ""))
         self._accept()
@@ -518,10 +521,16 @@ class FakeProcesses:
         self.cpus = 4
         self.hidden = False
         """Whether they cannot be found."""
+        self.groups = True
+        """Whether libvirt has made a control group for each."""
 
     def account(self, uuid: str) -> Account | None:
         domain = self._running(uuid)
         return None if domain is None else Account(domain.info.cpu_time - 1000, 1000, self.rss)
+
+    def cpu_times(self, uuid: str) -> CpuTimes | None:
+        domain = self._running(uuid)
+        return domain.cpu_times if domain is not None and self.groups else None
 
     def has_ended(self, uuid: str) -> bool:
         return uuid in self._known and self._running(uuid) is None

@@ -136,7 +136,7 @@ class Discovery:
 
     def _find(self, guest: Guest, connection: Connection, job: Job) -> None:
         try:
-            job.doing(LOOK_UP)
+            job.doing(LOOK_UP, priority=True)
             line = connection.find(guest.name)
             job.doing("XMLDesc")
             self._inventory.adopt(connection, line)

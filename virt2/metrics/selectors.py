@@ -100,7 +100,20 @@ class Ask(NamedTuple):
 class Selection:
     """What is asked about a domain because of the selectors that are on."""
 
-    __slots__ = ("disk", "errors", "info", "layers", "monitor", "names", "needs_vcpus", "server", "sizes", "state")
+    __slots__ = (
+        "cpu_times",
+        "disk",
+        "errors",
+        "info",
+        "layers",
+        "monitor",
+        "names",
+        "needs_vcpus",
+        "server",
+        "server_without_times",
+        "sizes",
+        "state",
+    )
 
     def __init__(self, names: Collection[str] = ()) -> None:
         chosen = [selector for selector in SELECTORS if selector.name in names and selector.kind != AGENT]
@@ -111,6 +124,9 @@ class Selection:
         self.disk = _served(chosen, DISK_TIMES)
         """With these, another call is made for each disk, instead of the one that is made without them."""
         self.server = _asks(chosen, A)
+        self.cpu_times = _served(chosen, CPU_TIMES)
+        self.server_without_times = tuple(ask for ask in self.server if ask.what != CPU_TIMES)
+        """The calls of class A where the kernel tells CPU time in user and in kernel mode."""
         self.monitor = _asks(chosen, B)
         self.needs_vcpus = bool(_served(chosen, VCPUS))
         """Whether the number of virtual CPUs has to be asked for, because another call needs it."""

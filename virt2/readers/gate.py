@@ -97,7 +97,7 @@ class Gate:
         """Give libvirt's word on who is inside a monitor; None where it does not tell, which ends no job."""
         if CONTROL_INFO in self.missing:
             return None
-        job.doing(CONTROL_INFO)
+        job.doing(CONTROL_INFO, priority=True)
         try:
             return connection.control(domain.uuid)
         except Missing as error:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple, Protocol
 
 from virt2.model.domain import Domain
-from virt2.model.replies import Account
+from virt2.model.replies import Account, CpuTimes
 from virt2.readers.context import CLOCKS, Clocks
 
 
@@ -19,6 +19,9 @@ class Processes(Protocol):
 
     def account(self, uuid: str) -> Account | None:
         """What a domain's process has used, where the process is known; None where it is not. Does not block."""
+
+    def cpu_times(self, uuid: str) -> CpuTimes | None:
+        """A domain's CPU time in user and in kernel mode, where its process is known. Does not block."""
 
     def has_ended(self, uuid: str) -> bool:
         """Whether a domain's process was known and has ended."""
@@ -38,6 +41,8 @@ class Reading(NamedTuple):
     time: float
     """The same moment as wall time."""
     account: Account
+    times: CpuTimes | None = None
+    """CPU time in user and in kernel mode, as libvirt counts it; None where nobody wants it, or it cannot be read."""
 
 
 class Kernel:
@@ -46,10 +51,17 @@ class Kernel:
     Arguments:
         processes: the QEMUs of the domains; None where they are not seen from here.
         clocks: of the time before each reading.
+        wants_times: tells by UUID whether CPU time in user and in kernel mode is wanted.
     """
 
-    def __init__(self, processes: Processes | None = None, clocks: Clocks = CLOCKS) -> None:
+    def __init__(
+        self,
+        processes: Processes | None = None,
+        clocks: Clocks = CLOCKS,
+        wants_times: Callable[[str], bool] = lambda uuid: False,
+    ) -> None:
         self._processes = processes
+        self._wants_times = wants_times
         self._clock, self._wall = clocks
         self._readings: dict[str, Reading] = {}
 
@@ -68,10 +80,12 @@ class Kernel:
         # One time for all: together they take milliseconds.
         taken, wall, readings = self._clock(), self._wall(), self._readings
         for domain in domains:
-            if domain.uuid not in readings:
-                account = self._processes.account(domain.uuid)
+            uuid = domain.uuid
+            if uuid not in readings:
+                account = self._processes.account(uuid)
                 if account is not None:
-                    readings[domain.uuid] = Reading(taken, wall, account)
+                    times = self._processes.cpu_times(uuid) if self._wants_times(uuid) else None
+                    readings[uuid] = Reading(taken, wall, account, times)
 
     def host_cpus(self) -> int:
         """How many CPUs of the host are active; 0 where that is not known."""
@@ -88,11 +102,8 @@ class Kernel:
         """
         if self._processes is None or self._processes.pid(domain.uuid, domain.name) is None:
             return None
-        readings = self._readings
-        taken, wall, account = self._clock(), self._wall(), self._processes.account(domain.uuid)
-        if account is None:
-            return None
-        return readings.setdefault(domain.uuid, Reading(taken, wall, account))
+        self.read([domain])
+        return self.of(domain.uuid)
 
     def has_ended(self, domain: Domain) -> bool:
         """Whether a domain's process is seen to have ended."""

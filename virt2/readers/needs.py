@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from virt2.domains.health import Health
-from virt2.metrics.selectors import Selection
+from virt2.metrics.selectors import Ask, Selection
 from virt2.model.domain import Domain, Nic
 
 
@@ -19,6 +19,8 @@ class ServerNeeds(NamedTuple):
     """Why it is paused."""
     memory: bool = True
     """Whether its memory is not known yet."""
+    times: bool = True
+    """Whether its CPU time in user and in kernel mode is not known yet."""
 
 
 def server_needs(
@@ -32,7 +34,7 @@ def server_needs(
         known: what has to be asked because it is not known otherwise.
     """
     needs = known._replace(info=True) if extra.needs_vcpus else known
-    if needs.info or needs.state or extra.state or extra.server:
+    if needs.info or needs.state or extra.state or asks(extra, known):
         return needs
     # No other job looks whether its monitor is blocked.
     if health.skipped or not health.monitored:
@@ -41,6 +43,11 @@ def server_needs(
         if is_of_libvirt(nic, interfaces, health):
             return needs
     return None
+
+
+def asks(extra: Selection, needs: ServerNeeds) -> Sequence[Ask]:
+    """The calls of class A that only ExtraStats selectors need."""
+    return extra.server if needs.times else extra.server_without_times
 
 
 def is_of_libvirt(nic: Nic, interfaces: Collection[str], health: Health) -> bool:

@@ -23,7 +23,7 @@ from virt2.readers.needs import ServerNeeds, server_needs
 from virt2.readers.polling import Polling, Read
 from virt2.readers.records import Outcome, Sample
 from virt2.readers.results import Results
-from virt2.readers.sampling import ASK_OUTSIDE, OUTSIDE, Sampler
+from virt2.readers.sampling import ASK_OUTSIDE, LOOK, OUTSIDE, Sampler
 from virt2.readers.taps import Taps
 from virt2.readers.unsupported import CONTROL_INFO
 from virt2.workers.job import MONITOR, SERVER, STALLED_AFTER, Job
@@ -91,7 +91,7 @@ class Reader:
         self._sink = Batch(outputs.sink)
         self._results = Results(domains.names, self._sink, outputs.notify, outputs.troubles)
         self._interfaces = host.interfaces
-        self._kernel = Kernel(host.processes, timing.clocks)
+        self._kernel = Kernel(host.processes, timing.clocks, lambda uuid: bool(self._sampler.extra(uuid).cpu_times))
         self._before: Sequence[Domain] = ()
         """The domains of the last read."""
         self._taps = Taps(domains.inventory)
@@ -191,8 +191,11 @@ class Reader:
             memory = health.memory(told_since, began - self._refresh if self._refresh > 0 else None)
             ours = self._budget.running(uuid, MONITOR)
             # Where a call to its monitor does not come back, one that needs no monitor shows what it waits for.
-            info = memory is None or self._kernel.of(uuid) is None or (ours is not None and ours.stalled)
-            known = ServerNeeds(info, paused is not None and uuid in paused, memory is None)
+            reading = self._kernel.of(uuid)
+            info = memory is None or reading is None or (ours is not None and ours.stalled)
+            known = ServerNeeds(
+                info, paused is not None and uuid in paused, memory is None, reading is None or reading.times is None
+            )
             health.monitored = self._sampler.asks_monitor(domain)
             need = server_needs(domain, health, self._sampler.extra(uuid), self._counters, known)
             if need is None and self._budget.charged(uuid) is not None:
@@ -383,7 +386,7 @@ class Reader:
             stuck_by = min(stuck_by, self._budget.answered_at - self._timeout)
             if health.blocked_since is not None and health.blocked_since > stuck_by:
                 health.clear()
-        is_locked = server is not None and server.since < stuck_by and server.what != ASK_OUTSIDE
+        is_locked = server is not None and server.since < stuck_by and server.what not in (ASK_OUTSIDE, LOOK)
         if monitor is not None and monitor.since < stuck_by:
             health.block("lock held" if is_locked or monitor.what == CONTROL_INFO else monitor.what, monitor.since)
         elif server is not None and is_locked:

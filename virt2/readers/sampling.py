@@ -20,7 +20,7 @@ from virt2.readers.connection import DomainCalls
 from virt2.readers.context import CLOCKS, Clocks
 from virt2.readers.gate import CONTROL_OK, Gate
 from virt2.readers.kernel import NO_HOST, Host, Reading
-from virt2.readers.needs import ServerNeeds, is_of_libvirt
+from virt2.readers.needs import ServerNeeds, asks, is_of_libvirt
 from virt2.readers.outside import SLOW, Outside
 from virt2.readers.records import Note, Outcome, Put, Sample, report
 from virt2.readers.unsupported import CONTROL_INFO
@@ -33,6 +33,10 @@ INCOMING_REASONS = frozenset({2, 11})
 VIR_DOMAIN_PAUSED_MIGRATION and VIR_DOMAIN_PAUSED_STARTING_UP."""
 ASK_OUTSIDE = "interfaceStats, waiting for another program"
 """What a job does that asks for counters for which libvirt asks another program."""
+LOOK = "look for its process"
+"""What a job does that makes no call of libvirt's."""
+PRIORITY = frozenset({selectors.STATE, defaults.NIC})
+"""Calls that libvirtd answers where it has no normal worker left."""
 OUTSIDE = "outside"
 """Kind of the outcome of a job whose calls wait for another program of the host (see `virt2.readers.outside`)."""
 MEMORY_STATS = "memoryStats"
@@ -90,10 +94,12 @@ class Sampler:
 
     def put_account(self, domain: Domain, health: Health, reading: Reading) -> None:
         """Put samples of what the kernel said of a domain's process."""
-        uuid, (taken, wall, account), extra = domain.uuid, reading, self.extra(domain.uuid)
+        uuid, (taken, wall, account, times), extra = domain.uuid, reading, self.extra(domain.uuid)
         self._put(Sample(uuid, defaults.CPU_TIME, "", taken, wall, account.cpu_time))
         if defaults.RSS_SELECTOR in extra.names:
             self._put(Sample(uuid, defaults.RSS, "", taken, wall, account.rss))
+        for selector in extra.cpu_times if times is not None else ():
+            self._put(Sample(uuid, selector, "", taken, wall, times))
         for selector in extra.info:
             vcpus = 0 if health.known is None else health.known.info.vcpus
             use = CpuUse(account.cpu_time, vcpus, self._kernel.host_cpus())
@@ -116,7 +122,7 @@ class Sampler:
         """
 
         def work(connection: DomainCalls, job: Job) -> None:
-            taken = job.doing(CONTROL_INFO) if probe else self._clock()
+            taken = job.doing(CONTROL_INFO, priority=True) if probe else self._clock()
             try:
                 control = self.gate.control(connection, job, domain, self._put) if probe else None
                 if control is not None and control.state == CONTROL_OK:
@@ -235,23 +241,25 @@ class Sampler:
                     # The lock of the domain was held, or libvirt waits for another program. It is asked last from now
                     # on, where nothing of the domain has to wait behind it.
                     health.slow.add(nic.target)
-        is_accounted = self._kernel.of(domain.uuid) is not None
-        if not is_accounted:
+        reading = self._kernel.of(domain.uuid)
+        if reading is None:
+            # The kernel may keep whoever reads a command line waiting.
+            job.doing(LOOK)
             reading = self._kernel.find(domain)
             if reading is not None:
                 self.put_account(domain, health, reading)
-                is_accounted = True
+                needs = needs._replace(times=reading.times is None)
         info = None
         if needs.info:
             if self.gate.check_workers():
                 return False
-            info = self._ask_info(connection, job, domain, health, needs.memory, is_accounted)
+            info = self._ask_info(connection, job, domain, health, needs.memory, reading is not None)
         incoming = False
         if needs.state or (needs.info and (info is None or info.state == PAUSED)):
             state = self._ask(functools.partial(_state, connection), job, domain.uuid, selectors.STATE, "", health, ())
             incoming = state is not None and state[0] == PAUSED and state[1] in INCOMING_REASONS
         health.incoming = incoming
-        return self._ask_extras(connection, job, domain, health, extra.server, info)
+        return self._ask_extras(connection, job, domain, health, asks(extra, needs), info)
 
     def _ask_info(
         self,
@@ -342,11 +350,11 @@ class Sampler:
         job: Job,
         domain: Domain,
         health: Health,
-        asks: Iterable[Ask],
+        wanted: Iterable[Ask],
         info: Info | None = None,
     ) -> bool:
         """Make the calls that only ExtraStats selectors need; False where libvirtd has no worker for them any more."""
-        for ask in asks:
+        for ask in wanted:
             if self.gate.check_workers():
                 return False
             if ask.what == selectors.VCPUS and info is None:
@@ -403,7 +411,7 @@ class Sampler:
         """
         if self._missing.covers(what, device, health):
             return None
-        taken, wall = job.doing(what), self._wall()
+        taken, wall = job.doing(what, what in PRIORITY), self._wall()
         try:
             reply = call(uuid, device)
         except Unsupported as error:
@@ -423,13 +431,13 @@ class Sampler:
         """Ask for the counters of an interface for which libvirt asks another program, if it is time for that."""
         if self._missing.covers(defaults.NIC, nic.target, health):
             return
-        job.doing(ASK_OUTSIDE)
+        job.doing(ASK_OUTSIDE, priority=True)
         if not self.outside.begin(domain.name, nic.target):
             job.failed = True
             return
         failure: Error | None = None
         reply = None
-        taken, wall = job.doing(ASK_OUTSIDE), self._wall()
+        taken, wall = job.doing(ASK_OUTSIDE, priority=True), self._wall()
         try:
             reply = connection.nic(domain.uuid, nic.target)
         except (CallFailed, DomainGone, Unsupported) as error:
@@ -444,7 +452,7 @@ class Sampler:
             health.slow.add(nic.target)
             return
         health.slow.discard(nic.target)
-        job.doing(defaults.NIC)
+        job.doing(defaults.NIC, priority=True)
         if isinstance(failure, Unsupported):
             self._note_unsupported(job, failure, defaults.NIC, nic.target, health)
         elif failure is not None:

@@ -1,14 +1,17 @@
 """libvirt's event loop: it brings events, and keepalives go out only where it runs.
 
-libvirt has one loop in a process. It runs on a thread of our own, in short bursts.
+libvirt has one loop in a process. It runs on a thread of our own. Every call of every connection changes what the loop
+watches, and wakes a loop that waits twice. So it does not wait while a read makes its calls: then it runs in short
+bursts. At all other times it waits, and nothing wakes it but what it is there for.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import libvirt
@@ -20,10 +23,9 @@ from virt2.sources.translation import words
 log = logging.getLogger(__name__)
 
 EVENT_LATENCY = 0.1
-"""Seconds between two runs of libvirt's event loop. Every call of every connection wakes a loop that waits twice, which
-doubled what a read costs collectd. Nobody needs an event before the next read."""
+"""Seconds between two bursts of libvirt's event loop while a read makes its calls."""
 EVENT_WINDOW = 1
-"""Milliseconds that such a run takes."""
+"""Milliseconds that such a burst takes."""
 
 
 class EventLoop:
@@ -33,6 +35,11 @@ class EventLoop:
         self._registered = False
         self.running = False
         """Whether the loop was started."""
+        self._changed = threading.Condition()
+        self._undisturbed = 0
+        """How many do not want to be disturbed."""
+        self._waker: int | None = None
+        """What is written to here wakes the loop; None before it runs."""
 
     def __repr__(self) -> str:
         return f"<EventLoop running={self.running}>"
@@ -46,7 +53,42 @@ class EventLoop:
             libvirt.virEventRegisterDefaultImpl()
             self._registered = True
         if not self.running:
-            self.running = threads.try_start("virt2/events", _run_events)
+            self.running = threads.try_start("virt2/events", self._run)
+
+    @contextlib.contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Keep the loop from waiting while many calls are made. This makes no call of libvirt's, and never waits."""
+        with self._changed:
+            self._undisturbed += 1
+            is_first = self._undisturbed == 1
+        if is_first and self._waker is not None:
+            # A pipe that is full has woken it already.
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._waker, b"\0")
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._undisturbed -= 1
+                self._changed.notify_all()
+
+    def _run(self) -> None:
+        """Run the loop until libvirt ends it; the thread's body."""
+        fired = threading.Event()
+        woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            timer = libvirt.virEventAddTimeout(-1, _fire, fired)
+            libvirt.virEventAddHandle(woken, libvirt.VIR_EVENT_HANDLE_READABLE, _drain, None)
+            self._waker = waker
+            while True:
+                with self._changed:
+                    is_free = self._changed.wait_for(lambda: not self._undisturbed, EVENT_LATENCY)
+                if is_free:
+                    libvirt.virEventRunDefaultImpl()
+                else:
+                    _burst(timer, fired)
+        except libvirt.libvirtError as error:
+            log.error("libvirt's event loop ended: %s; changes are now found by polling only", words(error))
 
 
 def guarded(callback: Callable[..., None]) -> Callable[..., None]:
@@ -63,22 +105,22 @@ def guarded(callback: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
-def _run_events() -> None:
-    fired = threading.Event()
-    try:
-        timer = libvirt.virEventAddTimeout(-1, _fire, fired)
-        while True:
-            time.sleep(EVENT_LATENCY)
-            fired.clear()
-            # The time is not 0, because a timer that is always due keeps the loop from what is of lower priority, and
-            # there libvirt closes the sockets of connections that were given back.
-            libvirt.virEventUpdateTimeout(timer, EVENT_WINDOW)
-            while not fired.is_set():
-                libvirt.virEventRunDefaultImpl()
-            libvirt.virEventUpdateTimeout(timer, -1)
-    except libvirt.libvirtError as error:
-        log.error("libvirt's event loop ended: %s; changes are now found by polling only", words(error))
+def _burst(timer: int, fired: threading.Event) -> None:
+    """Run the loop for as long as a burst takes."""
+    fired.clear()
+    # The time is not 0, because a timer that is always due keeps the loop from what is of lower priority, and there
+    # libvirt closes the sockets of connections that were given back.
+    libvirt.virEventUpdateTimeout(timer, EVENT_WINDOW)
+    while not fired.is_set():
+        libvirt.virEventRunDefaultImpl()
+    libvirt.virEventUpdateTimeout(timer, -1)
 
 
 def _fire(_timer: int, fired: threading.Event) -> None:
     fired.set()
+
+
+def _drain(_watch: int, woken: int, _events: int, _opaque: Any) -> None:
+    """Take what has woken the loop. Another thread that runs the loop may have taken it."""
+    with contextlib.suppress(BlockingIOError):
+        os.read(woken, 4096)

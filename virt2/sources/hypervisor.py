@@ -99,6 +99,10 @@ class Hypervisor:
         """
         self._loop.start()
 
+    def undisturbed(self) -> contextlib.AbstractContextManager[None]:
+        """Keep libvirt's event loop from being woken by every call, for as long as many calls are made."""
+        return self._loop.undisturbed()
+
     def connect(self) -> Connection:
         """Open a read-only connection (a priority call at libvirtd).
 

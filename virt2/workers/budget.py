@@ -176,9 +176,12 @@ class Budget:
         return (*tuple(self.in_flight.values()), *tuple(self.charges.values()))
 
     def stalled_since(self, kinds: Collection[str] = (SERVER,)) -> float | None:
-        """When the oldest call was made that should have come back; None if there is none. By default, only class A."""
-        calls = [job.since for job in tuple(self.in_flight.values()) if job.kind in kinds and job.stalled]
-        return min(calls, default=None)
+        """When the oldest call was made that needs a worker and should have come back; None if there is none.
+
+        By default, only class A.
+        """
+        jobs = [job for job in tuple(self.in_flight.values()) if job.kind in kinds and not job.priority]
+        return min((job.since for job in jobs if job.stalled), default=None)
 
     def charged(self, uuid: str) -> Charge | None:
         """Give the oldest call of that domain that was cut off and may still occupy libvirtd and the monitor."""

@@ -75,6 +75,7 @@ class Job:
         "heard",
         "kind",
         "not_before",
+        "priority",
         "probe",
         "round",
         "run",
@@ -106,6 +107,8 @@ class Job:
         self.begun = False
         """Whether a worker has taken it."""
         self.what = ""
+        self.priority = True
+        """Whether what it does now needs no normal worker of libvirtd: that says nothing of libvirtd's workers."""
         self.since = 0.0
         self.not_before = 0.0
         self.heard = 0.0
@@ -130,9 +133,15 @@ class Job:
         """Note that a call was answered that is not a priority call."""
         self.heard = self.clock()
 
-    def doing(self, what: str) -> float:
-        """Note the call that is about to be made. Returns the time by the pool's clock."""
+    def doing(self, what: str, priority: bool = False) -> float:
+        """Note the call that is about to be made. Returns the time by the pool's clock.
+
+        Arguments:
+            what: its name, or what is done instead of a call.
+            priority: whether it needs no normal worker of libvirtd.
+        """
         self.what = what
+        self.priority = priority
         self.since = self.clock()
         return self.since
 

@@ -317,7 +317,7 @@ class Pool:
                 if job is not None:
                     self._budget.take(self, job)
                     job.begun = True
-                    job.doing("")
+                    job.doing("", priority=True)
                     worker.job = job
                     return job
                 told = self.wanted.wait(pause)

@@ -332,6 +332,15 @@ class TestOutOfWorkers:
         assert listed.attempt()
         assert listed.inventory.out_of_workers
 
+    def test_what_needs_no_worker_says_nothing_of_workers(self, listed):
+        job = self.call(listed)
+        job.doing("state", priority=True)
+        listed.clock.now += STALLED_AFTER + 0.01
+        assert job.stalled
+        assert listed.attempt()
+        assert not listed.inventory.out_of_workers
+        assert not listed.inventory.check_workers()
+
     def test_such_a_list_is_asked_for_by_itself(self, listed):
         self.stall(listed)
         attempts = listed.inventory._attempts

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 
 import pytest
 
-from tests.unit.fakes import PAUSED, RUNNING, NicStats
+from tests.unit.fakes import PAUSED, RUNNING, CpuTimes, NicStats
 from tests.unit.readers.test_reader import (
     CLASS_A,
     CLASS_B,
@@ -180,6 +181,34 @@ class TestWithoutLibvirt:
         assert all(bench.types(name) == CLASS_A | CLASS_B for name in names)
 
 
+class TestSlowLook:
+    """The kernel may keep whoever looks for a process waiting."""
+
+    def test_it_costs_nobody_a_point_and_nobody_is_blamed(self, bench, monkeypatch):
+        gone_on = threading.Event()
+        find = bench.processes.pid
+
+        def wait(uuid: str, name: str) -> int | None:
+            if name == "late":
+                bench.hypervisor.stage.hold(lambda: not gone_on.is_set())
+            return find(uuid, name)
+
+        monkeypatch.setattr(bench.processes, "pid", wait)
+        late = bench.hypervisor.add("late", nics=())
+        bench.hypervisor.tell(LIFECYCLE, late.uuid)
+        for _ in range(3):
+            bench.read()
+            for name in NAMES:
+                assert bench.types(name) == CLASS_A | CLASS_B
+        assert bench.of("late")["duration-monitor_blocked"] == 0.0
+        gone_on.set()
+        bench.hypervisor.stage.review()
+        bench.clock.settle()
+        bench.read()
+        bench.read()
+        assert bench.types("late") == {"virt_cpu_total", "memory"} | CLASS_B
+
+
 class TestMemory:
     """libvirt tells of changes, and is asked every RefreshInterval."""
 
@@ -332,6 +361,21 @@ class TestSelectors:
         assert asked(bench)["info"] == asked(bench)["nodeInfo"] == 0
         assert bench.of("web")["percent-virt_cpu_total"] == pytest.approx(100 * 2 / INTERVAL / 4)
         assert bench.of("web")["percent-guest_cpu"] == pytest.approx(100 * 2 / INTERVAL / 2)
+
+    @pytest.mark.parametrize(("groups", "calls"), [(True, 0), (False, 1)])
+    def test_cpu_time_by_mode_needs_a_call_only_without_control_groups(self, make, groups, calls):  # noqa: F811
+        bench = make(kernel=True, extra=("pcpu",))
+        bench.processes.groups = groups
+        web = bench.hypervisor.add("web")
+        bench.inventory.start()
+        for number in range(3):
+            web.cpu_times = CpuTimes(7 + number, 8)
+            bench.read()
+            assert bench.of("web")["ps_cputime"] == 7 + number
+            assert asked(bench)["getCPUStats"] == calls
+        bench.hypervisor.crash()
+        bench.read()
+        assert ("ps_cputime" in bench.types("web")) is groups
 
     def test_a_domain_without_disks_is_looked_at_and_asked_nothing(self, make):  # noqa: F811
         bench = make(kernel=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import threading
 from typing import Any
 
@@ -22,7 +24,12 @@ class Loop:
         self.registered = 0
         self.said: list[tuple[str, int]] = []
         self.threads: set[str] = set()
+        self.waits = False
+        """Whether a turn waits until the loop is woken, where no timer is set."""
+        self.entered = threading.Semaphore(0)
+        """Released by every turn that waits."""
         self._turns = turns
+        self._timeout = -1
 
     def register(self) -> None:
         self.registered += 1
@@ -34,7 +41,16 @@ class Loop:
 
     def update(self, timer: int, timeout: int) -> None:
         assert timer == 7
+        self._timeout = timeout
         self.said.append(("update", timeout))
+
+    def handle(self, fd: int, events: int, callback: Any, opaque: Any) -> int:
+        self._fd, self._woken = fd, lambda: callback(8, fd, events, opaque)
+        return 8
+
+    def close(self) -> None:
+        """Let a turn that waits return."""
+        self._turns = 0
 
     def run(self) -> None:
         self.threads.add(threading.current_thread().name)
@@ -42,7 +58,11 @@ class Loop:
         if self._turns < 0:
             raise doors.LibvirtError(1, 0, "by hand")
         self.said.append(("run", 0))
-        if self._turns != 1:
+        if self.waits and self._timeout < 0:
+            self.entered.release()
+            assert select.select([self._fd], [], [], BOUND)[0], "the loop was never woken"
+            self._woken()
+        elif self._turns != 1:
             self._fire()
 
     def module(self) -> Any:
@@ -50,6 +70,8 @@ class Loop:
             CONSTANTS,
             virEventRegisterDefaultImpl=self.register,
             virEventAddTimeout=self.add,
+            virEventAddHandle=self.handle,
+            VIR_EVENT_HANDLE_READABLE=1,
             virEventUpdateTimeout=self.update,
             virEventRunDefaultImpl=self.run,
         )["event_loop"]
@@ -62,14 +84,15 @@ def await_end() -> None:
             assert not thread.is_alive()
 
 
-def test_the_loop_runs_in_bursts_until_libvirt_ends_it_and_that_is_said(monkeypatch, caplog):
+def test_the_loop_runs_in_bursts_meanwhile_until_libvirt_ends_it_and_that_is_said(monkeypatch, caplog):
     libvirts = Loop()
     event_loop = libvirts.module()
     monkeypatch.setattr(event_loop, "EVENT_LATENCY", 0.0)
     loop = event_loop.EventLoop()
     assert not loop.running
-    loop.start()
-    await_end()
+    with loop.undisturbed():
+        loop.start()
+        await_end()
     assert libvirts.said == [
         *[("add", -1)],
         *[("update", 1), ("run", 0), ("update", -1)],
@@ -79,6 +102,38 @@ def test_the_loop_runs_in_bursts_until_libvirt_ends_it_and_that_is_said(monkeypa
     ]
     assert libvirts.threads == {"virt2/events"}
     assert caplog.messages == ["libvirt's event loop ended: by hand; changes are now found by polling only"]
+
+
+def test_it_waits_where_nobody_minds_and_is_woken_by_who_does_not_want_to_be_disturbed(monkeypatch):
+    libvirts = Loop(turns=1000)
+    libvirts.waits = True
+    event_loop = libvirts.module()
+    monkeypatch.setattr(event_loop, "EVENT_LATENCY", 0.001)
+    loop = event_loop.EventLoop()
+    loop.start()
+    for _ in range(3):
+        assert libvirts.entered.acquire(timeout=BOUND)
+        with loop.undisturbed(), loop.undisturbed():
+            # It has left its wait, and does not wait again.
+            assert not libvirts.entered.acquire(timeout=0.05)
+    assert libvirts.entered.acquire(timeout=BOUND)
+    assert ("update", 1) in libvirts.said
+    libvirts.close()
+    with loop.undisturbed():
+        await_end()
+
+
+def test_who_does_not_want_to_be_disturbed_never_waits_for_a_loop_that_does_not_read(monkeypatch):
+    event_loop = Loop().module()
+    loop = event_loop.EventLoop()
+    woken, loop._waker = os.pipe2(os.O_NONBLOCK)
+    try:
+        for _ in range(100_000):
+            with loop.undisturbed():
+                pass
+    finally:
+        os.close(woken)
+        os.close(loop._waker)
 
 
 def test_a_loop_is_registered_and_started_once(monkeypatch):

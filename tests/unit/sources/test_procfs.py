@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from virt2.sources import procfs
+from virt2.sources import cgroups, procfs
 from virt2.sources.procfs import Guest, Processes
 
 BOUND = 10.0
@@ -506,6 +506,29 @@ class TestAccount:
             assert account.rss > 1 << 20
             child.communicate(b"")
             assert processes.account(UUID) is None
+
+
+def test_cpu_time_by_mode_is_read_of_the_group_that_was_found_for_the_process(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[int] = []
+
+    class Group:
+        def read(self) -> tuple[int, int]:
+            return 5, 7
+
+    monkeypatch.setattr(cgroups, "group_of", lambda pid, proc: found.append(pid) or (Group() if pid == 7 else None))
+    host.qemu(7, "web")
+    assert host.processes.cpu_times(UUID) is None
+    assert host.processes.pid(UUID, "web") == 7
+    for _ in range(2):
+        assert host.processes.cpu_times(UUID) == (5, 7)
+    host.gone(7)
+    host.qemu(8, "web", start=950)
+    assert host.processes.pid(UUID, "web") == 8
+    for _ in range(2):
+        assert host.processes.cpu_times(UUID) is None
+    assert found == [7, 8]
 
 
 @pytest.mark.parametrize(
