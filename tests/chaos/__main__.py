@@ -16,13 +16,8 @@ import libvirt
 from tests.lab import Lab
 
 from . import report
-from .expectations import expect
-from .invariants import examine
-from .performance import Performance
+from .performance import GUESTS, play
 from .schedule import make
-
-GUESTS = {f"{storage or 'solid'}-{number}": storage for number in range(1, 5) for storage in ("alpha", "beta", "")}
-"""Four guests on each of two storages that can hang, and four on one that cannot, by name."""
 
 
 def main() -> int:
@@ -41,15 +36,8 @@ def main() -> int:
         for name in ("lab", "collectd"):
             (folder / name).mkdir(parents=True)
         with Lab(folder / "lab") as lab:
-            performance = Performance(lab, folder / "collectd", schedule, GUESTS, say)
-            story = performance.perform()
-    findings = examine(story, expect(story, arguments.counters == "kernel"), performance.readings)
-    if findings.violations:
-        print(report.violations_text(story, findings.violations))
-        print()
-        print(report.schedule_text(schedule))
-    print(report.summary(schedule, story, findings))
-    print(report.row(schedule, story, findings))
+            story, findings = play(lab, folder / "collectd", schedule, arguments.counters == "kernel", say)
+    print(report.full_text(schedule, story, findings))
     return int(bool(findings.violations))
 
 

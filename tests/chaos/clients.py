@@ -8,6 +8,7 @@ from tests.lab import CommandFailed, Lab
 
 from .journal import Journal
 
+VIRSH = ("virsh", "--quiet", "--connect", "qemu:///system")
 LONGEST = 120.0
 """Seconds for a call: longer than everything that holds one back lasts."""
 
@@ -15,12 +16,12 @@ LONGEST = 120.0
 class Call:
     """A call that is under way on a thread of its own."""
 
-    def __init__(self, clients: Clients, argv: tuple[str, ...]) -> None:
+    def __init__(self, clients: Clients, words: tuple[str, ...]) -> None:
         self._clients = clients
-        self._argv = argv
+        self._words = words
         self.error = ""
         """Why it failed, in words; empty where it did not."""
-        self._thread = threading.Thread(target=self._run, name=f"chaos/{argv[1]}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"chaos/{words[0]}", daemon=True)
         self._thread.start()
 
     @property
@@ -33,7 +34,7 @@ class Call:
         return self.is_over and not self.error
 
     def _run(self) -> None:
-        self.error = self._clients.run(*self._argv)
+        self.error = self._clients.run(*self._words)
 
 
 class Clients:
@@ -48,15 +49,15 @@ class Clients:
         self._lab = lab
         self._journal = journal
 
-    def run(self, *argv: str) -> str:
-        """Run a command; returns why it failed, in words, or nothing where it did not."""
+    def run(self, *words: str) -> str:
+        """Run virsh with these words; returns why it failed, in words, or nothing where it did not."""
         with self._journal.visit():
             try:
-                self._lab.run(argv, LONGEST)
+                self._lab.run([*VIRSH, *words], LONGEST)
             except (CommandFailed, TimeoutError) as error:
                 return str(error)
         return ""
 
-    def begin(self, *argv: str) -> Call:
-        """Begin to run a command."""
-        return Call(self, argv)
+    def begin(self, *words: str) -> Call:
+        """Begin to run virsh with these words."""
+        return Call(self, words)

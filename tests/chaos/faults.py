@@ -91,7 +91,7 @@ def other_clients(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
             with _hanging(stage.storages[storage]):
                 for number, life in enumerate(lives):
                     asks = ("domblkinfo", life.uuid, "vda") if number % 2 else ("domstats", "--block", life.uuid)
-                    calls.append(stage.clients.begin("virsh", *asks))
+                    calls.append(stage.clients.begin(*asks))
                 with contextlib.suppress(TimeoutError):
                     # Not while libvirtd itself is frozen or away.
                     wait_for(lambda: all(stage.witness.silent_for(life.uuid) > SILENT for life in lives), CATCH)
@@ -112,7 +112,7 @@ def hot_plug(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
         try:
             with _hanging(storage):
                 for life, target, xml in plugs:
-                    call = stage.clients.begin("virsh", "attach-device", life.uuid, str(xml), "--live")
+                    call = stage.clients.begin("attach-device", life.uuid, str(xml), "--live")
                     calls.append((life, target, call))
                 yield
         finally:
@@ -174,7 +174,7 @@ def pause_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     with stage.population.held(action.targets):
         lives = stage.population.living(action.targets)
         for life in lives:
-            deed.note = stage.clients.run("virsh", "suspend", life.uuid)
+            deed.note = stage.clients.run("suspend", life.uuid)
         yield
         for life in lives:
             _until_done(stage, life, "resume")
@@ -187,7 +187,7 @@ def retag_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
         for life in stage.population.living(action.targets):
             element = f"<tag>{action.detail}</tag>"
             words = ("metadata", life.uuid, TAG_NAMESPACE, "--key", "ovirtmap", "--live", "--set", element)
-            deed.note = stage.clients.run("virsh", *words)
+            deed.note = stage.clients.run(*words)
         yield
 
 
@@ -245,7 +245,7 @@ def fill_workers(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
         calls: list[Call] = []
         _signal(lives, signal.SIGSTOP)
         try:
-            calls += [stage.clients.begin("virsh", "domblkstat", life.uuid, "vda") for life in lives]
+            calls += [stage.clients.begin("domblkstat", life.uuid, "vda") for life in lives]
             yield
         finally:
             _signal(lives, signal.SIGCONT)
@@ -336,7 +336,7 @@ def _until_done(stage: Stage, life: Life, command: str) -> None:
     """Have something done to a guest, unless that ends."""
     deadline = time.monotonic() + UP
     while life.ended == FOREVER:
-        error = stage.clients.run("virsh", command, life.uuid)
+        error = stage.clients.run(command, life.uuid)
         if not error:
             return
         if time.monotonic() > deadline:

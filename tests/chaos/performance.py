@@ -12,7 +12,9 @@ from tests.lab import Lab
 
 from .clients import Clients
 from .daemon import Daemon
+from .expectations import expect
 from .faults import FAULTS, Stage
+from .invariants import Findings, examine
 from .journal import Journal
 from .model import INTERVAL, RECOVERY, Action, Line, Story
 from .population import Population
@@ -31,6 +33,32 @@ OVERTIME = 300.0
 """Seconds after the schedule's end for what still holds an action back."""
 QUIET = RECOVERY + 3 * INTERVAL
 """Seconds at the end after the last action was over: for recovery, and some reads."""
+
+
+GUESTS: Mapping[str, str] = {
+    f"{storage or 'solid'}-{number}": storage for number in range(1, 5) for storage in ("alpha", "beta", "")
+}
+"""Four guests on each of two storages that can hang, and four on one that cannot, by name."""
+
+
+def play(
+    lab: Lab,
+    folder: Path,
+    schedule: Schedule,
+    from_kernel: bool = True,
+    say: Callable[[str], None] = lambda text: None,
+) -> tuple[Story, Findings]:
+    """Perform a schedule with `GUESTS`, and look at everything that was written. Raises `Failed`.
+
+    Arguments:
+        lab: without guests.
+        folder: an existing one, for collectd.
+        from_kernel: see `expectations.effects`.
+        say: is told what happens, in words.
+    """
+    performance = Performance(lab, folder, schedule, GUESTS, say)
+    story = performance.perform()
+    return story, examine(story, expect(story, from_kernel), performance.readings)
 
 
 class Failed(Exception):
@@ -54,7 +82,7 @@ class Performance:
         folder: Path,
         schedule: Schedule,
         guests: Mapping[str, str],
-        say: Callable[[str], None] = lambda text: None,
+        say: Callable[[str], None],
     ) -> None:
         self._lab = lab
         self._schedule = schedule
@@ -120,7 +148,9 @@ class Performance:
                 raise Failed(f"these do not end: {', '.join(stuck)}")
             self._wait(time.monotonic() + LOOK)
         self._wait(max(begin + self._schedule.seconds, time.monotonic() + QUIET))
-        return began, [(began + start, began + end) for start, end in self._schedule.calms]
+        calms = [(began + start, began + end) for start, end in self._schedule.calms]
+        # The last one lasts until now, also where something took longer than planned.
+        return began, [*calms[:-1], (calms[-1][0], time.time())]
 
     def _wait(self, until: float) -> None:
         while True:

@@ -121,7 +121,7 @@ class Population:
         life.leaving = min(life.leaving, time.time())
         deadline = time.monotonic() + PATIENCE
         while life.ended == FOREVER:
-            error = self._clients.run("virsh", "destroy", life.uuid)
+            error = self._clients.run("destroy", life.uuid)
             with contextlib.suppress(TimeoutError):
                 wait_for(lambda: life.ended < FOREVER, AGAIN)
             if time.monotonic() > deadline:
@@ -188,7 +188,7 @@ class Population:
         life.devices += [Device(NIC, nic, life.began) for nic in nics]
         with self._lock:
             self._lives.append(life)
-        error = self._clients.run("virsh", "create", str(xml))
+        error = self._clients.run("create", str(xml))
         try:
             life.pid = guest.pid
         except ProcessLookupError:
@@ -198,7 +198,11 @@ class Population:
             # Nobody knows what libvirtd makes of it, so there is no such guest.
             self._put_away(life)
             return error
-        self._witness.add(life, life.pid, socket)
+        try:
+            self._witness.add(life, life.pid, socket)
+        except OSError as gone:
+            self._put_away(life)
+            return f"its QEMU has ended: {gone}"
         life.up = time.time()
         return ""
 

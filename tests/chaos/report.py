@@ -30,6 +30,14 @@ def _action(action: Action) -> str:
     return f"{action.begin:8.2f} s to {action.end:8.2f} s  {what}"
 
 
+def full_text(schedule: Schedule, story: Story, findings: Findings) -> str:
+    """All that is to be told of a run: what is wrong, with the schedule, and the summary."""
+    lines = [summary(schedule, story, findings), row(schedule, story, findings)]
+    if findings.violations:
+        lines = [violations_text(story, findings.violations), "", schedule_text(schedule), "", *lines]
+    return "\n".join(lines)
+
+
 def summary(schedule: Schedule, story: Story, findings: Findings) -> str:
     """One paragraph about a run."""
     kinds = Counter(deed.kind for deed in story.deeds)

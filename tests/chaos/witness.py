@@ -18,7 +18,7 @@ from .truth import TICK, Readings
 
 LOOK = 0.2
 """Seconds between two looks at the kernel's counters. They change once a second."""
-ASK = 0.1
+ASK = 0.2
 """Seconds between two looks at what the QEMUs have answered. Each is asked again in the next one."""
 ENDED = ("Z", "X")
 """States of a process that has ended."""
@@ -60,16 +60,24 @@ class Witness:
         self._kernel.check()
         self._qemus.check()
 
-    def add(self, life: Life, pid: int, monitor: Path) -> None:
+    def add(self, life: Life, pid: int, socket: Path) -> None:
         """Watch a guest from now on.
 
         Arguments:
             pid: of its QEMU, as seen from here.
-            monitor: the socket of the monitor that is for this.
+            socket: of the monitor that is for this.
+
+        Raises:
+            OSError: it has ended.
         """
-        stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+        monitor = Monitor(socket)
+        try:
+            stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+        except OSError:
+            monitor.close()
+            raise
         with self._lock:
-            self._watched[life.uuid] = _Watched(life, stat, Monitor(monitor), time.time())
+            self._watched[life.uuid] = _Watched(life, stat, monitor, time.time())
 
     def readings(self, uuid: str, name: str) -> Readings:
         """What was seen of one series of one life."""

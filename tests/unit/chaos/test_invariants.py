@@ -12,6 +12,7 @@ from tests.chaos.invariants import (
     MORE_MEMORY,
     MORE_THREADS,
     examine,
+    workers,
 )
 from tests.chaos.model import (
     BLOCKED,

@@ -206,6 +206,7 @@ def test_a_violation_is_told_with_what_happened_around_it():
 def test_the_summary_names_the_seed_and_counts():
     schedule = make(7, 2, GUESTS)
     found = story(deeds=[deed("stop_guests", 55, 65, "two")])
+    drop(found, "one", 60, 62, "disk")
     findings = examine(found, expect(found), readings)
     text = report.summary(schedule, found, findings)
     assert "seed 7" in text
@@ -213,3 +214,5 @@ def test_the_summary_names_the_seed_and_counts():
     assert f"{findings.points} points" in text
     assert report.row(schedule, found, findings).startswith("| 7 | ")
     assert report.schedule_text(schedule).startswith("seed 7, 2 minutes")
+    assert report.full_text(schedule, found, findings).count("seed 7") == 2
+    assert "gap: one: " in report.full_text(schedule, found, findings)

@@ -6,10 +6,9 @@ import pytest
 
 from tests.chaos.expectations import effects
 from tests.chaos.faults import FAULTS
+from tests.chaos.performance import GUESTS
 from tests.chaos.report import schedule_text
 from tests.chaos.schedule import APART, KINDS, LAST_CALM, RESTARTS_UNTIL, make
-
-GUESTS = {f"{storage or 'solid'}-{number}": storage for storage in ("alpha", "beta", "") for number in range(1, 5)}
 
 
 def test_a_seed_gives_the_same_schedule_on_every_machine_with_every_python():
