@@ -248,10 +248,9 @@ class Assembly:
             leave=session.close,
             longest_retry=self.interval,
         )
-        self.qemus = procfs.Processes(run_dir) if run_dir else None
-        self.processes = self.qemus if settings.host_pre_scan else None
+        self.processes = procfs.Processes(run_dir) if settings.host_pre_scan and run_dir else None
         self.interfaces = HostInterfaces(lambda: self._libvirtd() if run_dir else None)
-        self.visibility = Visibility(self._place, self.qemus, self.interfaces, settings.host_pre_scan)
+        self.visibility = Visibility(self._place, self.processes, self.interfaces)
 
     def _build_domains(self) -> None:
         """The active domains, and how each one is."""
@@ -279,7 +278,7 @@ class Assembly:
                 refresh=settings.refresh_interval,
                 statuses_every=self.interval if settings.persistent_notification else None,
                 inactive_every=self.interval if self._selection.state else None,
-                paused=self.qemus is not None,
+                paused=self.processes is not None,
             ),
             listeners=Listeners(
                 on_link=guarded(self._failures, self._on_link),
@@ -345,6 +344,7 @@ class Assembly:
             storage=self._touches_storage,
             agents=bool(self._of_agents),
             patience=settings.stuck_after,
+            cpu_source=self._cpu_source,
         )
         self.capacity = Capacity(needs, self.budget, self.poller, self.other_clients, self.inventory, self.conditions)
 
@@ -435,7 +435,7 @@ class Assembly:
                 self.interval,
                 refresh=self.settings.refresh_interval,
             ),
-            host=HostSources(self.interfaces.read, self.qemus),
+            host=HostSources(self.interfaces.read, self.processes),
         )
 
     def _new_pool(self, name: str, share: int = 1) -> Pool:
@@ -457,6 +457,12 @@ class Assembly:
                 self.inventory.start()
             finally:
                 self._starting.release()
+
+    def _cpu_source(self) -> str:
+        """Where CPU time comes from; empty where there is no domain yet that would show it."""
+        if not self.inventory.domains()[1]:
+            return ""
+        return "read off the kernel" if self.processes is not None and self.processes.known else "asked of libvirt"
 
     def _is_silent(self) -> bool:
         return self.capacity.is_silent()
@@ -507,6 +513,7 @@ class Assembly:
         self.healths.reconnected()
         self.other_clients.reconnected()
         self.poller.forgive()
+        self.interfaces.reconnected()
         self.visibility.reconnected()
 
     def _on_event(self, event: Event) -> None:
@@ -527,8 +534,8 @@ class Assembly:
         active = set(uuids)
         self.names.settle(domain for domain in self.inventory.domains()[1] if domain.uuid in active)
         self.healths.retain(uuids)
-        if self.qemus is not None:
-            self.qemus.keep(uuids)
+        if self.processes is not None:
+            self.processes.keep(uuids)
 
 
 def _wanted_metadata(settings: Settings) -> Pick | None:

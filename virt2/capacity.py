@@ -100,6 +100,8 @@ class Needs(NamedTuple):
     """Whether guests' agents are asked."""
     patience: float
     """Seconds after which something that does not answer is worth a line (``StuckAfter``)."""
+    cpu_source: Callable[[], str] = lambda: ""
+    """Tells in words where CPU time comes from; empty where nothing is known of that yet."""
 
 
 class Pools(NamedTuple):
@@ -287,9 +289,10 @@ class Capacity:
 
     def _start_line(self, plan: sizing.Plan, sizes: Mapping[str, int]) -> str:
         readers = ", ".join(f"{name} ({size} domains, {plan.shares[name]} workers)" for name, size in sizes.items())
+        source = self._needs.cpu_source()
         weak = "" if plan.budget > sizing.GUARANTEED_ABOVE else ", too few to set one aside for domains that answer"
         return (
             f"version {VERSION}, libvirt {self._inventory.libvirt_version} at {self._needs.connection},"
             f" {sum(sizes.values())} domains every {self._needs.interval:g} s, readers: {readers};"
-            f" budget {plan.budget} of libvirtd's workers: {plan.reason}{weak}"
+            f" budget {plan.budget} of libvirtd's workers: {plan.reason}{weak}{source and '; CPU time is ' + source}"
         )

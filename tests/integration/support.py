@@ -126,6 +126,44 @@ def assert_no_gap(
             assert ended <= GAP * INTERVAL, (guest.name, name, "ended", ended, *about(daemon, guest.name, series))
 
 
+def kernel_names(guest: RunningGuest) -> set[str]:
+    """The series that need libvirt neither for their values nor to go on."""
+    return {"virt_cpu_total"} | {f"{kind}-{nic}" for kind in NIC_TYPES for nic in guest.nics}
+
+
+def assert_kernel_goes_on(daemon: Collectd, guests: Iterable[RunningGuest]) -> None:
+    """Every series of the kernel has a point at least every 1.5 intervals, from its first one until now."""
+    now = time.time()
+    series = daemon.series()
+    for guest in guests:
+        own = of_host(series, guest.name)
+        for name in kernel_names(guest):
+            found = own.get(name, [])
+            assert found, (guest.name, name)
+            assert not gaps(found), (guest.name, name, gaps(found))
+            assert now - found[-1][0] <= GAP * INTERVAL, (guest.name, name, "ended")
+            values = [values for _, values in found]
+            assert all(one <= two for before, after in zip(values, values[1:]) for one, two in zip(before, after))
+
+
+def assert_away(daemon: Collectd, guests: Iterable[RunningGuest], since: float, until: float) -> None:
+    """libvirtd was away: memory and disks were absent meanwhile, and the age of the sample tells."""
+    for guest in guests:
+        for name in names_of(guest) - kernel_names(guest) - {"duration-sample_age", "duration-monitor_blocked"}:
+            assert told(daemon, guest, name, since, until) == [], (guest.name, name)
+        ages = told(daemon, guest, "duration-sample_age", since, until)
+        assert len(ages) >= (until - since) / INTERVAL - 3
+        assert all(age[0] >= after - GAP * INTERVAL for after, age in ages), ages
+
+
+def told(
+    daemon: Collectd, guest: RunningGuest, name: str, since: float, until: float
+) -> list[tuple[float, tuple[float, ...]]]:
+    """The points of a series between two moments, an interval after the first and none before the last aside."""
+    points = of_host(daemon.series(guest.name), guest.name).get(name, [])
+    return [(when - since, values) for when, values in points if since + GAP * INTERVAL < when < until]
+
+
 def about(
     daemon: Collectd, name: str, series: Mapping[Identifier, list[Point]]
 ) -> tuple[dict[str, list[float]], list[float], list[str]]:

@@ -78,7 +78,7 @@ def test_the_log_holds_one_line_that_says_what_is_on(lab, tmp_path):
     assert re.search(
         r"\[info\] virt2: version [\d.]+, libvirt [\d.]+ at qemu:///system, 3 domains every 2 s,"
         r" readers: 0 \(1 domains, \d+ workers\), 1 .*, 2 .*;"
-        r" budget 10 of libvirtd's workers: half of libvirtd's 20 workers$",
+        r" budget 10 of libvirtd's workers: half of libvirtd's 20 workers; CPU time is read off the kernel$",
         lines[0],
     )
 

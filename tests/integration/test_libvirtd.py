@@ -10,6 +10,8 @@ import pytest
 
 from tests.integration.support import (
     INTERVAL,
+    assert_away,
+    assert_kernel_goes_on,
     assert_no_gap,
     collectd,
     names_of,
@@ -45,16 +47,24 @@ def lines(daemon, text):
 
 
 def test_everything_is_back_within_two_intervals_of_a_kill(lab, tmp_path):
-    guests = lab.guests(Guest(f"g{number}") for number in range(6))
+    ending, *guests = lab.guests(Guest(f"g{number}") for number in range(7))
     with collectd(lab, tmp_path / "collectd") as daemon:
         wait_for_reads(daemon, 2)
         lab.kill_libvirtd()
+        down = time.time()
         wait_for(lambda: lines(daemon, "libvirt cannot be reached"), SOON)
-        wait_for_reads(daemon, 2)
+        ending.kill()
+        ended = time.time()
+        wait_for_reads(daemon, 3)
+        going_up = time.time()
         lab.start_libvirtd()
         up = time.time()
         wait_for(lambda: complete(daemon, guests, up), SOON)
         assert time.time() - up <= TWO_INTERVALS + SLACK
+        assert_away(daemon, guests, down, going_up)
+        assert_kernel_goes_on(daemon, guests)
+        # Nothing is reported of a guest whose process has ended.
+        assert max(points[-1][0] for points in of_host(daemon.series(), ending.name).values()) <= ended + 0.1
         assert len(lines(daemon, "libvirt cannot be reached")) == 1
         assert len(lines(daemon, "libvirt is back")) == 1
 
@@ -79,15 +89,18 @@ def test_a_frozen_libvirtd_is_said_once_and_no_domain_is_blamed(lab, tmp_path):
         wait_for_reads(daemon, 2)
         before = threads(daemon)
         os.kill(lab.libvirtd_pid, signal.SIGSTOP)
+        stopped = time.time()
         wait_for(lambda: lines(daemon, "libvirtd has not answered"), SOON)
         wait_for_reads(daemon, 3)
         # More of them could do nothing but wait as well.
         assert threads(daemon) <= before + 2
         assert not lines(daemon, "monitor blocked")
-        os.kill(lab.libvirtd_pid, signal.SIGCONT)
         back = time.time()
+        os.kill(lab.libvirtd_pid, signal.SIGCONT)
         wait_for(lambda: complete(daemon, guests, back), SOON)
         assert time.time() - back <= TWO_INTERVALS + SLACK
+        assert_away(daemon, guests, stopped, back)
+        assert_kernel_goes_on(daemon, guests)
         assert len(lines(daemon, "libvirtd has not answered")) == 1
         wait_for(lambda: lines(daemon, "libvirtd answers again"), SOON)
 

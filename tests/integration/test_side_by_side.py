@@ -290,8 +290,13 @@ class Run:
             self.series[plugin][identifier(record)].append(point)
 
     def complete(self) -> bool:
-        """Whether both plugins have read often enough."""
+        """Whether both plugins have read often enough, and virt2 has said what it is to say.
+
+        It says what many domains have in common in one line, which comes some seconds after the first of them.
+        """
         self.take()
+        if not all(re.search(pattern, self.daemon.log) for pattern in self.case.says):
+            return False
         reads = self.virt2.get("collectd/virt-0/duration-read", ())
         totals = [points for name, points in self.virt.items() if name.endswith("/virt_cpu_total")]
         return len(reads) >= READS and len(totals) >= self.case.domains and min(map(len, totals)) >= READS

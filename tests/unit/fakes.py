@@ -545,6 +545,10 @@ class FakeProcesses:
     def host_cpus(self) -> int:
         return self.cpus
 
+    @property
+    def known(self) -> int:
+        return len(self._known)
+
     def stopped(self, uuid: str, name: str) -> str:
         return ""
 

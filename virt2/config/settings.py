@@ -297,7 +297,8 @@ class Settings:
         True,
         "true",
         parsers.boolean,
-        "Whether virt2 first looks at a domain's QEMU process in `/proc`. Turn it off where virt2 must not look there.",
+        "Whether virt2 looks at the domains' QEMU processes in `/proc`: for their CPU time, and before it uses a "
+        "monitor. Turn it off where virt2 must not look there.",
     )
     stuck_after: float = _option(
         "StuckAfter",

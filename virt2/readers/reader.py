@@ -199,7 +199,8 @@ class Reader:
             health.monitored = self._sampler.asks_monitor(domain)
             need = server_needs(domain, health, self._sampler.extra(uuid), self._counters, known)
             if need is None and self._budget.charged(uuid) is not None:
-                need = ServerNeeds(info=False)
+                # It has to be found out whether what was cut off is over.
+                need = known
             if need is not None:
                 needs[uuid] = need
             else:
@@ -365,7 +366,9 @@ class Reader:
         since = self._budget.stalled_since()
         if since is not None:
             # One that was asked for well after that call.
-            self._inventory.refresh(max_age=(self._clock() - since) / 2, timeout=LIST_PATIENCE)
+            self._inventory.refresh(
+                max_age=(self._clock() - since) / 2, timeout=LIST_PATIENCE * min(1.0, self._timeout)
+            )
 
     def _is_unsure(self, ours: Job | None, began: float) -> bool:
         """Whether a call to a monitor may wait for a worker of libvirtd as well as for the monitor.

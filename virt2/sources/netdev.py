@@ -36,6 +36,10 @@ class HostInterfaces:
     def __repr__(self) -> str:
         return f"<HostInterfaces problem={self.problem!r}>"
 
+    def reconnected(self) -> None:
+        """There is a new connection: libvirt's daemon may be another one, which may live elsewhere."""
+        self._checked = (None, "")
+
     def read(self) -> Mapping[str, NicStats]:
         """Read the counters of every device by name, as a guest behind it sees them; empty where `problem` says why."""
         self.problem = self._look_for_difference()
@@ -50,9 +54,10 @@ class HostInterfaces:
     def _look_for_difference(self) -> str:
         """Say why libvirtd's devices are not ours, in words; looks once for each libvirtd."""
         daemon = self._daemon()
-        if daemon is None:
-            return "the process of libvirt's daemon cannot be seen here"
         checked, difference = self._checked
+        if daemon is None:
+            # While it is away, the devices of the domains are where they were.
+            return difference if checked is not None else "the process of libvirt's daemon cannot be seen here"
         if daemon != checked:
             try:
                 own, its = (os.readlink(f"{self._proc}/{who}/ns/net") for who in ("self", daemon.pid))

@@ -241,6 +241,11 @@ class Processes:
         """Count the CPUs of the host that are active; 0 where that cannot be seen."""
         return online_cpus()
 
+    @property
+    def known(self) -> int:
+        """How many QEMUs are known."""
+        return len(self._known)
+
     def has_ended(self, uuid: str) -> bool:
         """Whether a domain's QEMU was known and is seen to have ended, and no other one was found since."""
         return uuid in self._ended

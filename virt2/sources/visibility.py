@@ -20,14 +20,10 @@ class Visibility:
         place: where the libvirt of the connection runs.
         processes: how the domains' processes are looked at; None where they are not.
         interfaces: how the counters of network devices are read.
-        pre_scan: whether processes are looked at before their monitors are used.
     """
 
-    def __init__(
-        self, place: Place, processes: Processes | None, interfaces: HostInterfaces, pre_scan: bool = True
-    ) -> None:
+    def __init__(self, place: Place, processes: Processes | None, interfaces: HostInterfaces) -> None:
         self._place = place
-        self._pre_scan = pre_scan
         self._processes = processes
         self._interfaces = interfaces
         self._is_checked = False
@@ -63,23 +59,14 @@ class Visibility:
 
     def _look(self) -> None:
         problem = self._processes.problem() if self._processes is not None else ""
-        if self._processes is not None and self._once.first(problem):
-            self._say_processes(problem)
-        self._interfaces.read()
-        problem = self._interfaces.problem
-        if problem and self._place.qemu_run_dir and self._once.first(problem):
-            log.info("counters of interfaces are asked of libvirt, one call each, not read off this host: %s", problem)
-
-    def _say_processes(self, problem: str) -> None:
-        """Say where CPU time comes from, and what it costs that processes cannot be seen, if they cannot."""
-        if not problem:
-            log.info("the CPU time of domains is read off the kernel")
-        elif self._pre_scan:
+        if problem and self._once.first(problem):
             log.warning(
                 "the QEMUs of the domains cannot be seen: %s; their CPU time is asked of libvirt, one call each, and"
                 " one that is stopped is found out only by a call that does not come back, and holds one of libvirtd's"
                 " workers then; let collectd see them, or set HostPreScan false",
                 problem,
             )
-        else:
-            log.info("the CPU time of domains is asked of libvirt, one call each, because %s", problem)
+        self._interfaces.read()
+        problem = self._interfaces.problem
+        if problem and self._place.qemu_run_dir and self._once.first(problem):
+            log.info("counters of interfaces are asked of libvirt, one call each, not read off this host: %s", problem)

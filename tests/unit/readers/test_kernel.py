@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from tests.unit.fakes import PAUSED, RUNNING, CpuTimes, NicStats
+from tests.unit.fakes import OCCUPIED, PAUSED, RUNNING, CpuTimes, NicStats
 from tests.unit.readers.test_reader import (
     CLASS_A,
     CLASS_B,
@@ -376,6 +376,23 @@ class TestSelectors:
         bench.hypervisor.crash()
         bench.read()
         assert ("ps_cputime" in bench.types("web")) is groups
+
+    def test_what_the_kernel_tells_is_not_asked_where_a_call_was_cut_off_either(self, make):  # noqa: F811
+        bench = make(kernel=True, extra=("pcpu",))
+        bench.hypervisor.add("web", nics=())
+        bench.inventory.start()
+        for _ in range(2):
+            bench.read()
+        with bench.hypervisor.stuck("web", monitor=True) as web:
+            bench.read()
+            web.control = web.control._replace(state=OCCUPIED, seconds=5.0)
+            bench.hypervisor.cut()
+            bench.clock.settle()
+            for _ in range(3):
+                bench.read()
+                assert bench.budget.charged(bench.hypervisor.domains["web"].uuid) is not None
+                bench.of("web")
+            assert asked(bench)["getCPUStats"] == 0
 
     def test_a_domain_without_disks_is_looked_at_and_asked_nothing(self, make):  # noqa: F811
         bench = make(kernel=True)

@@ -55,6 +55,16 @@ def test_for_a_libvirtd_that_cannot_be_seen_it_is_asked(proc, daemon):
     assert not HostInterfaces(lambda: daemon, proc).read()
 
 
+@pytest.mark.parametrize("pid", [7, 8])
+def test_what_was_seen_of_a_libvirtd_holds_while_there_is_none(proc, pid):
+    running = [libvirtd(pid)]
+    interfaces = HostInterfaces(lambda: running[0], proc)
+    before = interfaces.read()
+    running[0] = None
+    assert interfaces.read() == before
+    assert bool(interfaces.problem) is (pid == 8)
+
+
 def test_a_restarted_libvirtd_is_looked_at_anew(proc):
     running = [libvirtd(7)]
     interfaces = HostInterfaces(lambda: running[0], proc)
@@ -91,6 +101,7 @@ def test_why_devices_are_not_used_is_told_as_long_as_it_holds(proc, daemon, word
     assert interfaces.read()
     assert interfaces.problem == ""
     running[0] = None
+    interfaces.reconnected()
     assert not interfaces.read()
     running[0] = libvirtd(7)
     assert interfaces.read()
