@@ -49,7 +49,6 @@ from virt2.readers.results import Results
 from virt2.readers.sampling import Sampler
 from virt2.readers.storage import StorageReader
 from virt2.readers.turns import Shortage
-from virt2.readers.unsupported import MissingCalls
 from virt2.sources import admin, daemon, procfs
 from virt2.sources.admin_poller import AdminPoller
 from virt2.sources.hypervisor import Hypervisor
@@ -115,7 +114,8 @@ class Assembly:
             Running(
                 "virt2/events",
                 "with events; every 0.1 s in a read",
-                "itself alone; the list finds what events do not tell",
+                "itself alone; stop waits 0.5 s; the list finds what events do not tell",
+                self.hypervisor.loop,
             ),
             Running("virt2/admin", "with every read", "itself alone; the limits are unknown then", self.poller),
             Running("virt2/list", "Interval, and with events", "itself alone; the last list is used", self.inventory),
@@ -149,7 +149,7 @@ class Assembly:
         """Let one reader read."""
         reader = self.readers[name]
         self.other_clients.ask()
-        with self.hypervisor.undisturbed():
+        with self.hypervisor.loop.undisturbed():
             reader.read()
         if not self.capacity.explains(reader.skipped):
             self._shortages[name].review(reader.skipped, reader.domains, reader.stuck, time.monotonic())
@@ -164,13 +164,13 @@ class Assembly:
 
     def read_storage(self) -> None:
         """Let the storage reader read."""
-        with self.hypervisor.undisturbed():
+        with self.hypervisor.loop.undisturbed():
             self.storage.read()
         self.storage.watch()
 
     def read_agents(self) -> None:
         """Let the guests' agents be asked."""
-        with self.hypervisor.undisturbed():
+        with self.hypervisor.loop.undisturbed():
             self.agents.read()
 
     def adjust(self) -> None:
@@ -317,14 +317,13 @@ class Assembly:
             on_change=guarded(self._failures, self._retain),
             afterwards=guarded(self._failures, self.alarms.retain),
         )
-        self._missing = MissingCalls()
         self._outside = Outside()
         self._gate = Gate(
             processes=self.processes,
             pre_scan=settings.pre_scan,
             alone=self.other_clients.check,
             check_workers=self.inventory.check_workers,
-            missing=self._missing,
+            doubt=self.budget.doubt,
             stuck_after=settings.stuck_after,
         )
         self._sampler = functools.partial(
@@ -509,7 +508,7 @@ class Assembly:
 
     def _on_connect(self) -> None:
         """Told by the inventory's thread: this libvirtd may know what the one before did not."""
-        self._missing.forget()
+        self._gate.missing.forget()
         self.healths.reconnected()
         self.other_clients.reconnected()
         self.poller.forgive()

@@ -17,7 +17,6 @@ from virt2.once import Conditions
 from virt2.version import VERSION
 from virt2.workers import connects, sizing
 from virt2.workers.budget import Budget
-from virt2.workers.job import MONITOR, SERVER
 from virt2.workers.pool import Pool
 
 CHANGES_SAID = 3
@@ -231,7 +230,7 @@ class Capacity:
             "libvirt's list of domains is back",
         )
         # A call for a domain that is being destroyed waits for a moment, and may be the only one.
-        since = self._budget.stalled_since((SERVER, MONITOR)) if wait else self._budget.stalled_since()
+        since = self._budget.stalled_since(monitors=wait)
         lasting = since is not None and self._clock() - since > self._needs.patience
         self._conditions.update(
             full and lasting,

@@ -35,9 +35,10 @@ def test_a_steady_read_makes_a_call_for_each_disk_and_two_lists(lab, tmp_path):
     lab.guests(Guest(f"guest-{number}", disks=2, nics=2) for number in range(count))
     with Relay(lab) as relay, collectd(lab, tmp_path / "collectd", "RefreshInterval 0", INTERVAL):
         reads = wait_for(lambda: steady_reads(relay), SETTLED)
-    alone = [read for read in reads if not read["controlInfo"]]
     assert all(read - Counter(controlInfo=count) == {"listAllDomains": 2, "blockStats": 2 * count} for read in reads)
-    assert all(read.total() / count == 2.1 for read in alone)
+    # With nobody else in libvirtd it is asked where the word of the admin socket comes late only.
+    assert sum(read["controlInfo"] for read in reads) < len(reads) * count / 2
+    assert all(read.total() / count == 2.1 for read in reads if not read["controlInfo"])
 
 
 def test_where_nobody_knows_who_else_is_there_each_domain_takes_a_look_in_addition(lab, tmp_path):
@@ -63,13 +64,11 @@ def test_where_processes_cannot_be_seen_each_domain_is_asked_for_its_cpu_time(la
 def test_extra_stats_that_the_kernel_tells_cost_nothing(lab, tmp_path):
     guests = lab.guests(Guest(f"guest-{disks}", disks=disks, nics=disks) for disks in (1, 2))
     lab.inside("/run/libvirt/libvirt-admin-sock").unlink()
-    settings = "RefreshInterval 0\nExtraStats pcpu cpu_util"
+    settings = "RefreshInterval 0\nExtraStats pcpu"
     with Relay(lab) as relay, collectd(lab, tmp_path / "collectd", settings, INTERVAL) as daemon:
         reads = wait_for(lambda: steady_reads(relay), SETTLED)
         for guest in guests:
-            assert {"ps_cputime", "percent-virt_cpu_total", "percent-guest_cpu"} <= set(
-                of_host(daemon.series(), guest.name)
-            )
+            assert "ps_cputime" in of_host(daemon.series(), guest.name)
     assert reads == READS * [{"listAllDomains": 2, "controlInfo": len(guests), "blockStats": 1 + 2}]
 
 
@@ -82,20 +81,6 @@ def test_in_bulk_the_disks_of_a_domain_take_one_call_together(lab, tmp_path):
     count = len(guests)
     calls = {"listAllDomains": 2, "controlInfo": count, "domainListGetStats": count}
     assert reads == READS * [calls]
-
-
-def test_with_nobody_else_in_libvirtd_control_info_is_asked_where_its_word_comes_late_only(lab, tmp_path):
-    count = 8
-    lab.guests(Guest(f"guest-{number}", disks=1, nics=0) for number in range(count))
-    with Relay(lab) as relay, collectd(lab, tmp_path / "collectd", "RefreshInterval 0", INTERVAL):
-        reads = wait_for(lambda: steady_reads(relay), SETTLED)
-    for read in reads:
-        assert {name: read[name] for name in ("listAllDomains", "info", "blockStats")} == {
-            "listAllDomains": 2,
-            "info": 0,
-            "blockStats": count,
-        }
-    assert sum(read["controlInfo"] for read in reads) < len(reads) * count / 2
 
 
 def test_descriptions_are_read_once_until_a_domain_changes(lab, tmp_path):

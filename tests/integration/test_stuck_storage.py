@@ -82,8 +82,9 @@ def test_dead_storage_costs_nobody_anything_by_default(farm, tmp_path):
 def test_sizes_freeze_one_guest_of_a_dead_storage_at_most(farm, tmp_path):
     with collectd(farm.lab, tmp_path / "collectd", STORAGE_EXTRAS) as daemon:
         wait_for_reads(daemon, 2)
-        # In the middle of one libvirtd may be asking the storage for a size itself, with the lock of a domain held.
+        # While sizes are asked for, libvirtd may be asking the storage itself, with the lock of a domain held.
         wait_between_reads(daemon)
+        wait_for(lambda: not farm.held(), SOON, "no size is being asked for")
         farm.storage.hang()
         until = reads(daemon) + 5
         most = 0

@@ -298,6 +298,25 @@ class FakeDomain:
         )
 
 
+class FakeLoop:
+    """An event loop that does nothing, because the fake hypervisor calls back by itself."""
+
+    def __init__(self) -> None:
+        self.undisturbed_now = 0
+        self.stopped = False
+
+    @contextlib.contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        self.undisturbed_now += 1
+        try:
+            yield
+        finally:
+            self.undisturbed_now -= 1
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
 class FakeHypervisor:
     """A libvirt with domains in a dictionary, and with everything that can be wrong with it.
 
@@ -318,6 +337,7 @@ class FakeHypervisor:
         self.read_write = True
         """Whether it lets anybody open a connection that is not read-only."""
         self.events_started = 0
+        self.loop = FakeLoop()
         self.daemon = 1
         """Identity of the libvirtd that runs; changes when it is restarted."""
         self.down = ""
@@ -485,9 +505,6 @@ class FakeHypervisor:
 
     def start_events(self) -> None:
         self.events_started += 1
-
-    def undisturbed(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
 
     def connect(self) -> FakeConnection:
         self.calls.append(("connect", "", ""))

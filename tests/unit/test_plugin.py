@@ -275,6 +275,20 @@ def test_events_are_started_before_the_first_connection(daemon, host):
     assert set(connected) == {1}
 
 
+def test_the_event_loop_does_not_wait_while_calls_are_made_and_ends_at_shutdown(daemon, host, collectd):
+    host.hypervisor.add("web")
+    daemon.start()
+    daemon.read()
+    seen = set()
+    host.hypervisor.on_call = lambda call, name, device: seen.add((name, host.hypervisor.loop.undisturbed_now))
+    daemon.read()
+    assert ("web", 1) in seen
+    assert host.hypervisor.loop.undisturbed_now == 0
+    assert not host.hypervisor.loop.stopped
+    collectd.shutdowns["virt2"]()
+    assert host.hypervisor.loop.stopped
+
+
 def test_the_start_is_said_in_one_line_with_its_reasons(daemon, collectd, host):
     host.hypervisor.add("web")
     daemon.start()
@@ -1142,7 +1156,7 @@ def test_that_libvirtd_has_no_worker_is_said_once_a_call_has_waited_for_a_while(
     waiting = {"since": time.monotonic()}
     part, name = what.split(".")
     monkeypatch.setattr(type(getattr(daemon.assembly, part)), name, property(lambda _: True))
-    monkeypatch.setattr(daemon.assembly.budget, "stalled_since", lambda *_: waiting["since"])
+    monkeypatch.setattr(daemon.assembly.budget, "stalled_since", lambda **_: waiting["since"])
 
     def said() -> int:
         daemon.assembly.capacity.watch(waits_outside=False)

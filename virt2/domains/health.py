@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
 from virt2.model.domain import Description
-from virt2.model.events import BALLOON, CHANGED, LIFECYCLE, Event
+from virt2.model.events import CHANGED, LIFECYCLE, MEMORY, Event
 from virt2.model.replies import Info
 
 ANEW = 0.5
@@ -37,22 +37,12 @@ class Known(NamedTuple):
     """When it was asked, monotonic seconds."""
 
 
-class Balloon(NamedTuple):
-    """A size of a domain's memory that libvirt told of by itself."""
-
-    size: int
-    """KiB"""
-    told: float
-    """When it was told, monotonic seconds."""
-
-
 class Health:
     """One domain's health. The read thread of the reader that has the domain writes it, except where a worker does."""
 
     __slots__ = (
         "answered",
         "asked_outside",
-        "balloon",
         "baselines",
         "blocked_since",
         "cause",
@@ -106,8 +96,6 @@ class Health:
         unsupported. A worker writes it."""
         self.known: Known | None = None
         """What libvirt said when it was asked for the whole domain last. A worker writes it."""
-        self.balloon: Balloon | None = None
-        """The size of its memory that libvirt told of last. libvirt's thread writes it."""
         self.doubted = 0.0
         """When something of it changed last that may have changed its memory, monotonic seconds. libvirt's thread
         writes it."""
@@ -127,10 +115,10 @@ class Health:
             told_since: since when libvirt tells of every change of it, monotonic seconds; None where it does not.
             asked_since: when libvirt has to have been asked for it at the earliest; None for at any time.
         """
-        known, balloon = self.known, self.balloon
+        known = self.known
         if known is None or told_since is None or known.asked < max(told_since, self.doubted, asked_since or 0.0):
             return None
-        return known.info.memory if balloon is None or balloon.told < known.asked else balloon.size
+        return known.info.memory
 
     def block(self, cause: str, since: float, entered: bool = False) -> None:
         """Note that the monitor could not be used, and why. The earliest time that is known counts.
@@ -162,11 +150,13 @@ class Health:
 
     def begin(self, run: int) -> None:
         """Note that the domain is in another run than the one that is known."""
+        # Nobody knows yet whether it is being received from elsewhere, and its monitor has to wait for that.
+        self.incoming = None
         if self.run is not None:
             self.forget_refusals()
             self.baselines.clear()
             self.slow = set()
-            self.known = self.balloon = None
+            self.known = None
         self.run = run
 
     def describe(self, description: Description) -> None:
@@ -216,11 +206,7 @@ class Healths:
     def tell(self, event: Event, now: float) -> None:
         """Take an event. It is called on libvirt's thread."""
         health = self._healths.get(event.uuid)
-        if health is None:
-            return
-        if event.kind == BALLOON:
-            health.balloon = Balloon(event.detail, now)
-        elif event.kind in (CHANGED, LIFECYCLE):
+        if health is not None and event.kind in (CHANGED, LIFECYCLE, MEMORY):
             health.doubted = now
 
     def reconnected(self) -> None:

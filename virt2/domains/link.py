@@ -89,8 +89,8 @@ class Reach:
             return
         self.link = Link(False, now, reason)
         log.error(
-            "libvirt cannot be reached at %s: %s; its domains are not reported until it can be reached again, which is"
-            " tried every %.0f s",
+            "libvirt cannot be reached at %s: %s; until it can be reached again, which is tried every %.0f s, only what"
+            " the kernel knows is reported of its domains",
             uri or "its default URI",
             reason,
             self._longest,

@@ -128,8 +128,8 @@ class Selection:
         self.server_without_times = tuple(ask for ask in self.server if ask.what != CPU_TIMES)
         """The calls of class A where the kernel tells CPU time in user and in kernel mode."""
         self.monitor = _asks(chosen, B)
-        self.needs_vcpus = bool(_served(chosen, VCPUS))
-        """Whether the number of virtual CPUs has to be asked for, because another call needs it."""
+        self.needs_vcpus = bool(_served(chosen, VCPUS) or self.info)
+        """Whether each read has to ask for the number of virtual CPUs. libvirt does not tell when that changes."""
         self.sizes = _served(chosen, SIZES)
         self.layers = _served(chosen, BULK + LAYERS)
         """The reply has all disks of the domain at once."""

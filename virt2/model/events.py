@@ -16,8 +16,9 @@ IO_ERROR = "I/O error"
 """A disk has failed. `path` and `alias` say which one, `reason` says why, and `detail` is what was done about it."""
 WATCHDOG = "watchdog"
 """The guest did not look after its watchdog; `detail` is what was done about it."""
-BALLOON = "balloon"
-"""The guest has another size of memory now; `detail` is the size in KiB."""
+MEMORY = "memory"
+"""The guest has another size of memory now. libvirt's own number in the event leaves out what virtio-mem adds, so it is
+not handed on."""
 
 OF_THE_LIST = frozenset({LIFECYCLE, CHANGED, CLOSED})
 """The kinds after which the list of domains, or what is known of one of them, may have changed."""

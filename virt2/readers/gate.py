@@ -8,10 +8,12 @@ from typing import Protocol, TypeVar
 
 from virt2.domains.health import Health
 from virt2.errors import CallFailed, DomainBusy, DomainGone, Missing, Unsupported
+from virt2.metrics.defaults import INFO
 from virt2.model.domain import Domain
-from virt2.model.replies import Control
+from virt2.model.replies import Control, Info
 from virt2.readers.records import Outcome, Put, report
 from virt2.readers.unsupported import CONTROL_INFO, MissingCalls
+from virt2.workers.budget import Doubt
 from virt2.workers.job import MONITOR, Again, Job
 
 CONTROL_BROKEN = 2
@@ -25,6 +27,8 @@ CONTROL_OK, CONTROL_JOB, CONTROL_OCCUPIED, CONTROL_ERROR = range(4)
 LOOKS = (0.02, 0.08, 0.3)
 """Seconds until the next look at a monitor that somebody else is in. Their calls take 1 to 100 ms, so a domain that a
 management system happens to talk to keeps its point. Together they are well under the deadline of a read."""
+WAIT_FOR_ANSWER = 0.02
+"""Seconds until a job is tried again while another one finds out whether libvirtd has workers."""
 WAIT_FOR_STATE = 0.02
 """Seconds until a domain's class B job is tried again when its class A job has not come back yet."""
 
@@ -42,6 +46,9 @@ class MonitorCalls(Protocol):
     def control(self, uuid: str) -> Control:
         """Who is inside the monitor."""
 
+    def info(self, uuid: str) -> Info:
+        """The domain's state, memory and CPU time, which need libvirtd alone."""
+
 
 C = TypeVar("C", bound=MonitorCalls)
 
@@ -54,12 +61,13 @@ class Gate:
         pre_scan: whether libvirt's control info is looked at before a monitor is used.
         alone: tells, by when a domain last answered, that nobody else can be inside its monitor.
         check_workers: tells whether libvirtd answers priority calls only.
-        missing: calls that this libvirt does not have.
+        doubt: tells whether that may be so, and a call that needs no monitor has to show it.
         stuck_after: seconds for which a job of somebody else is thought to end soon.
         clock: monotonic seconds.
 
     Attributes:
-        alone, check_workers, missing: as above.
+        alone, check_workers: as above.
+        missing: calls that this libvirt does not have.
     """
 
     def __init__(
@@ -69,13 +77,14 @@ class Gate:
         pre_scan: bool = True,
         alone: Callable[[float | None], bool] = lambda answered: False,
         check_workers: Callable[[], bool] = lambda: False,
-        missing: MissingCalls | None = None,
+        doubt: Callable[[], Doubt] = lambda: Doubt.NONE,
         stuck_after: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.alone = alone
         self.check_workers = check_workers
-        self.missing = MissingCalls() if missing is None else missing
+        self._doubt = doubt
+        self.missing = MissingCalls()
         self._processes = processes
         self._pre_scan = pre_scan
         self._stuck_after = stuck_after
@@ -163,15 +172,27 @@ class Gate:
 
         def work(connection: C, job: Job) -> None:
             taken = self._clock()
-            if self.check_workers():
+            if health.incoming is None:
+                if not self.check_workers():
+                    raise Again(WAIT_FOR_STATE)
                 put(Outcome(domain.uuid, MONITOR, taken, answered=False))
                 return
-            if health.incoming is None:
-                raise Again(WAIT_FOR_STATE)
             if health.incoming:
                 put(Outcome(domain.uuid, MONITOR, taken, answered=True))
                 return
             try:
+                if self.check_workers():
+                    # A look needs no worker. What touches the storage has time.
+                    found = None if job.storage else self.obstacle(connection, job, domain, put, last=True)
+                    put(found or Outcome(domain.uuid, MONITOR, taken, answered=False))
+                    return
+                doubt = self._doubt()
+                if doubt is Doubt.ASKED:
+                    raise Again(WAIT_FOR_ANSWER)
+                if doubt is Doubt.UNASKED:
+                    job.doing(INFO, server=True)
+                    connection.info(domain.uuid)
+                    job.hear()
                 alone = not health.blocked and self.alone(health.answered)
                 last = not looks or health.blocked
                 obstacle = self.obstacle(connection, job, domain, put, last=last, alone=alone)

@@ -6,6 +6,7 @@ left to its worker. A record that comes late is taken by the next read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -34,6 +35,10 @@ LEAST_LOOK = 0.25
 """Part of a read's time for which running domains are looked for, also where the wait for the first list took long."""
 FRESH_LIST = 0.25
 """Seconds before a read for which a list counts as one of this read, because readers read at the same time."""
+UNSURE_AGAIN = 60.0
+"""Seconds until a read may be unsure of the same domain again."""
+LAST_LIST_PATIENCE = 0.05
+"""Seconds that the end of a read waits for a list (which takes 1 ms) where it has to tell what calls wait for."""
 LIST_PATIENCE = 0.2
 """Seconds that any other read waits for a fresh list (a list takes 1 ms) before it takes the last good one."""
 
@@ -85,7 +90,7 @@ class Reader:
         self._inventory, self._discovery, self._groups = domains.inventory, domains.discovery, domains.groups
         self._healths, self._names, self._alarms = domains.healths, domains.names, domains.alarms
         self._pool, self._budget, self._silent = workers.pool, workers.budget, workers.silent
-        self._timeout, self._refresh = timing.timeout, timing.refresh
+        self._timeout, self._interval, self._refresh = timing.timeout, timing.interval, timing.refresh
         self._clock, self._wall = timing.clocks
         self._polling = Polling(domains, workers, timing)
         self._sink = Batch(outputs.sink)
@@ -94,6 +99,8 @@ class Reader:
         self._kernel = Kernel(host.processes, timing.clocks, lambda uuid: bool(self._sampler.extra(uuid).cpu_times))
         self._before: Sequence[Domain] = ()
         """The domains of the last read."""
+        self._unsure: dict[str, float] = {}
+        """When the last read began that could not tell of a domain whether it is well."""
         self._taps = Taps(domains.inventory)
         self._counters: Mapping[str, NicStats] = {}
         self._took_all_its_time = False
@@ -116,10 +123,11 @@ class Reader:
             domains = self._groups.begin(self.name)
             read.over.callback(self._groups.end, self.name)
             read.over.callback(self._sink.flush)
-            if not is_current:
-                # libvirt does not say that they have ended.
+            if not is_current and (self._silent() or not self._polling.connected):
+                # libvirtd cannot say that they have ended.
                 domains = [domain for domain in domains if not self._kernel.has_ended(domain)]
             self._before = domains
+            self._unsure = {uuid: when for uuid, when in self._unsure.items() if began - when <= UNSURE_AGAIN}
             healths = {domain.uuid: self._healths.of(domain.uuid, began, domain.id) for domain in domains}
             for domain in domains:
                 health = healths[domain.uuid]
@@ -136,6 +144,7 @@ class Reader:
             self._took_all_its_time = self._clock() >= read.deadline
             answered = self._take(domains, healths, began)
             waiting = self._ask_outside(domains, healths, answered, read)
+            self._find_out_about_workers()
             unsure = self._judge(domains, healths, answered, waiting, began)
             self._report(domains, healths, wall, unsure)
             self._sink.flush()
@@ -185,14 +194,19 @@ class Reader:
         """
         paused = self._inventory.paused
         told_since = self._inventory.told_since if is_current and paused is not None else None
+        # To the nearest read: what is due before the middle of the interval is due now.
+        asked_since = began - self._refresh + self._interval / 2 if self._refresh > 0 else None
+        ask_one = self._budget.stalled_since() is None
         needs = {}
         for domain in domains:
             uuid, health = domain.uuid, healths[domain.uuid]
-            memory = health.memory(told_since, began - self._refresh if self._refresh > 0 else None)
+            memory = health.memory(told_since, asked_since)
             ours = self._budget.running(uuid, MONITOR)
-            # Where a call to its monitor does not come back, one that needs no monitor shows what it waits for.
+            # Where calls to monitors do not come back, one that needs none shows what they wait for.
+            is_asked = ask_one and ours is not None and ours.stalled
+            ask_one = ask_one and not is_asked
             reading = self._kernel.of(uuid)
-            info = memory is None or reading is None or (ours is not None and ours.stalled)
+            info = memory is None or reading is None or is_asked
             known = ServerNeeds(
                 info, paused is not None and uuid in paused, memory is None, reading is None or reading.times is None
             )
@@ -329,9 +343,8 @@ class Reader:
 
         Returns the domains of which this read cannot tell.
         """
-        self._find_out_about_workers()
         now, silent = self._clock(), self._silent()
-        unsure = set()
+        unsure: set[str] = set()
         for domain in domains:
             uuid, health = domain.uuid, healths[domain.uuid]
             server, monitor = outcomes.get((uuid, SERVER)), outcomes.get((uuid, MONITOR))
@@ -342,7 +355,7 @@ class Reader:
             if monitor is not None and not monitor.answered and monitor.cause:
                 since = next(when for when in (monitor.entered, monitor.since, monitor.taken) if when is not None)
                 health.block(monitor.cause, since, entered=monitor.entered is not None)
-            elif monitor is None and self._is_unsure(ours, began):
+            elif monitor is None and self._is_unsure(uuid, ours, began):
                 unsure.add(uuid)
             elif monitor is None and not silent:
                 self._judge_by_calls(uuid, health, now)
@@ -359,6 +372,8 @@ class Reader:
                 ):
                     health.complete = began
             self._alarms.review(domain, self._names.of(domain), health)
+        for uuid in unsure:
+            self._unsure[uuid] = began
         return unsure
 
     def _find_out_about_workers(self) -> None:
@@ -366,16 +381,17 @@ class Reader:
         since = self._budget.stalled_since()
         if since is not None:
             # One that was asked for well after that call.
-            self._inventory.refresh(
-                max_age=(self._clock() - since) / 2, timeout=LIST_PATIENCE * min(1.0, self._timeout)
-            )
+            self._inventory.refresh(max_age=(self._clock() - since) / 2, timeout=LAST_LIST_PATIENCE)
 
-    def _is_unsure(self, ours: Job | None, began: float) -> bool:
+    def _is_unsure(self, uuid: str, ours: Job | None, began: float) -> bool:
         """Whether a call to a monitor may wait for a worker of libvirtd as well as for the monitor.
 
-        Nothing that needs a worker was answered in this read then. The next read asks for what needs no monitor.
+        Nothing that needs a worker was answered in this read then. The next read knows: it asks for what needs no
+        monitor. A monitor that is always slow is not excused again and again.
         """
-        return ours is not None and ours.since >= began and self._budget.answered_at < began
+        if ours is None or ours.since < began or self._budget.answered_at >= began:
+            return False
+        return began - self._unsure.get(uuid, -math.inf) > UNSURE_AGAIN
 
     def _judge_by_calls(self, uuid: str, health: Health, now: float) -> None:
         """Judge a domain whose monitor was not asked in this read, or has not answered, by what is in flight for it."""

@@ -92,11 +92,16 @@ class Sampler:
         self._notice_move = notice_move
         self._clock, self._wall = clocks
 
-    def put_account(self, domain: Domain, health: Health, reading: Reading) -> None:
-        """Put samples of what the kernel said of a domain's process."""
+    def put_account(self, domain: Domain, health: Health, reading: Reading, is_late: bool = False) -> None:
+        """Put samples of what the kernel said of a domain's process.
+
+        Arguments:
+            is_late: whether its process was found in the middle of a read. Then its monitor is asked in this read for
+                how much memory of it is resident, and a series has one point in a read.
+        """
         uuid, (taken, wall, account, times), extra = domain.uuid, reading, self.extra(domain.uuid)
         self._put(Sample(uuid, defaults.CPU_TIME, "", taken, wall, account.cpu_time))
-        if defaults.RSS_SELECTOR in extra.names:
+        if defaults.RSS_SELECTOR in extra.names and not is_late:
             self._put(Sample(uuid, defaults.RSS, "", taken, wall, account.rss))
         for selector in extra.cpu_times if times is not None else ():
             self._put(Sample(uuid, selector, "", taken, wall, times))
@@ -170,6 +175,8 @@ class Sampler:
 
     def monitor_job(self, domain: Domain, health: Health) -> Job:
         """The calls that need the QEMU monitor, once it looks free."""
+        # As it is now, because a worker may find the process in the middle of this read.
+        knows_rss = self._kernel.of(domain.uuid) is not None
 
         def ask(connection: DomainCalls, job: Job) -> bool:
             extra = self.extra(domain.uuid)
@@ -180,7 +187,7 @@ class Sampler:
                     # A drive without a medium may have no counters; then nothing is missing.
                     job.failed = failed or (job.failed and bool(disk.source))
                     job.hear()
-            return self._ask_extras(connection, job, domain, health, extra.monitor)
+            return self._ask_extras(connection, job, domain, health, extra.monitor, knows_rss=knows_rss)
 
         work = self.gate.through(domain, health, ask, self._put)
         bulk = self._notice_move is not None
@@ -244,10 +251,10 @@ class Sampler:
         reading = self._kernel.of(domain.uuid)
         if reading is None:
             # The kernel may keep whoever reads a command line waiting.
-            job.doing(LOOK)
+            job.doing(LOOK, priority=True)
             reading = self._kernel.find(domain)
             if reading is not None:
-                self.put_account(domain, health, reading)
+                self.put_account(domain, health, reading, is_late=True)
                 needs = needs._replace(times=reading.times is None)
         info = None
         if needs.info:
@@ -352,6 +359,7 @@ class Sampler:
         health: Health,
         wanted: Iterable[Ask],
         info: Info | None = None,
+        knows_rss: bool = False,
     ) -> bool:
         """Make the calls that only ExtraStats selectors need; False where libvirtd has no worker for them any more."""
         for ask in wanted:
@@ -360,12 +368,11 @@ class Sampler:
             if ask.what == selectors.VCPUS and info is None:
                 # How many there are is not known.
                 continue
-            knows_rss = self._kernel.of(domain.uuid) is not None
             call = functools.partial(_make, connection, ask, 0 if info is None else info.vcpus, knows_rss)
             reply = self._ask(call, job, domain.uuid, ask.what, ask.prefix, health, ask.serves)
             job.hear()
             if ask.groups and ask.what in self._missing:
-                self._ask_memory(connection, job, domain, health, ask)
+                self._ask_memory(connection, job, domain, health, ask, knows_rss)
             if isinstance(reply, dict) and ask.what in selectors.JOBS:
                 for name, text in extras.notes_of_job(reply, ask.prefix):
                     self._put(Note(domain.uuid, "job_stats", name, text))
@@ -459,11 +466,13 @@ class Sampler:
             job.failed = True
             self._report(job, failure, nic.target)
 
-    def _ask_memory(self, connection: DomainCalls, job: Job, domain: Domain, health: Health, ask: Ask) -> None:
+    def _ask_memory(
+        self, connection: DomainCalls, job: Job, domain: Domain, health: Health, ask: Ask, knows_rss: bool
+    ) -> None:
         """Ask for what a libvirt without bulk statistics tells of memory by another call."""
         serves = [name for name in ask.serves if name in MEMORY_SELECTORS]
         if serves:
-            call = functools.partial(_memory, connection, self._kernel.of(domain.uuid) is not None)
+            call = functools.partial(_memory, connection, knows_rss)
             self._ask(call, job, domain.uuid, MEMORY_STATS, "", health, serves)
             job.hear()
 

@@ -26,6 +26,8 @@ EVENT_LATENCY = 0.1
 """Seconds between two bursts of libvirt's event loop while a read makes its calls."""
 EVENT_WINDOW = 1
 """Milliseconds that such a burst takes."""
+END_PATIENCE = 0.5
+"""Seconds for which `EventLoop.stop` waits for the loop to end, which takes a thousandth of one."""
 
 
 class EventLoop:
@@ -40,6 +42,8 @@ class EventLoop:
         """How many do not want to be disturbed."""
         self._waker: int | None = None
         """What is written to here wakes the loop; None before it runs."""
+        self._stopping = False
+        self._ended = threading.Event()
 
     def __repr__(self) -> str:
         return f"<EventLoop running={self.running}>"
@@ -61,10 +65,8 @@ class EventLoop:
         with self._changed:
             self._undisturbed += 1
             is_first = self._undisturbed == 1
-        if is_first and self._waker is not None:
-            # A pipe that is full has woken it already.
-            with contextlib.suppress(BlockingIOError):
-                os.write(self._waker, b"\0")
+        if is_first:
+            self._wake()
         try:
             yield
         finally:
@@ -72,23 +74,48 @@ class EventLoop:
                 self._undisturbed -= 1
                 self._changed.notify_all()
 
+    def stop(self) -> None:
+        """End the loop, and wait a moment until it has ended.
+
+        An event that comes when the interpreter is gone would end collectd in the middle of what other plugins do then.
+        """
+        self._stopping = True
+        if self._waker is not None:
+            self._wake()
+            with self._changed:
+                self._changed.notify_all()
+            self._ended.wait(END_PATIENCE)
+
+    def _wake(self) -> None:
+        """Have the loop return from a wait. This never waits: a pipe that is full has woken it already."""
+        if self._waker is not None:
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._waker, b"\0")
+
     def _run(self) -> None:
-        """Run the loop until libvirt ends it; the thread's body."""
-        fired = threading.Event()
-        woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        """Run the loop until it is stopped, or libvirt ends it; the thread's body."""
         try:
-            timer = libvirt.virEventAddTimeout(-1, _fire, fired)
-            libvirt.virEventAddHandle(woken, libvirt.VIR_EVENT_HANDLE_READABLE, _drain, None)
-            self._waker = waker
-            while True:
-                with self._changed:
-                    is_free = self._changed.wait_for(lambda: not self._undisturbed, EVENT_LATENCY)
-                if is_free:
-                    libvirt.virEventRunDefaultImpl()
-                else:
-                    _burst(timer, fired)
+            self._run_loop()
         except libvirt.libvirtError as error:
             log.error("libvirt's event loop ended: %s; changes are now found by polling only", words(error))
+        finally:
+            self._ended.set()
+
+    def _run_loop(self) -> None:
+        fired = threading.Event()
+        woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        timer = libvirt.virEventAddTimeout(-1, _fire, fired)
+        libvirt.virEventAddHandle(woken, libvirt.VIR_EVENT_HANDLE_READABLE, _drain, None)
+        self._waker = waker
+        while not self._stopping:
+            with self._changed:
+                is_free = self._changed.wait_for(lambda: not self._undisturbed or self._stopping, EVENT_LATENCY)
+            if self._stopping:
+                break
+            if is_free:
+                libvirt.virEventRunDefaultImpl()
+            else:
+                _burst(timer, fired)
 
 
 def guarded(callback: Callable[..., None]) -> Callable[..., None]:

@@ -19,7 +19,7 @@ import libvirt
 
 from virt2 import errors
 from virt2.model.domain import Status
-from virt2.model.events import BALLOON, CHANGED, CLOSED, IO_ERROR, LIFECYCLE, WATCHDOG, Event
+from virt2.model.events import CHANGED, CLOSED, IO_ERROR, LIFECYCLE, MEMORY, WATCHDOG, Event
 from virt2.model.replies import (
     Control,
     CpuTimes,
@@ -78,12 +78,15 @@ class Hypervisor:
     Arguments:
         uri: what virConnectOpenReadOnly takes; empty for libvirt's own choice.
         agents: whether its connections tell when a guest's agent comes or goes.
+
+    Attributes:
+        loop: libvirt's event loop.
     """
 
     def __init__(self, uri: str, *, agents: bool = False) -> None:
         self.uri = uri
         self._agents = agents
-        self._loop = EventLoop()
+        self.loop = EventLoop()
         self._c = _c_library()
         # libvirt prints every error to stderr unless there is a handler. Errors reach us as exceptions.
         libvirt.registerErrorHandler(_ignore_error, None)
@@ -97,11 +100,7 @@ class Hypervisor:
         Keepalives and events work only where it runs. Connections that are made before it could be started do without.
         Once it runs, another call does nothing.
         """
-        self._loop.start()
-
-    def undisturbed(self) -> contextlib.AbstractContextManager[None]:
-        """Keep libvirt's event loop from being woken by every call, for as long as many calls are made."""
-        return self._loop.undisturbed()
+        self.loop.start()
 
     def connect(self) -> Connection:
         """Open a read-only connection (a priority call at libvirtd).
@@ -110,7 +109,7 @@ class Hypervisor:
             Disconnected: libvirt cannot be reached; the message is libvirt's.
         """
         raw = self._open(libvirt.openReadOnly)
-        return Connection(raw, events=self._loop.running, agents=self._agents, c=self._c)
+        return Connection(raw, events=self.loop.running, agents=self._agents, c=self._c)
 
     def connect_agents(self) -> AgentConnection:
         """Open a read-write connection: libvirt takes calls to a guest's agent on no other (a priority call).
@@ -125,7 +124,7 @@ class Hypervisor:
             raw = function(self.uri or None)
         except libvirt.libvirtError as error:
             raise errors.Disconnected(words(error)) from None
-        if self._loop.running:
+        if self.loop.running:
             # Drivers without a wire (the test driver) have no keepalive, and need none.
             with contextlib.suppress(libvirt.libvirtError):
                 raw.setKeepAlive(keepalive, KEEPALIVE_INTERVAL * KEEPALIVE_COUNT // keepalive)
@@ -204,8 +203,8 @@ class Connection:
         def watchdog(_conn: Any, domain: Any, action: int, _opaque: Any) -> None:
             sink(Event(WATCHDOG, domain.UUIDString(), 0, action, domain.name(), domain.ID()))
 
-        def balloon(_conn: Any, domain: Any, size: int, _opaque: Any) -> None:
-            sink(Event(BALLOON, domain.UUIDString(), detail=size, name=domain.name(), id=domain.ID()))
+        def memory(_conn: Any, domain: Any, *_details: Any) -> None:
+            sink(Event(MEMORY, domain.UUIDString()))
 
         def closed(_conn: Any, reason: int, _opaque: Any) -> None:
             sink(Event(CLOSED, "", detail=reason))
@@ -216,7 +215,7 @@ class Connection:
                 self._register("METADATA_CHANGE", changed),
                 self._register("DEVICE_ADDED", changed),
                 self._register("DEVICE_REMOVED", changed),
-                self._register("BALLOON_CHANGE", balloon),
+                self._register("BALLOON_CHANGE", memory),
                 not self._agents or self._register("AGENT_LIFECYCLE", changed),
             ]
         )
@@ -224,6 +223,7 @@ class Connection:
         if not self._register("BLOCK_JOB_2", changed):
             self._register("BLOCK_JOB", changed)
         self._register("TRAY_CHANGE", changed)
+        self._register("MEMORY_DEVICE_SIZE_CHANGE", memory)
         self._register("DISK_CHANGE", changed)
         self._register("IO_ERROR_REASON", io_error)
         self._register("WATCHDOG", watchdog)

@@ -117,6 +117,10 @@ def guests(run_dir: str, proc: str = PROC) -> list[Guest]:
     return found
 
 
+class Ended(Exception):
+    """A process does not run any more, or another one has its number."""
+
+
 class _Process:
     """A QEMU, by pid and start time.
 
@@ -142,15 +146,32 @@ class _Process:
             os.close(self._file)
 
     def look(self) -> Stat | None:
-        """Read what the kernel says of it; None where it has ended or cannot be seen."""
-        if self._file is None:
-            stat = read_stat(self.pid, self._proc)
-        else:
-            try:
-                stat = _parse(os.pread(self._file, _STAT, 0))
-            except OSError:
-                return None
-        return stat if stat is not None and stat.start == self.start and stat.state not in _ENDED else None
+        """Read what the kernel says of it; None where it cannot be seen now.
+
+        Raises:
+            Ended: it does not run any more.
+        """
+        try:
+            data = self._read()
+        except (FileNotFoundError, ProcessLookupError):
+            raise Ended from None
+        except OSError:
+            # This process may have no file left to open it with.
+            return None
+        stat = _parse(data)
+        if not data or (stat is not None and (stat.start != self.start or stat.state in _ENDED)):
+            raise Ended
+        return stat
+
+    def _read(self) -> bytes:
+        """Read its stat file; raises OSError."""
+        if self._file is not None:
+            return os.pread(self._file, _STAT, 0)
+        file = os.open(f"{self._proc}/{self.pid}/stat", os.O_RDONLY)
+        try:
+            return os.read(file, _STAT)
+        finally:
+            os.close(file)
 
 
 class Processes:
@@ -200,7 +221,10 @@ class Processes:
         process, letter = self._look(uuid, name)
         if process is not None and letter == "D":
             self._sleep(SECOND_LOOK)
-            stat = process.look()
+            try:
+                stat = process.look()
+            except Ended:
+                stat = None
             letter = "" if stat is None else stat.state
         return _STOPPED.get(letter, "")
 
@@ -217,11 +241,12 @@ class Processes:
         process = self._known.get(uuid)
         if process is None:
             return None
-        stat = process.look()
-        if stat is None:
+        try:
+            stat = process.look()
+        except Ended:
             self._note_end(uuid, process)
             return None
-        return stat.account
+        return None if stat is None else stat.account
 
     def cpu_times(self, uuid: str) -> CpuTimes | None:
         """Read the CPU time of a domain in user and in kernel mode, where its QEMU is known; None where it cannot be.
@@ -288,10 +313,12 @@ class Processes:
         """Look at a domain's QEMU and the state of its main thread; None and empty where it cannot be told."""
         known = self._known.get(uuid)
         if known:
-            stat = known.look()
-            if stat is not None:
-                return known, stat.state
-            self._note_end(uuid, known)
+            try:
+                stat = known.look()
+            except Ended:
+                self._note_end(uuid, known)
+            else:
+                return known, "" if stat is None else stat.state
         elif self._clock() < self._retry.get(uuid, 0.0):
             return None, ""
         for pid in _pids_of(name, self._run_dir):

@@ -10,12 +10,21 @@ Guarantees:
 
 from __future__ import annotations
 
+import enum
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from virt2.workers.connects import Connects
-from virt2.workers.job import AGENT, SERVER, Job
+from virt2.workers.job import AGENT, MONITOR, SERVER, Job
+
+
+class Doubt(enum.Enum):
+    """Whether libvirtd may have no worker for us: calls to monitors do not come back, and nothing else has since."""
+
+    NONE = "there is no doubt"
+    UNASKED = "a call that needs libvirtd alone would show what they wait for"
+    ASKED = "such a call is being made"
 
 
 class Holder(Protocol):
@@ -118,7 +127,8 @@ class Budget:
 
         Two calls go beyond the budget. One is a probe, one at a time: if all slots are charged, only a probe can find
         out that they are free again. The other is any class A call where class B is stuck in the slot that is set aside
-        as well: what libvirtd itself knows is reported even if monitors do not answer.
+        as well: what libvirtd itself knows is reported even if monitors do not answer. With no slot set aside this is
+        so only where it is not known whether the calls that are stuck wait for monitors or for libvirtd's workers.
         """
         if self._size - self.used - self._awaited > 0:
             return True
@@ -126,7 +136,8 @@ class Budget:
             return True
         calls = self.in_flight.values()
         stuck = all(job.kind != SERVER and job.stalled for job in calls)
-        return self._size > 2 and self.used == self._size and not self._others and stuck
+        spare = self._size > 2 or self.doubt() is Doubt.UNASKED
+        return spare and self.used == self._size and not self._others and stuck
 
     def resize(self, size: int) -> None:
         """Set the number of slots. If more are held now, no slot is free until enough calls have come back."""
@@ -175,13 +186,22 @@ class Budget:
     def _calls(self) -> tuple[Job | Charge, ...]:
         return (*tuple(self.in_flight.values()), *tuple(self.charges.values()))
 
-    def stalled_since(self, kinds: Collection[str] = (SERVER,)) -> float | None:
-        """When the oldest call was made that needs a worker and should have come back; None if there is none.
+    def stalled_since(self, monitors: bool = False) -> float | None:
+        """When the oldest call was made that needs libvirtd alone and should have come back; None if there is none.
 
-        By default, only class A.
+        Arguments:
+            monitors: whether calls that need a monitor count too.
         """
-        jobs = [job for job in tuple(self.in_flight.values()) if job.kind in kinds and not job.priority]
+        jobs = [job for job in tuple(self.in_flight.values()) if job.server_call or (monitors and _is_in_monitor(job))]
         return min((job.since for job in jobs if job.stalled), default=None)
+
+    def doubt(self) -> Doubt:
+        """Whether libvirtd may have no worker for us, and whether that is being found out."""
+        jobs = tuple(self.in_flight.values())
+        calls = [job.since for job in jobs if _is_in_monitor(job) and job.stalled]
+        if not calls or self.answered_at >= max(calls):
+            return Doubt.NONE
+        return Doubt.ASKED if any(job.server_call for job in jobs) else Doubt.UNASKED
 
     def charged(self, uuid: str) -> Charge | None:
         """Give the oldest call of that domain that was cut off and may still occupy libvirtd and the monitor."""
@@ -272,6 +292,11 @@ class Budget:
             self._refused.clear()
             for pool in self._pools:
                 pool.wanted.notify_all()
+
+
+def _is_in_monitor(job: Job) -> bool:
+    """Whether a job is in a call that needs a monitor."""
+    return job.kind == MONITOR and not job.priority and not job.server_call
 
 
 def _of_domain(charges: Iterable[tuple[str, str]], uuid: str) -> list[tuple[str, str]]:

@@ -79,6 +79,7 @@ class Job:
         "probe",
         "round",
         "run",
+        "server_call",
         "since",
         "storage",
         "touched",
@@ -109,6 +110,8 @@ class Job:
         self.what = ""
         self.priority = True
         """Whether what it does now needs no normal worker of libvirtd: that says nothing of libvirtd's workers."""
+        self.server_call = False
+        """Whether what it does now needs a normal worker of libvirtd and nothing else."""
         self.since = 0.0
         self.not_before = 0.0
         self.heard = 0.0
@@ -133,15 +136,17 @@ class Job:
         """Note that a call was answered that is not a priority call."""
         self.heard = self.clock()
 
-    def doing(self, what: str, priority: bool = False) -> float:
+    def doing(self, what: str, priority: bool = False, server: bool = False) -> float:
         """Note the call that is about to be made. Returns the time by the pool's clock.
 
         Arguments:
             what: its name, or what is done instead of a call.
             priority: whether it needs no normal worker of libvirtd.
+            server: whether it needs libvirtd alone although the job is of another kind.
         """
         self.what = what
         self.priority = priority
+        self.server_call = server or (self.kind == SERVER and not priority)
         self.since = self.clock()
         return self.since
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from virt2.domains.health import ANEW, Health, Healths, Known
-from virt2.model.events import BALLOON, CHANGED, IO_ERROR, LIFECYCLE, Event
+from virt2.model.events import CHANGED, IO_ERROR, LIFECYCLE, MEMORY, Event
 from virt2.model.replies import Info
 
 
@@ -84,6 +84,13 @@ class TestRuns:
         assert healths.of("a", 3.0, 8) is health
         assert (health.unsupported, health.refused, health.baselines) == (set(), set(), {})
 
+    def test_another_run_may_be_received_from_elsewhere(self):
+        healths = Healths()
+        health = healths.of("a", 1.0, 7)
+        health.incoming = False
+        assert healths.of("a", 2.0, 7).incoming is False
+        assert healths.of("a", 3.0, 8).incoming is None
+
     def test_who_is_not_its_reader_changes_nothing(self):
         healths = Healths()
         healths.of("a", 1.0, 7).unsupported.add(("vcpus", ""))
@@ -116,30 +123,24 @@ class TestMemory:
     def test_it_is_unknown_before_that(self, health):
         assert health.memory(told_since=10.0, asked_since=None) is None
 
-    def test_a_change_that_is_told_counts(self, healths):
-        healths.tell(Event(BALLOON, "a", detail=512), 25.0)
-        assert healths.of("a", 30.0).memory(10.0, None) == 512
-
-    def test_but_not_one_of_before_the_question(self, healths):
-        healths.tell(Event(BALLOON, "a", detail=512), 15.0)
+    def test_a_change_of_before_the_question_is_in_the_answer(self, healths):
+        healths.tell(Event(MEMORY, "a"), 15.0)
         assert healths.of("a", 30.0).memory(10.0, None) == 1024
 
     @pytest.mark.parametrize(
         ("told_since", "asked_since"), [(None, None), (21.0, None), (10.0, 21.0)], ids=["not told", "told late", "old"]
     )
     def test_it_is_to_be_asked_for_where_something_may_not_have_been_told(self, healths, told_since, asked_since):
-        healths.tell(Event(BALLOON, "a", detail=512), 25.0)
         assert healths.of("a", 30.0).memory(told_since, asked_since) is None
 
-    @pytest.mark.parametrize(("kind", "memory"), [(CHANGED, None), (LIFECYCLE, None), (IO_ERROR, 1024)])
-    def test_a_change_of_something_else_makes_it_unknown(self, healths, kind, memory):
+    @pytest.mark.parametrize(("kind", "memory"), [(MEMORY, None), (CHANGED, None), (LIFECYCLE, None), (IO_ERROR, 1024)])
+    def test_a_change_makes_it_unknown(self, healths, kind, memory):
         healths.tell(Event(kind, "a"), 25.0)
         assert healths.of("a", 30.0).memory(10.0, None) == memory
 
     def test_another_run_of_the_domain_has_another(self, healths):
-        healths.tell(Event(BALLOON, "a", detail=512), 25.0)
         assert healths.of("a", 30.0, 8).memory(10.0, None) is None
 
     def test_what_is_told_of_others_is_nothing(self, healths):
-        healths.tell(Event(BALLOON, "b", detail=512), 25.0)
+        healths.tell(Event(MEMORY, "b"), 25.0)
         assert healths.of("a", 30.0).memory(10.0, None) == 1024

@@ -29,13 +29,16 @@ def test_where_processes_are_not_seen_none_is_stopped(bench):
 
 def test_a_look_takes_processes_or_control_info(bench):
     missing = MissingCalls()
-    without = Gate(missing=missing)
+    without = Gate()
+    without.missing = missing
     assert without.can_look
     assert not Gate(pre_scan=False).can_look
     assert Gate(pre_scan=False, processes=bench.processes).can_look
     missing.add(CONTROL_INFO, "not supported by this driver")
     assert not without.can_look
-    assert Gate(missing=missing, processes=bench.processes).can_look
+    with_processes = Gate(processes=bench.processes)
+    with_processes.missing = missing
+    assert with_processes.can_look
 
 
 class TestAlone:

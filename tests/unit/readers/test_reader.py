@@ -121,6 +121,7 @@ class Bench:
         extra: Collection[str] = (),
         describes_idle: bool = False,
         kernel: bool = False,
+        refresh: float = REFRESH,
     ) -> None:
         self.hypervisor = FakeHypervisor()
         self.clock = Clock(self.hypervisor.stage)
@@ -135,12 +136,13 @@ class Bench:
             self.hypervisor,
             self.budget,
             Describing(describer, Stamps(self.stamps), idle=describes_idle),
-            schedule=Schedule(retry=INTERVAL, refresh=REFRESH, paused=kernel),
+            schedule=Schedule(retry=INTERVAL, refresh=refresh, paused=kernel),
             listeners=Listeners(on_event=lambda event: self.healths.tell(event, self.clock())),
             clock=self.clock,
         )
         self.clock.watch_inventory(self.inventory)
         self.healths = Healths()
+        self.refresh = refresh
         self.processes = FakeProcesses(self.hypervisor) if kernel else None
         self.counters: dict[str, NicStats] = {}
         """Those of the host's network devices."""
@@ -152,7 +154,12 @@ class Bench:
             on_change=lambda uuids: self.healths.retain(uuids),
             clock=self.clock,
         )
-        self.gate = Gate(check_workers=self.inventory.check_workers, stuck_after=STUCK_AFTER, clock=self.clock)
+        self.gate = Gate(
+            check_workers=self.inventory.check_workers,
+            doubt=self.budget.doubt,
+            stuck_after=STUCK_AFTER,
+            clock=self.clock,
+        )
         self.alarms = Alarms(STUCK_AFTER, self._notify, clock=self.clock)
         self.waits: dict[str, Callable[[threading.Event, float], bool]] = {}
         """What the reads of a pool do instead of waiting, by its name."""
@@ -198,7 +205,7 @@ class Bench:
         )
 
     def timing(self, interval: float, tick: float) -> Timing:
-        return Timing(TIMEOUT, interval, tick, Clocks(self.clock, self.clock.wall), REFRESH)
+        return Timing(TIMEOUT, interval, tick, Clocks(self.clock, self.clock.wall), self.refresh)
 
     def _notify(self, severity: str, message: str, identity: Identity) -> None:
         self.notifications.append((severity, message, identity.host))

@@ -36,7 +36,7 @@ from virt2.readers.unsupported import MissingCalls
 from virt2.workers.job import MONITOR, SERVER, Again, Job
 
 STUCK_AFTER = 2.0
-GATE = {"processes", "pre_scan", "alone", "check_workers", "missing", "stuck_after"}
+GATE = {"processes", "pre_scan", "alone", "check_workers", "stuck_after"}
 """Options of the bench that are the gate's."""
 SIZE_TYPES = ("disk_allocation", "disk_capacity", "disk_physical")
 DISK_ERRORS = "disk_err"
@@ -86,6 +86,7 @@ class Bench:
                 **{name: value for name, value in options.items() if name in GATE},
             }
         )
+        self.gate.missing = options.pop("missing", self.gate.missing)
         self.sampler = Sampler(
             self.records.append,
             self.gate,
@@ -288,8 +289,12 @@ def test_with_libvirtd_out_of_workers_only_priority_calls_are_made():
     bench.records.clear()
     bench.hypervisor.calls.clear()
     bench.monitor()
-    assert bench.asked == []
+    assert bench.asked == [("controlInfo", "")]
     assert (bench.outcome.answered, bench.outcome.cause) == (False, "")
+    bench.records.clear()
+    bench.fake.control = Control(OCCUPIED, 0, 7.0)
+    bench.monitor()
+    assert (bench.outcome.answered, bench.outcome.cause) == (False, "by another client")
 
 
 def test_in_bulk_a_domain_that_may_have_moved_is_asked_without_touching_its_storage():

@@ -123,6 +123,45 @@ def test_it_waits_where_nobody_minds_and_is_woken_by_who_does_not_want_to_be_dis
         await_end()
 
 
+def test_it_has_left_libvirt_for_good_when_stop_returns():
+    libvirts = Loop(turns=1000)
+    libvirts.waits = True
+    loop = libvirts.module().EventLoop()
+    loop.start()
+    assert libvirts.entered.acquire(timeout=BOUND)
+    loop.stop()
+    assert loop._ended.is_set()
+    said = list(libvirts.said)
+    with loop.undisturbed():
+        pass
+    await_end()
+    assert libvirts.said == said
+
+
+def test_stop_waits_for_a_moment_only_where_the_loop_is_not_left(monkeypatch):
+    libvirts = Loop(turns=1000)
+    entered, gone_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        entered.set()
+        assert gone_on.wait(BOUND)
+
+    libvirts.run = hang
+    event_loop = libvirts.module()
+    monkeypatch.setattr(event_loop, "END_PATIENCE", 0.01)
+    loop = event_loop.EventLoop()
+    loop.start()
+    assert entered.wait(BOUND)
+    loop.stop()
+    assert not loop._ended.is_set()
+    gone_on.set()
+    await_end()
+
+
+def test_a_loop_that_was_never_started_is_stopped_at_once():
+    Loop().module().EventLoop().stop()
+
+
 def test_who_does_not_want_to_be_disturbed_never_waits_for_a_loop_that_does_not_read(monkeypatch):
     event_loop = Loop().module()
     loop = event_loop.EventLoop()

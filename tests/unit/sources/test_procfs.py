@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -479,6 +480,18 @@ class TestAccount:
         assert known.processes.has_ended(UUID)
         known.processes.keep([])
         assert not known.processes.has_ended(UUID)
+
+    def test_one_that_cannot_be_looked_at_now_has_not_ended(self, known: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> int:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        with monkeypatch.context() as context:
+            context.setattr(procfs.os, "open", refuse)
+            context.setattr(procfs.os, "pread", refuse)
+            assert known.processes.account(UUID) is None
+            assert known.processes.stopped(UUID, "web") == ""
+        assert not known.processes.has_ended(UUID)
+        assert known.processes.account(UUID) is not None
 
     def test_the_next_one_of_the_domain_is_not_the_one_that_has_ended(self, known: Host) -> None:
         known.gone(7)
