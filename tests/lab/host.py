@@ -18,6 +18,11 @@ class HostProcess:
         self._popen = popen
 
     @property
+    def pid(self) -> int:
+        """The process's."""
+        return self._popen.pid
+
+    @property
     def exit_code(self) -> int | None:
         """Negative for the signal that ended it; None while it runs."""
         return self.poll()

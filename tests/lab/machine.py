@@ -134,11 +134,11 @@ class Lab:
         """As seen from outside."""
         return self.libvirtd.pid
 
-    def start_libvirtd(self) -> None:
+    def start_libvirtd(self, timeout: float = UP_TIMEOUT) -> None:
         """Start libvirtd and wait until it answers; running guests are listed then, but some calls on them, such as
-        those that read cgroups, fail for a few milliseconds more."""
+        those that read cgroups, fail for a few milliseconds more. It may not answer before storage that hangs does."""
         self._libvirtd = self.popen(["libvirtd"], log=self.work_dir / "libvirtd.log")
-        wait_for(self._libvirtd_answers, UP_TIMEOUT, "libvirtd answers")
+        wait_for(self._libvirtd_answers, timeout, "libvirtd answers")
 
     def kill_libvirtd(self, number: int = signal.SIGKILL) -> None:
         """Send libvirtd a signal; after one that ends it, return when it has ended."""
