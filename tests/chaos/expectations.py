@@ -60,6 +60,8 @@ class Effect(NamedTuple):
     """Whether the locks of its targets are held, so that libvirt's list hangs."""
     is_away: bool = False
     """Whether libvirtd does not answer."""
+    fills: bool = False
+    """Whether libvirtd has no worker left, so that nothing can be asked of a domain that is new."""
     restarts: bool = False
     """Whether libvirtd is started at its end."""
 
@@ -81,7 +83,7 @@ def effects(from_kernel: bool) -> Mapping[str, Effect]:
         "kill_libvirtd": Effect(everyone=away, silent=LIBVIRTS, is_away=True, restarts=True),
         "restart_libvirtd": Effect(everyone=away, is_away=True, restarts=True),
         "freeze_libvirtd": Effect(everyone=away, silent=LIBVIRTS, is_away=True),
-        "fill_workers": Effect(targets=DISKS, everyone=full, sticks=True),
+        "fill_workers": Effect(targets=DISKS, everyone=full, sticks=True, fills=True),
         "limit_workers": Effect(),
         "hide_admin": Effect(),
         "restart_collectd": Effect(everyone=EVERYTHING, silent=EVERYTHING),
@@ -285,7 +287,7 @@ def _demands(life: Life, story: Story, excuses: Sequence[Excuse], blind: Sequenc
 
 
 def _known_from(since: float, blind: Iterable[Span]) -> float:
-    """From when on something that is there since then can be known: libvirt's list has to tell of it."""
+    """From when on something that is there since then can be known: libvirt has to tell of it."""
     known = since
     for begin, end in sorted(blind):
         if begin <= known + RECOVERY and end > known:
@@ -294,8 +296,9 @@ def _known_from(since: float, blind: Iterable[Span]) -> float:
 
 
 def _blind(story: Story, table: Mapping[str, Effect]) -> list[Span]:
-    """When libvirt's list does not come, or what is new is not in it."""
-    found = [deed.span for deed in story.deeds if table[deed.kind].is_away or table[deed.kind].locks]
+    """When libvirt's list does not come, what is new is not in it, or its description cannot be had."""
+    hiding = [kind for kind, effect in table.items() if effect.is_away or effect.locks or effect.fills]
+    found = [deed.span for deed in story.deeds if deed.kind in hiding]
     found += [(excuse.begin, excuse.end) for excuse in _given_up(story, table, NOTHING)]
     for life in story.lives:
         started = min(life.up, life.ended)

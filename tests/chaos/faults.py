@@ -94,7 +94,7 @@ def other_clients(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
                     calls.append(stage.clients.begin(*asks))
                 with contextlib.suppress(TimeoutError):
                     # Not while libvirtd itself is frozen or away.
-                    wait_for(lambda: all(stage.witness.silent_for(life.uuid) > SILENT for life in lives), CATCH)
+                    wait_for(lambda: all(stage.witness.silent_for(life) > SILENT for life in lives), CATCH)
                     deed.done = time.time()
                 yield
         finally:

@@ -31,8 +31,8 @@ from .model import (
 )
 from .truth import ROUNDED, Readings, check
 
-Reading = Callable[[str, str], Readings]
-"""Tells the readings of a series by UUID and type and type instance."""
+Reading = Callable[[Life, str], Readings]
+"""Tells the readings of a series of a life by type and type instance."""
 
 PLUGIN = "virt2"
 OWN_HOST = "collectd"
@@ -348,7 +348,7 @@ def truth(story: Story, expected: Expectations, readings: Reading) -> tuple[int,
                 if kind in excuse.kinds and (excuse.domains is None or life.name in excuse.domains)
             ]
             latest = [_latest(when, excuses) for when, _ in points]
-            number, wrong = check(life.name, name, kind, points, latest, readings(life.uuid, name))
+            number, wrong = check(life.name, name, kind, points, latest, readings(life, name))
             compared += number
             there += len(points)
             found += wrong

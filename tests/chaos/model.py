@@ -131,6 +131,11 @@ class Life:
     """When its process was first seen to be gone."""
     devices: list[Device] = field(default_factory=list)
 
+    @property
+    def key(self) -> tuple[str, float]:
+        """What tells it from every other life, also from another one of the same UUID."""
+        return self.uuid, self.began
+
     def series(self) -> dict[str, float]:
         """The default series that it has to have, each with the time from which on."""
         found = dict.fromkeys(("virt_cpu_total", MEMORY_TOTAL, MONITOR_BLOCKED, SAMPLE_AGE), self.up)

@@ -16,7 +16,7 @@ from .expectations import expect
 from .faults import FAULTS, Stage
 from .invariants import Findings, examine
 from .journal import Journal
-from .model import INTERVAL, RECOVERY, Action, Line, Story
+from .model import INTERVAL, RECOVERY, Action, Life, Line, Story
 from .population import Population
 from .schedule import Schedule
 from .truth import Readings
@@ -128,9 +128,9 @@ class Performance:
             stalls=self._witness.stalls(),
         )
 
-    def readings(self, uuid: str, name: str) -> Readings:
+    def readings(self, life: Life, name: str) -> Readings:
         """What was seen of a series of a life, by type and type instance."""
-        return self._witness.readings(uuid, name)
+        return self._witness.readings(life, name)
 
     def _act(self) -> tuple[float, list[tuple[float, float]]]:
         """Do what the schedule says; returns when it began, and when nothing was going on."""

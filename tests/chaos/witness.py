@@ -44,8 +44,8 @@ class Witness:
     def __init__(self, net_dev: Path) -> None:
         self._net_dev = net_dev
         self._lock = threading.Lock()
-        self._watched: dict[str, _Watched] = {}
-        self._readings: dict[tuple[str, str], Readings] = defaultdict(Readings)
+        self._watched: dict[tuple[str, float], _Watched] = {}
+        self._readings: dict[tuple[tuple[str, float], str], Readings] = defaultdict(Readings)
         self._kernel = Regular(self._look, LOOK, "chaos/kernel")
         self._qemus = Regular(self._ask, ASK, "chaos/qemus")
 
@@ -77,21 +77,21 @@ class Witness:
             monitor.close()
             raise
         with self._lock:
-            self._watched[life.uuid] = _Watched(life, stat, monitor, time.time())
+            self._watched[life.key] = _Watched(life, stat, monitor, time.time())
 
-    def readings(self, uuid: str, name: str) -> Readings:
+    def readings(self, life: Life, name: str) -> Readings:
         """What was seen of one series of one life."""
         with self._lock:
-            return self._readings[uuid, name]
+            return self._readings[life.key, name]
 
     def stalls(self) -> list[Span]:
         """When the kernel was not looked at, because the machine had no time for it."""
         return list(self._kernel.stalls)
 
-    def silent_for(self, uuid: str) -> float:
+    def silent_for(self, life: Life) -> float:
         """Seconds for which a QEMU has not answered what it was asked; 0 for one that has, or that is not watched."""
         with self._lock:
-            watched = self._watched.get(uuid)
+            watched = self._watched.get(life.key)
         asked = None if watched is None else watched.monitor.asked
         return 0.0 if asked is None else max(0.0, time.time() - asked)
 
@@ -106,7 +106,7 @@ class Witness:
                 self._forget(watched, before)
                 continue
             watched.alive = before
-            self._note(life.uuid, "virt_cpu_total", before, time.time(), (used,))
+            self._note(life, "virt_cpu_total", before, time.time(), (used,))
         before, nics, after = time.time(), counters_of_nics(self._net_dev.read_text()), time.time()
         for watched in self._all():
             for device in watched.life.devices:
@@ -114,27 +114,27 @@ class Witness:
                 if values is not None:
                     for number, kind in enumerate(NIC_TYPES):
                         pair = (values[number], values[number + 4])
-                        self._note(watched.life.uuid, f"{kind}-{device.name}", before, after, pair)
+                        self._note(watched.life, f"{kind}-{device.name}", before, after, pair)
 
     def _ask(self) -> None:
         for watched in self._all():
             try:
                 blocks = watched.monitor.receive(time.time())
                 if blocks is not None:
-                    self._note_blocks(watched.life.uuid, blocks)
+                    self._note_blocks(watched.life, blocks)
                 watched.monitor.ask(time.time())
             except Ended:
                 # Its process has ended too, or is about to: the kernel tells when.
                 continue
 
-    def _note_blocks(self, uuid: str, blocks: Blocks) -> None:
+    def _note_blocks(self, life: Life, blocks: Blocks) -> None:
         for target, (read, written, reads, writes) in blocks.counters.items():
             for kind, pair in zip(DISK_TYPES, ((read, written), (reads, writes))):
-                self._note(uuid, f"{kind}-{target}", blocks.asked, blocks.answered, pair)
+                self._note(life, f"{kind}-{target}", blocks.asked, blocks.answered, pair)
 
-    def _note(self, uuid: str, name: str, begun: float, ended: float, values: tuple[int, ...]) -> None:
+    def _note(self, life: Life, name: str, begun: float, ended: float, values: tuple[int, ...]) -> None:
         with self._lock:
-            self._readings[uuid, name].add(begun, ended, values)
+            self._readings[life.key, name].add(begun, ended, values)
 
     def _all(self) -> list[_Watched]:
         with self._lock:
@@ -142,7 +142,7 @@ class Witness:
 
     def _forget(self, watched: _Watched, now: float) -> None:
         with self._lock:
-            del self._watched[watched.life.uuid]
+            del self._watched[watched.life.key]
         watched.life.leaving = min(watched.life.leaving, watched.alive)
         watched.life.ended = min(watched.life.ended, now)
         os.close(watched.stat)

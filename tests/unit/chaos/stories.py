@@ -83,7 +83,7 @@ def story(*lives, **changes):
     return found
 
 
-def readings(_uuid, name):
+def readings(_life, name):
     """What a witness saw that looked five times a second."""
     found = Readings()
     for n in range(int(SECONDS * 5) + 200):

@@ -100,9 +100,10 @@ def test_a_device_that_was_plugged_in_must_have_its_series_from_then_on():
     assert "disk_octets-vdc" not in begins
 
 
-def test_a_guest_that_starts_while_the_list_cannot_tell_of_it_is_known_when_it_can():
+@pytest.mark.parametrize("kind", ["kill_libvirtd", "freeze_libvirtd", "hot_plug", "fill_workers"])
+def test_a_guest_that_starts_while_libvirt_cannot_tell_of_it_is_known_when_it_can(kind):
     late = life("late", BEGAN + 29, up=BEGAN + 29.5)
-    expected = expect(story(life("one"), late, deeds=[deed("kill_libvirtd", 30, 50)]))
+    expected = expect(story(life("one"), late, deeds=[deed(kind, 30, 50)]))
     assert demanded(expected, "late", CPU) == [(50.0, SECONDS)]
 
 

@@ -30,6 +30,7 @@ from tests.chaos.model import (
     Line,
     Run,
 )
+from tests.chaos.truth import Readings
 from tests.unit.chaos.stories import BEGAN, SECONDS, change, deed, drop, life, points, readings, story, truth_at
 
 
@@ -175,6 +176,26 @@ def test_a_call_that_a_fault_held_back_may_bring_what_was_true_at_its_end_but_no
     assert told(float(truth_at(BEGAN + 58))) == [("truth", "one")]
 
 
+def test_a_guest_that_returns_with_its_uuid_counts_anew():
+    before = life("one", leaving=BEGAN + 50, ended=BEGAN + 50)
+    after = life("one", BEGAN + 52, uuid=before.uuid, up=BEGAN + 53)
+    found = story(before, after, life("two"))
+    for name, own in found.series.items():
+        if name[0] == "one" and name[2] == "virt_cpu_total":
+            found.series[name] = [(at, (value - 150e9,) if at > BEGAN + 52 else (value,)) for at, (value,) in own]
+
+    def seen(of, name):
+        if of is not after or name != "virt_cpu_total":
+            return readings(of, name)
+        anew = Readings()
+        for n in range(400):
+            at = BEGAN + 52 + n / 5
+            anew.add(at, at + 0.001, (truth_at(at) * 10**9 - 150 * 10**9,))
+        return anew
+
+    assert examine(found, expect(found), seen).violations == []
+
+
 def test_memory_that_a_domain_does_not_have_is_found():
     found = story()
     change(found, "two", MEMORY_TOTAL, 60, values=(1.0,))
@@ -182,10 +203,8 @@ def test_memory_that_a_domain_does_not_have_is_found():
 
 
 def test_a_witness_that_saw_too_little_is_found():
-    from tests.chaos.truth import Readings
-
     found = story()
-    findings = examine(found, expect(found), lambda uuid, name: Readings())
+    findings = examine(found, expect(found), lambda _life, _name: Readings())
     assert [(violation.rule, violation.subject) for violation in findings.violations] == [("truth", "witness")]
 
 

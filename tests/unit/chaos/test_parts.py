@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -19,9 +20,9 @@ from tests.chaos.qmp import Ended, Monitor, counters, target_of
 from tests.chaos.regular import Regular
 from tests.chaos.schedule import make
 from tests.chaos.watch import usage_of
-from tests.chaos.witness import counters_of_nics, cpu_time
+from tests.chaos.witness import Witness, counters_of_nics, cpu_time
 from tests.lab import wait_for
-from tests.unit.chaos.stories import BEGAN, deed, drop, readings, story
+from tests.unit.chaos.stories import BEGAN, deed, drop, life, readings, story
 
 
 @pytest.mark.parametrize(
@@ -216,3 +217,26 @@ def test_the_summary_names_the_seed_and_counts():
     assert report.schedule_text(schedule).startswith("seed 7, 2 minutes")
     assert report.full_text(schedule, found, findings).count("seed 7") == 2
     assert "gap: one: " in report.full_text(schedule, found, findings)
+
+
+def test_lives_of_the_same_uuid_are_watched_one_by_one(tmp_path):
+    witness = Witness(Path("/proc/net/dev"))
+    lives = [life("one", BEGAN, uuid="same"), life("one", BEGAN + 50, uuid="same")]
+
+    def seen(number):
+        return len(witness.readings(lives[number], "virt_cpu_total"))
+
+    with socket.socket(socket.AF_UNIX) as listener, witness.watching():
+        listener.bind(str(tmp_path / "qmp"))
+        listener.listen()
+        processes = []
+        for number, one in enumerate(lives):
+            processes.append(subprocess.Popen(["sleep", "600"]))
+            witness.add(one, processes[-1].pid, tmp_path / "qmp")
+            wait_for(lambda number=number: seen(number), 10)
+        for process, one in zip(processes, lives):
+            process.kill()
+            process.wait()
+            wait_for(lambda one=one: one.ended < FOREVER, 10)
+    witness.check()
+    assert lives[0].ended < lives[1].ended

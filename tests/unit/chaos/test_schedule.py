@@ -13,7 +13,7 @@ from tests.chaos.schedule import APART, KINDS, LAST_CALM, RESTARTS_UNTIL, make
 
 def test_a_seed_gives_the_same_schedule_on_every_machine_with_every_python():
     text = schedule_text(make(7, 10, GUESTS))
-    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "?"
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "ff92f6b1e97bf406"
 
 
 def test_another_seed_gives_another_schedule():
