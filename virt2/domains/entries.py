@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, Union
 
 from virt2.domains.connection import DomainCalls
+from virt2.domains.spread import due_since
 from virt2.errors import Disconnected, DomainGone, Error, Unsupported
 from virt2.model.domain import NO_ID, Description, Domain, Nic
 from virt2.model.replies import Listed
@@ -363,7 +364,7 @@ class Entries:
         entry = entries.get(line.uuid)
         if entry is None or entry.described is None or entry.domain.id != line.id or entry.domain.name != line.name:
             return False
-        return self._refresh <= 0 or now - entry.described < self._refresh
+        return self._refresh <= 0 or entry.described >= due_since(line.uuid, self._refresh, now)
 
 
 def _is_later(one: Entry, other: Entry) -> bool:

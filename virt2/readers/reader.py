@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from virt2.domains.health import Health
 from virt2.domains.inventory import HUNG_AFTER
+from virt2.domains.spread import due_since
 from virt2.metrics import defaults
 from virt2.metrics.metric import Metric, gauge, monitor_blocked, sample_age
 from virt2.model.domain import Domain
@@ -90,7 +91,7 @@ class Reader:
         self._inventory, self._discovery, self._groups = domains.inventory, domains.discovery, domains.groups
         self._healths, self._names, self._alarms = domains.healths, domains.names, domains.alarms
         self._pool, self._budget, self._silent = workers.pool, workers.budget, workers.silent
-        self._timeout, self._interval, self._refresh = timing.timeout, timing.interval, timing.refresh
+        self._timeout, self._refresh = timing.timeout, timing.refresh
         self._clock, self._wall = timing.clocks
         self._polling = Polling(domains, workers, timing)
         self._sink = Batch(outputs.sink)
@@ -194,13 +195,11 @@ class Reader:
         """
         paused = self._inventory.paused
         told_since = self._inventory.told_since if is_current and paused is not None else None
-        # To the nearest read: what is due before the middle of the interval is due now.
-        asked_since = began - self._refresh + self._interval / 2 if self._refresh > 0 else None
         ask_one = self._budget.stalled_since() is None
         needs = {}
         for domain in domains:
             uuid, health = domain.uuid, healths[domain.uuid]
-            memory = health.memory(told_since, asked_since)
+            memory = health.memory(told_since, due_since(uuid, self._refresh, began) if self._refresh > 0 else None)
             ours = self._budget.running(uuid, MONITOR)
             # Where calls to monitors do not come back, one that needs none shows what they wait for.
             is_asked = ask_one and ours is not None and ours.stalled

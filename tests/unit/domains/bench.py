@@ -12,7 +12,8 @@ from virt2.domains.link import Link
 from virt2.model.domain import Description
 from virt2.workers.budget import Budget
 
-REFRESH = 60.0
+REFRESH = 7200.0
+"""Longer than a test, because a domain is due at some time of it."""
 RETRY = 10.0
 
 

@@ -55,7 +55,8 @@ from virt2.workers.pool import BUSY_WORKERS, TICK, Pool, Runtime
 INTERVAL = 10.0
 TIMEOUT = 1.5
 STUCK_AFTER = 2.0
-REFRESH = 60.0
+REFRESH = 7200.0
+"""Longer than a test, because a domain is due at some time of it."""
 CLASS_NETWORK = {"if_octets", "if_packets", "if_errors", "if_dropped"}
 CLASS_A = {"virt_cpu_total", "memory"} | CLASS_NETWORK
 CLASS_B = {"disk_octets", "disk_ops"}
