@@ -95,8 +95,9 @@ class Settings:
         60.0,
         "60",
         parsers.seconds_or_never,
-        "Seconds after which virt2 reads again what it knows of a domain (tag, disks, interfaces, memory). 0 means "
-        "that age alone never causes this. Lower it where libvirt has no metadata events (before 3.0) and tags change.",
+        "Seconds after which virt2 reads again what it knows of a domain (tag, disks, interfaces, memory). Each "
+        "domain has its own moment in it, so that no read has all of them. 0 means that age alone never causes this. "
+        "Lower it where libvirt has no metadata events (before 3.0) and tags change.",
     )
     plugin_name: str = _option(
         "PluginName",

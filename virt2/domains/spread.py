@@ -9,7 +9,7 @@ _NUMBERS = 1 << 32
 
 
 def due_since(uuid: str, every: float, now: float) -> float:
-    """When a domain was last due for what is asked every so many seconds, monotonic seconds, at `now` at the latest.
+    """When a domain was last due for what is asked every `every` seconds, monotonic seconds, at `now` at the latest.
 
     Each domain is due at moments of its own. So domains that came together, as all do at start, are not due together,
     and each read has about the same number of them.

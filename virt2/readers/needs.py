@@ -21,6 +21,9 @@ class ServerNeeds(NamedTuple):
     """Whether its memory is not known yet."""
     times: bool = True
     """Whether its CPU time in user and in kernel mode is not known yet."""
+    is_look: bool = False
+    """Whether nothing is asked but whether its monitor is blocked, and that only because no slot was left for its
+    monitor."""
 
 
 def server_needs(
@@ -37,12 +40,12 @@ def server_needs(
     if needs.info or needs.state or extra.state or asks(extra, known):
         return needs
     # No other job looks whether its monitor is blocked.
-    if health.skipped or not health.monitored:
+    if not health.monitored:
         return needs
     for nic in domain.description.nics:
         if is_of_libvirt(nic, interfaces, health):
             return needs
-    return None
+    return needs._replace(is_look=True) if health.skipped else None
 
 
 def asks(extra: Selection, needs: ServerNeeds) -> Sequence[Ask]:

@@ -211,12 +211,13 @@ class Reader:
             )
             health.monitored = self._sampler.asks_monitor(domain)
             need = server_needs(domain, health, self._sampler.extra(uuid), self._counters, known)
-            if need is None and self._budget.charged(uuid) is not None:
+            if (need is None or need.is_look) and self._budget.charged(uuid) is not None:
                 # It has to be found out whether what was cut off is over.
                 need = known
             if need is not None:
                 needs[uuid] = need
-            else:
+            if need is None or need.is_look:
+                # Nothing of it is missing. A look goes behind everybody's disks, and there may be no time for it.
                 health.incoming = False
                 self._results.put(Outcome(uuid, SERVER, began, answered=True))
             if memory is not None:
@@ -234,7 +235,8 @@ class Reader:
         if not self._polling.connected:
             return ()
         charged = [domain for domain in domains if self._budget.charged(domain.uuid) is not None]
-        left = read.run([*self._server_jobs(domains, healths, needs), *self._monitor_jobs(domains, healths)])
+        monitors = {job.uuid: job for job in self._monitor_jobs(domains, healths)}
+        left = read.run([*self._server_jobs(domains, healths, needs, monitors), *monitors.values()])
         freed = [domain for domain in charged if self._budget.charged(domain.uuid) is None]
         if freed:
             # The first look at them showed that what was cut off is over, so they need not wait for the next read.
@@ -242,7 +244,7 @@ class Reader:
         skipped = {job.uuid for job in left if job.kind == MONITOR}
         for uuid, health in healths.items():
             health.skipped = uuid in skipped
-        return {job.uuid for job in left}
+        return {job.uuid for job in left if not (job.late and job.uuid in monitors and monitors[job.uuid].begun)}
 
     def _ask_outside(
         self,
@@ -288,13 +290,19 @@ class Reader:
         return {domain.uuid for domain in waiting}
 
     def _server_jobs(
-        self, domains: Sequence[Domain], healths: Mapping[str, Health], needs: Mapping[str, ServerNeeds]
+        self,
+        domains: Sequence[Domain],
+        healths: Mapping[str, Health],
+        needs: Mapping[str, ServerNeeds],
+        monitors: Mapping[str, Job],
     ) -> Iterable[Job]:
         for domain in domains:
             uuid = domain.uuid
             if uuid in needs and self._budget.running(uuid, SERVER) is None:
                 charged = self._budget.charged(uuid) is not None
-                yield self._sampler.server_job(domain, healths[uuid], needs[uuid], charged, self._budget.discharge)
+                yield self._sampler.server_job(
+                    domain, healths[uuid], needs[uuid], charged, self._budget.discharge, monitors.get(uuid)
+                )
 
     def _monitor_jobs(self, domains: Sequence[Domain], healths: Mapping[str, Health]) -> Iterable[Job]:
         """Make no second job for a domain while a call for it is stuck or charged, or waits for the domain's lock.

@@ -117,6 +117,7 @@ class Sampler:
         needs: ServerNeeds,
         probe: bool,
         done_with: Callable[[str], None],
+        instead: Job | None = None,
     ) -> Job:
         """The calls that need libvirtd alone.
 
@@ -124,9 +125,12 @@ class Sampler:
             needs: what is to be asked.
             probe: a call for this domain was cut off; ask first whether libvirtd is through with it.
             done_with: told the domain when it is.
+            instead: the job for its monitor in this read. Where a worker has taken that, a mere look is not needed.
         """
 
         def work(connection: DomainCalls, job: Job) -> None:
+            if job.late and instead is not None and instead.begun:
+                return
             taken = job.doing(CONTROL_INFO, priority=True) if probe else self._clock()
             try:
                 control = self.gate.control(connection, job, domain, self._put) if probe else None
@@ -148,7 +152,9 @@ class Sampler:
             else:
                 self._put(Outcome(domain.uuid, SERVER, taken, answered, complete=not job.failed))
 
-        return Job(domain.uuid, SERVER, work, probe=probe, run=domain.id)
+        job = Job(domain.uuid, SERVER, work, probe=probe, run=domain.id)
+        job.late = needs.is_look and not probe
+        return job
 
     def outside_job(self, domain: Domain, health: Health) -> Job:
         """The calls for which libvirt asks another program of the host: formally class A, but last of a read."""

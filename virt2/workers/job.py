@@ -74,6 +74,7 @@ class Job:
         "failed",
         "heard",
         "kind",
+        "late",
         "not_before",
         "priority",
         "probe",
@@ -105,6 +106,8 @@ class Job:
         self.probe = probe
         self.storage, self.detours = storage
         self.run = run
+        self.late = False
+        """Whether it goes behind the jobs of all other kinds, although it needs libvirtd alone."""
         self.begun = False
         """Whether a worker has taken it."""
         self.what = ""

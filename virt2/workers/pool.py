@@ -132,6 +132,8 @@ class Pool:
         self._clock, self._wait, self._spawn = runtime
         self._server: deque[Job] = deque()
         self._monitor: deque[Job] = deque()
+        self._late: deque[Job] = deque()
+        """Jobs of class A that go behind all others."""
         self._workers: set[Worker] = set()
         self._count = 0
         self._refused = False
@@ -141,8 +143,12 @@ class Pool:
         budget.register(self)
 
     def __repr__(self) -> str:
-        queued = len(self._server) + len(self._monitor)
+        queued = self._queued
         return f"<Pool {self.name} share={self.share} busy={self.busy} stalled={self.stalled} queued={queued}>"
+
+    @property
+    def _queued(self) -> int:
+        return len(self._server) + len(self._monitor) + len(self._late)
 
     @property
     def workers(self) -> int:
@@ -172,9 +178,9 @@ class Pool:
     def run(self, jobs: Iterable[Job], deadline: float) -> tuple[Round, list[Job]]:
         """Work through the jobs until all are done or the deadline has passed.
 
-        Class A jobs go first. Jobs that are still in a call at the deadline stay with their workers until they end. If
-        there is no worker and none can be added, this returns at once. Each read tries that once, so that neither a
-        read nor a domain waits for nothing.
+        Class A jobs go first, unless they are late ones. Jobs that are still in a call at the deadline stay with their
+        workers until they end. If there is no worker and none can be added, this returns at once. Each read tries that
+        once, so that neither a read nor a domain waits for nothing.
 
         Returns the round, and the jobs that were never begun or were waiting to be tried again.
         """
@@ -185,7 +191,7 @@ class Pool:
             for job in jobs:
                 job.round = this
                 job.clock = self._clock
-                (self._server if job.kind == SERVER else self._monitor).append(job)
+                self._queue_of(job).append(job)
         while not this.done.is_set():
             self.reinforce()
             remaining = deadline - self._clock()
@@ -205,9 +211,17 @@ class Pool:
         """Let idle workers leave. Workers inside a call leave when it returns. This does not wait."""
         with self._budget.lock:
             self._stopping = True
-            self._server.clear()
-            self._monitor.clear()
+            self._clear()
             self.wanted.notify_all()
+
+    def _queue_of(self, job: Job) -> deque[Job]:
+        if job.late:
+            return self._late
+        return self._server if job.kind == SERVER else self._monitor
+
+    def _clear(self) -> None:
+        for queue in (self._server, self._monitor, self._late):
+            queue.clear()
 
     def _recruit(self, silent: bool) -> Worker | None:
         """Wake workers. If one more is needed, return it; the caller starts it. Caller holds the lock.
@@ -217,8 +231,7 @@ class Pool:
         worker of each pool; and only one thread in all if libvirtd answers nobody. The first worker of a pool is added
         even if no slot is free, because the pool needs somebody who waits for a slot.
         """
-        queued = len(self._server) + len(self._monitor)
-        missing = min(BUSY_WORKERS, queued) - self.busy + (0 if silent else self.stalled)
+        missing = min(BUSY_WORKERS, self._queued) - self.busy + (0 if silent else self.stalled)
         if missing <= 0 or self._stopping:
             return None
         self.wanted.notify(missing)
@@ -248,9 +261,8 @@ class Pool:
     def _withdraw(self, this: Round) -> list[Job]:
         with self._budget.lock:
             this.closed = True
-            left = [*self._server, *self._monitor]
-            self._server.clear()
-            self._monitor.clear()
+            left = [*self._server, *self._monitor, *self._late]
+            self._clear()
         return left
 
     def _work(self, worker: Worker) -> None:
@@ -321,14 +333,14 @@ class Pool:
                     worker.job = job
                     return job
                 told = self.wanted.wait(pause)
-                worker.leaving = not told and pause == IDLE and not self._server and not self._monitor
+                worker.leaving = not told and pause == IDLE and not self._queued
             worker.leaving = worker.leaving or self._stopping
         return None
 
     def _take_admissible(self) -> tuple[Job | None, float]:
         """Take the next job that may run now, else say how long to wait for one. Caller holds the lock.
 
-        Class A goes before all else. What may run is decided in `virt2.workers.admission.decide`.
+        Class A goes before all else, unless it is late. What may run is decided in `virt2.workers.admission.decide`.
         """
         now = self._clock()
         pause = IDLE
@@ -343,6 +355,11 @@ class Pool:
             if job is not None:
                 return job, 0.0
             pause = min(pause, soonest)
+        if self._late:
+            job, _ = self._take_first(self._late, slots_for_server(self._budget), now)
+            if job is not None:
+                return job, 0.0
+            pause = min(pause, OCCUPIED_PAUSE)
         return None, pause
 
     def _take_first(self, queue: deque[Job], slots: Slots, now: float) -> tuple[Job | None, float]:
@@ -385,7 +402,7 @@ class Pool:
                 self._monitor.append(job)
             else:
                 self._count_down(job)
-            if others_wait and (self._server or self._monitor):
+            if others_wait and self._queued:
                 # Otherwise this worker would have the slot again before the thread that was told runs.
                 self._budget.refuse(self)
                 self.wanted.wait(YIELD)

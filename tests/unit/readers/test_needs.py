@@ -46,9 +46,14 @@ def test_but_not_together_with_all_else_where_another_program_is_asked():
     assert not is_of_libvirt(SWITCH, (), Health(0.0))
 
 
-@pytest.mark.parametrize("health", [{"skipped": True}, {"monitored": False}])
-def test_a_monitor_that_no_other_job_looks_at_is_looked_at(health):
-    assert needs(TAP, **health) == NOTHING
+def test_a_monitor_that_no_other_job_looks_at_is_looked_at():
+    assert needs(TAP, monitored=False) == NOTHING
+    assert needs(TAP, skipped=True) == NOTHING._replace(is_look=True)
+
+
+def test_what_is_asked_of_libvirtd_anyway_is_no_mere_look():
+    assert needs(TAP, OTHER, skipped=True) == NOTHING
+    assert needs(TAP, known=NOTHING._replace(info=True), skipped=True) == NOTHING._replace(info=True)
 
 
 @pytest.mark.parametrize(

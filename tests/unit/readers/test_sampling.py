@@ -718,6 +718,20 @@ def test_nothing_is_said_of_the_monitor_of_one_that_looks_well(bench):
     assert not any(isinstance(record, Outcome) and record.kind == MONITOR for record in bench.records)
 
 
+def test_a_mere_look_is_made_late_and_only_where_no_worker_has_taken_the_job_for_the_monitor(bench):
+    look = ServerNeeds(info=False, memory=False, times=False, is_look=True)
+    bench.health.skipped = True
+    monitor = bench.sampler.monitor_job(bench.domain, bench.health)
+    for begun in (False, True):
+        monitor.begun = begun
+        job = bench.sampler.server_job(bench.domain, bench.health, look, False, bench.done_with.append, monitor)
+        assert (job.kind, job.late) == (SERVER, True)
+        bench._run(job)
+        assert bench.hypervisor.count("controlInfo") == 1
+    probe = bench.sampler.server_job(bench.domain, bench.health, look, True, bench.done_with.append, monitor)
+    assert not probe.late
+
+
 class TestOutside:
     """Calls for which libvirt asks another program of the host."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import virt2
-from tests.unit.fakes import BOUND, FakeProcesses
+from tests.unit.fakes import BOUND, FakeProcesses, Node
 from tests.unit.test_plugin import collectd, daemon, host, module  # noqa: F401 - fixtures
 from virt2.model.replies import NicStats
 from virt2.output import naming
@@ -77,7 +77,8 @@ def steady(daemon, host, monkeypatch):  # noqa: F811
             host.hypervisor.add(f"guest-{number}", disks=["vda", "vdb"], nics=nics)
             counters.update(dict.fromkeys(nics, NicStats(1, 2, 3, 4, 5, 6, 7, 8)))
         monkeypatch.setattr(netdev.HostInterfaces, "read", lambda _: counters)
-        daemon.start()
+        # A domain is due at some time of each RefreshInterval.
+        daemon.start(Node("RefreshInterval", 0))
         for _ in range(WARM_UP):
             daemon.read()
         return daemon

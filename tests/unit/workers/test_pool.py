@@ -179,6 +179,38 @@ def test_class_a_goes_first(bench):
     assert b.calls == ["c", "d", "a", "b"]
 
 
+def late_jobs(bench, uuids):
+    jobs = bench.jobs(uuids, SERVER)
+    for job in jobs:
+        job.late = True
+    return jobs
+
+
+def test_but_late_jobs_of_it_go_last(bench):
+    b = bench(1)
+    assert b.run(b.pool(), [*late_jobs(b, "e f"), *b.jobs("a b"), *b.jobs("c d", SERVER)]) == []
+    assert b.calls == ["c", "d", "a", "b", "e", "f"]
+
+
+def test_late_jobs_are_made_where_others_wait_for_slots_that_are_not_for_them(bench):
+    b = bench(3)
+    pool = b.pool(share=10)
+    b.stuck = {"s", "t"}
+    b.run(pool, b.jobs("s t"))
+    assert b.run(pool, [*b.jobs("c"), *late_jobs(b, "a b")]) == ["c"]
+    assert b.calls == ["s", "t", "a", "b"]
+
+
+def test_late_jobs_that_there_is_no_time_for_are_not_made_in_the_next_read(bench):
+    b = bench(1)
+    pool = b.pool()
+    b.stuck = {"s"}
+    assert b.run(pool, [*b.jobs("s"), *late_jobs(b, "a")]) == ["a"]
+    b.release()
+    assert b.run(pool, b.jobs("b")) == []
+    assert b.calls == ["s", "b"]
+
+
 def test_a_slot_is_held_until_the_call_comes_back_not_until_the_read_is_over(bench):
     b = bench(4)
     pool = b.pool(share=3)
