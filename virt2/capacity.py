@@ -234,7 +234,8 @@ class Capacity:
         lasting = since is not None and self._clock() - since > self._needs.patience
         self._conditions.update(
             full and lasting,
-            "libvirtd has no worker left for us: only what needs none (interfaces) is reported until it has",
+            "libvirtd has no worker left for us: until it has, only what needs none is reported (interfaces, and CPU"
+            " time where it is read off the kernel)",
             "libvirtd has workers again",
         )
 

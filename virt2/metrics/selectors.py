@@ -119,8 +119,9 @@ class Selection:
         chosen = [selector for selector in SELECTORS if selector.name in names and selector.kind != AGENT]
         self.names = frozenset(selector.name for selector in chosen)
         self.info = _served(chosen, INFO)
-        """Selectors that are served by the reply to a call that is made anyway. The same holds for the next two."""
+        """Selectors that are made of the CPU time of a domain, whether the kernel or libvirt has told it."""
         self.state = _served(chosen, STATE)
+        """Selectors that are served by the reply to a call that is made anyway. The same holds for the next one."""
         self.disk = _served(chosen, DISK_TIMES)
         """With these, another call is made for each disk, instead of the one that is made without them."""
         self.server = _asks(chosen, A)

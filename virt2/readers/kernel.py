@@ -116,7 +116,7 @@ class Host(NamedTuple):
     interfaces: Callable[[], Collection[str]] = tuple
     """Names of the devices whose counters were read."""
     kernel: Kernel = Kernel()
-    """What the domains' processes have used."""
+    """What the domains' processes have used. One without processes never has a reading, so it may be shared."""
 
 
 NO_HOST = Host()
