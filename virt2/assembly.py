@@ -272,6 +272,7 @@ class Assembly:
                 backups=self._touches_storage or settings.disk_stats == "bulk",
                 idle=self._pick is not None,
                 stopped=lambda uuid, name: self.processes.stopped(uuid, name) if self.processes is not None else "",
+                surroundings=procfs.mounts_mark,
             ),
             schedule=Schedule(
                 retry=self.interval,

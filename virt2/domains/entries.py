@@ -67,6 +67,21 @@ class Describing(NamedTuple):
     """Whether domains that are not active are described too, because names are made of their metadata."""
     stopped: Callable[[str, str], str] = lambda uuid, name: ""
     """Tells by UUID and name that a domain's QEMU will not answer; empty where it may."""
+    surroundings: Callable[[], object] = lambda: None
+    """Tells what descriptions depend on beyond what libvirt knows of a domain, asked before the describer."""
+
+
+class Basis(NamedTuple):
+    """What shows that a description is still right.
+
+    It is taken before the description is asked for, so that a change meanwhile shows as one afterwards.
+    """
+
+    stamp: object
+    """The stamp of the domain's status file; None where that cannot be seen."""
+    surroundings: object
+    since: float
+    """When it was taken, monotonic seconds."""
 
 
 class Entry(NamedTuple):
@@ -74,9 +89,18 @@ class Entry(NamedTuple):
 
     domain: Domain
     described: float | None
-    """When its description was asked for. None where it is to be read again, as after a failure."""
-    stamp: object = None
-    """The stamp of its status file from before its description was asked for; None where that cannot be seen."""
+    """When its description was asked for, or was seen to be still right. None where it is to be read again, as after a
+    failure."""
+    basis: Basis | None = None
+    """What its description rests on; None where nothing is known of that."""
+
+
+class Means(NamedTuple):
+    """What descriptions are made with."""
+
+    describe: Describe
+    surroundings: object
+    """As they were before."""
 
 
 class Descriptions:
@@ -89,6 +113,7 @@ class Descriptions:
     """
 
     def __init__(self, describing: Describing, troubles: Gatherer, clock: Callable[[], float]) -> None:
+        self.surroundings = describing.surroundings
         self._status_file = describing.status_file
         self._backups = describing.backups
         self._stopped = describing.stopped
@@ -101,7 +126,12 @@ class Descriptions:
         """The stamp of a running domain's status file as it is now; None where it cannot be seen."""
         return None if self._status_file is None else self._status_file.stamp(name)
 
-    def read(self, connection: DomainCalls, line: Line, describe: Describe, known: Description | None) -> Entry:
+    def basis(self, line: Line, surroundings: object) -> Basis | None:
+        """What a description rests on that is asked for now; None where changes of the domain cannot be seen."""
+        now, stamp = self._clock(), None if line.id < 0 else self.stamp(line.name)
+        return None if stamp is None else Basis(stamp, surroundings, now)
+
+    def read(self, connection: DomainCalls, line: Line, known: Description | None, means: Means) -> Entry:
         """A domain with its description; where that cannot be read, with what is known of it, or the least there is.
 
         Raises:
@@ -109,11 +139,10 @@ class Descriptions:
             Disconnected: the connection is lost.
         """
         described: float | None = self._clock()
-        # It is taken before, so that a change while the description is read shows as one afterwards.
-        stamp = None if line.id < 0 else self.stamp(line.name)
+        basis, describe = self.basis(line, means.surroundings), means.describe
         try:
             if takes_job_for_xml(self.libvirt_version) and not self._looks_free(connection, line):
-                return self._without_xml(connection, line, describe, known, stamp)
+                return self._without_xml(connection, line, describe, known, basis)
             description = self._of_xml(connection.xml(line.uuid), connection, line, describe)
         except (DomainGone, Disconnected):
             raise
@@ -134,10 +163,10 @@ class Descriptions:
             description = found
         for problem in description.problems:
             self._troubles.add(line.uuid, line.name, problem)
-        return Entry(_domain(line, description), described, stamp)
+        return Entry(_domain(line, description), described, basis)
 
     def _without_xml(
-        self, connection: DomainCalls, line: Line, describe: Describe, known: Description | None, stamp: object
+        self, connection: DomainCalls, line: Line, describe: Describe, known: Description | None, basis: Basis | None
     ) -> Entry:
         """A domain whose XML may not come now.
 
@@ -146,7 +175,7 @@ class Descriptions:
         """
         found, described = self._of_status_file(connection, line, describe), self._clock()
         if found is not None:
-            return Entry(_domain(line, found), described, stamp)
+            return Entry(_domain(line, found), described, basis)
         return Entry(_domain(line, known if known is not None else self._least(connection, line)), None)
 
     def _looks_free(self, connection: DomainCalls, line: Line) -> bool:
@@ -264,9 +293,14 @@ class Entries:
     def is_current(self, domain: Domain) -> bool | None:
         """Whether nothing of a domain has changed since it was described; None where that cannot be seen."""
         entry = self._active.get(domain.uuid)
-        if entry is None or entry.stamp is None:
+        if entry is None or entry.basis is None:
             return None
-        return entry.described is not None and self.descriptions.stamp(domain.name) == entry.stamp
+        return entry.described is not None and self.descriptions.stamp(domain.name) == entry.basis.stamp
+
+    def unchanged_since(self, domain: Domain) -> float | None:
+        """Since when at least nothing of a domain has changed, monotonic seconds; None where that cannot be seen."""
+        entry = self._active.get(domain.uuid)
+        return entry.basis.since if entry is not None and entry.basis is not None and self.is_current(domain) else None
 
     def is_fresh(self, domain: Domain, since: float) -> bool:
         """Whether a domain is described as it is now, or as it was at `since` at the earliest."""
@@ -301,23 +335,30 @@ class Entries:
         for uuid in gone:
             self.troubles.forget(uuid)
         if new:
-            describe = self._describer()
+            surroundings = self.descriptions.surroundings()
+            new = [line for line in new if line.uuid in stale or not self._renew(line, surroundings)]
+        if new:
+            means = Means(self._describer(), surroundings)
             for line in new:
-                self._describe(connection, line, describe)
+                self._describe(connection, line, means)
         self.describe_idle(connection, [(uuid, name) for uuid, name in stale.items() if name and uuid not in known])
 
     def describe(self, connection: DomainCalls, line: Line) -> None:
         """Describe one domain, and take it in where it is new."""
-        self._describe(connection, line, self._describer())
+        self._describe(connection, line, self._means())
 
-    def _describe(self, connection: DomainCalls, line: Line, describe: Describe) -> None:
+    def _means(self) -> Means:
+        surroundings = self.descriptions.surroundings()
+        return Means(self._describer(), surroundings)
+
+    def _describe(self, connection: DomainCalls, line: Line, means: Means) -> None:
         """Describe a domain and keep that, unless it is known better by then.
 
         Workers describe as well as the list's thread, and a call may take long. Meanwhile a list may have come without
         the domain, which must not be there again, or somebody else may have described it later.
         """
         before = self._active.get(line.uuid)
-        entry = self._read(connection, line, describe, before)
+        entry = self._read(connection, line, before, means)
         if entry is not None:
             with self._lock:
                 now = self._active.get(line.uuid)
@@ -338,12 +379,12 @@ class Entries:
         """Describe domains that are not active, by UUID and name, where that is wanted and not known."""
         if not self.describes_idle:
             return
-        now, describe = self._clock(), self._describer()
+        now, means = self._clock(), self._means()
         for uuid, name in domains:
             line = Listed(uuid, name, NO_ID)
             if not self._wants(name, uuid) or self._stands(self._idle, line, now):
                 continue
-            entry = self._read(connection, line, describe, self._idle.get(uuid))
+            entry = self._read(connection, line, self._idle.get(uuid), means)
             if entry is not None:
                 with self._lock:
                     self._idle.pop(uuid, None)
@@ -351,20 +392,43 @@ class Entries:
                     if len(self._idle) > MOST_IDLE:
                         del self._idle[next(iter(self._idle))]
 
-    def _read(self, connection: DomainCalls, line: Line, describe: Describe, before: Entry | None) -> Entry | None:
+    def _read(self, connection: DomainCalls, line: Line, before: Entry | None, means: Means) -> Entry | None:
         """A domain with its description, the one it had before if it cannot be read; None where it is gone."""
         known = None if before is None else before.domain.description
         try:
-            return self.descriptions.read(connection, line, describe, known)
+            return self.descriptions.read(connection, line, known, means)
         except DomainGone:
             return None
 
     def _stands(self, entries: Mapping[str, Entry], line: Line, now: float) -> bool:
         """Whether a domain need not be described, because this run of it was described under this name not long ago."""
         entry = entries.get(line.uuid)
-        if entry is None or entry.described is None or entry.domain.id != line.id or entry.domain.name != line.name:
+        if entry is None or entry.described is None or not _is_of(entry, line):
             return False
         return self._refresh <= 0 or entry.described >= due_since(line.uuid, self._refresh, now)
+
+    def _renew(self, line: Line, surroundings: object) -> bool:
+        """Keep a description that is merely old where nothing has changed that it rests on; returns whether it is kept.
+
+        Whoever changes a domain writes its status file, also where no event tells of the change.
+        """
+        before = self._active.get(line.uuid)
+        if before is None or before.described is None or before.basis is None or not _is_of(before, line):
+            return False
+        now, description = self.descriptions.basis(line, surroundings), before.domain.description
+        # What could not be read may be readable now.
+        is_whole = description.complete and not description.problems
+        if now is None or now[:2] != before.basis[:2] or not is_whole:
+            return False
+        with self._lock:
+            if self._active.get(line.uuid) is before:
+                self._active[line.uuid] = before._replace(described=now.since)
+        return True
+
+
+def _is_of(entry: Entry, line: Line) -> bool:
+    """Whether an entry is of the run that a line names, under this name."""
+    return entry.domain.id == line.id and entry.domain.name == line.name
 
 
 def _is_later(one: Entry, other: Entry) -> bool:

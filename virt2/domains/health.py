@@ -47,6 +47,7 @@ class Health:
         "blocked_since",
         "cause",
         "complete",
+        "confirmed",
         "description",
         "doubted",
         "first_seen",
@@ -99,6 +100,8 @@ class Health:
         self.doubted = 0.0
         """When something of it changed last that may have changed its memory, monotonic seconds. libvirt's thread
         writes it."""
+        self.confirmed = 0.0
+        """When it was seen last that nothing had changed since libvirt was asked for the whole domain."""
 
     def __repr__(self) -> str:
         return f"<Health blocked_since={self.blocked_since} cause={self.cause!r}>"
@@ -113,12 +116,18 @@ class Health:
 
         Args:
             told_since: since when libvirt tells of every change of it, monotonic seconds; None where it does not.
-            asked_since: when libvirt has to have been asked for it at the earliest; None for at any time.
+            asked_since: when libvirt has to have been asked for it at the earliest, or when it has to have been seen
+                that nothing has changed since; None for at any time.
         """
         known = self.known
-        if known is None or told_since is None or known.asked < max(told_since, self.doubted, asked_since or 0.0):
+        if known is None or told_since is None or known.asked < max(told_since, self.doubted):
             return None
-        return known.info.memory
+        return known.info.memory if max(known.asked, self.confirmed) >= (asked_since or 0.0) else None
+
+    def confirm(self, unchanged_since: float | None, now: float) -> None:
+        """Take since when at least nothing has changed, monotonic seconds; None where that cannot be seen."""
+        if unchanged_since is not None and self.known is not None and self.known.asked >= unchanged_since:
+            self.confirmed = now
 
     def block(self, cause: str, since: float, entered: bool = False) -> None:
         """Note that the monitor could not be used, and why. The earliest time that is known counts.
@@ -157,6 +166,7 @@ class Health:
             self.baselines.clear()
             self.slow = set()
             self.known = None
+            self.confirmed = 0.0
         self.run = run
 
     def describe(self, description: Description) -> None:

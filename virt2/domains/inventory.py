@@ -267,6 +267,10 @@ class Inventory:
         """Whether nothing of a domain has changed since it was described; None where that cannot be seen."""
         return self._entries.is_current(domain)
 
+    def unchanged_since(self, domain: Domain) -> float | None:
+        """Since when at least nothing of a domain has changed, monotonic seconds; None where that cannot be seen."""
+        return self._entries.unchanged_since(domain)
+
     def is_fresh(self, domain: Domain, since: float) -> bool:
         """Whether a domain is described as it is now, or as it was at `since` at the earliest."""
         return self._entries.is_fresh(domain, since)

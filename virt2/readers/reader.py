@@ -199,7 +199,7 @@ class Reader:
         needs = {}
         for domain in domains:
             uuid, health = domain.uuid, healths[domain.uuid]
-            memory = health.memory(told_since, due_since(uuid, self._refresh, began) if self._refresh > 0 else None)
+            memory = self._memory(domain, health, told_since, began)
             ours = self._budget.running(uuid, MONITOR)
             # Where calls to monitors do not come back, one that needs none shows what they wait for.
             is_asked = ask_one and ours is not None and ours.stalled
@@ -223,6 +223,18 @@ class Reader:
             if memory is not None:
                 self._results.put(Sample(uuid, defaults.BALLOON_SIZE, "", began, wall, memory))
         return needs
+
+    def _memory(self, domain: Domain, health: Health, told_since: float | None, began: float) -> int | None:
+        """The size of a domain's memory, KiB; None where libvirt has to be asked for it."""
+        if self._refresh <= 0:
+            return health.memory(told_since, None)
+        asked_since = due_since(domain.uuid, self._refresh, began)
+        memory = health.memory(told_since, asked_since)
+        if memory is None and told_since is not None:
+            # Where the file shows that libvirt knows nothing new, it need not be asked.
+            health.confirm(self._inventory.unchanged_since(domain), began)
+            memory = health.memory(told_since, asked_since)
+        return memory
 
     def _ask(
         self,

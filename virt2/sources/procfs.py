@@ -486,6 +486,14 @@ def online_cpus(path: str = ONLINE_CPUS) -> int:
         return 0
 
 
+def mounts_mark(path: str = "/proc/self/mountinfo") -> object:
+    """Give something that changes whenever the mount table of this process changes, or whether it can be read."""
+    try:
+        return hash(read_mounts(path))
+    except OSError as error:
+        return error.errno
+
+
 def read_mounts(path: str = "/proc/self/mountinfo") -> str:
     """Read the mount table of this process, as text. That does not touch what is mounted.
 

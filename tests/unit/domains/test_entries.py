@@ -82,6 +82,85 @@ def test_reading_the_same_again_changes_nothing(listed):
     assert listed.inventory.version == version
 
 
+class TestUnchanged:
+    """libvirt's file of a domain shows whether anything of it has changed."""
+
+    @pytest.fixture
+    def bench(self, hypervisor) -> Iterator[Bench]:
+        self.mounts = "as they were"
+        bench = Bench(hypervisor, surroundings=lambda: self.mounts)
+        bench.files.changes.update(dict.fromkeys(("db", "web"), 1))
+        bench.start()
+        assert bench.attempt()
+        bench.hypervisor.calls.clear()
+        yield bench
+        bench.inventory.stop()
+        bench.hypervisor.cut()
+
+    def read_again(self, bench: Bench) -> list[str]:
+        """The domains that are described again after a long time."""
+        bench.hypervisor.calls.clear()
+        bench.clock.now += REFRESH
+        bench.attempt()
+        return [name for call, name, _ in bench.hypervisor.calls if call == "xml"]
+
+    def test_what_is_old_is_not_read_again_where_nothing_has_changed(self, bench):
+        version = bench.inventory.version
+        assert self.read_again(bench) == self.read_again(bench) == []
+        assert bench.inventory.version == version
+
+    def test_what_has_changed_is_read_again_once(self, bench):
+        bench.files.changes["web"] = 2
+        assert self.read_again(bench) == ["web"]
+        assert self.read_again(bench) == []
+
+    def test_everything_is_read_again_where_the_mounts_have_changed(self, bench):
+        self.mounts = "others"
+        assert sorted(self.read_again(bench)) == ["db", "web"]
+        assert self.read_again(bench) == []
+
+    def test_so_is_what_cannot_be_seen_any_more(self, bench):
+        bench.files.changes.pop("web")
+        assert self.read_again(bench) == self.read_again(bench) == ["web"]
+
+    def test_a_change_while_it_is_described_shows_afterwards(self, bench):
+        def change(call: str, name: str, device: str) -> None:
+            if (call, name) == ("xml", "web"):
+                bench.files.changes["web"] = 3
+
+        bench.hypervisor.on_call = change
+        bench.files.changes["web"] = 2
+        assert self.read_again(bench) == ["web"]
+        bench.hypervisor.on_call = lambda call, name, device: None
+        assert self.read_again(bench) == ["web"]
+        assert self.read_again(bench) == []
+
+    def test_what_is_not_known_whole_is_read_again_all_the_same(self, bench):
+        bench.hypervisor.domains["web"].broken_metadata = "<p:undeclared>&nonsense;</p:undeclared>"
+        bench.hypervisor.domains["web"].failures["metadata"] = CallFailed("internal error", 1)
+        bench.files.changes["web"] = 2
+        for _ in range(2):
+            assert self.read_again(bench) == ["web"]
+        bench.hypervisor.domains["web"].broken_metadata = ""
+        bench.hypervisor.domains["web"].failures["xml"] = CallFailed("internal error", 1)
+        bench.files.changes["web"] = 3
+        for _ in range(2):
+            assert self.read_again(bench) == ["web"]
+
+    def test_since_when_nothing_has_changed_is_told_as_of_the_first_look(self, bench):
+        (web,) = [domain for domain in bench.inventory.domains()[1] if domain.name == "web"]
+        since = bench.inventory.unchanged_since(web)
+        assert since is not None
+        self.read_again(bench)
+        assert bench.inventory.unchanged_since(web) == since
+        bench.files.changes["web"] = 2
+        assert bench.inventory.unchanged_since(web) is None
+        self.read_again(bench)
+        assert since < bench.inventory.unchanged_since(web) <= bench.clock.now
+        bench.files.changes.clear()
+        assert bench.inventory.unchanged_since(web) is None
+
+
 def test_descriptions_never_get_old_where_that_is_asked_for(hypervisor):
     bench = Bench(hypervisor, refresh=0.0)
     bench.start()

@@ -127,6 +127,20 @@ class TestMemory:
         healths.tell(Event(MEMORY, "a"), 15.0)
         assert healths.of("a", 30.0).memory(10.0, None) == 1024
 
+    @pytest.mark.parametrize(("unchanged_since", "stands"), [(20.0, True), (20.1, False), (None, False)])
+    def test_where_nothing_has_changed_since_it_was_asked_for_it_need_not_be_asked_for_again(
+        self, healths, unchanged_since, stands
+    ):
+        health = healths.of("a", 30.0)
+        assert health.known.asked == 20.0
+        health.confirm(unchanged_since, 40.0)
+        assert health.memory(told_since=10.0, asked_since=35.0) == (1024 if stands else None)
+        assert health.memory(told_since=10.0, asked_since=45.0) is None
+        # What is lost while libvirt does not tell is not known by that.
+        assert health.memory(told_since=21.0, asked_since=35.0) is None
+        health.doubted = 21.0
+        assert health.memory(told_since=10.0, asked_since=35.0) is None
+
     @pytest.mark.parametrize(
         ("told_since", "asked_since"), [(None, None), (21.0, None), (10.0, 21.0)], ids=["not told", "told late", "old"]
     )

@@ -310,6 +310,27 @@ class TestMemory:
             bench.read()
         assert bench.of("d00")["memory-total"] == 9 * 1024
 
+    def test_or_not_at_all_where_libvirts_file_shows_that_nothing_has_changed(self, make):  # noqa: F811
+        bench = make(kernel=True, refresh=INTERVAL)
+        for name in NAMES:
+            bench.hypervisor.add(name)
+            bench.stamps[name] = 1
+        bench.inventory.start()
+        bench.read()
+        for _ in range(3):
+            bench.read()
+            assert asked(bench)["info"] == asked(bench)["xml"] == 0
+        db = bench.hypervisor.domains["db"]
+        db.info = db.info._replace(memory=9)
+        bench.stamps["db"] = 2
+        bench.read()
+        assert [name for call, name, _ in bench.hypervisor.calls if call == "info"] == ["db"]
+        assert bench.of("db")["memory-total"] == 9 * 1024
+        bench.read()
+        # It was described and asked in one read, in any order.
+        bench.read()
+        assert asked(bench)["info"] == 0
+
     @pytest.mark.parametrize("kind", [MEMORY, CHANGED, LIFECYCLE])
     def test_and_when_something_of_the_domain_has_changed(self, bench, kind):
         db = bench.hypervisor.domains["db"]
