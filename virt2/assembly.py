@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
-from pathlib import Path
 from typing import Any
 
 from virt2.agents.connection import SharedConnection
@@ -405,7 +405,7 @@ class Assembly:
                 " too",
                 FS_INFO,
                 FILE_SYSTEM,
-                Path(__file__).with_name("types.db"),
+                os.path.join(os.path.dirname(__file__), "types.db"),
             )
         return selectors
 

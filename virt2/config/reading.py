@@ -6,7 +6,6 @@ A value that cannot be accepted never stops the reading. It becomes a Problem, a
 from __future__ import annotations
 
 import contextlib
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -231,6 +230,9 @@ def _hint(key: str, known: dict[str, Option]) -> str:
     meant = next((option for option, words in _MEANT.items() if key in words and option.lower() in known), None)
     if meant is not None:
         return f"the option for that is {meant}"
+    # Hardly any configuration needs this, and it takes memory for as long as collectd runs.
+    import difflib
+
     closest = difflib.get_close_matches(key, known, n=1, cutoff=_SIMILAR)
     return f"the most similar option is {known[closest[0]].key}" if closest else "docs/options.md lists all options"
 

@@ -6,9 +6,7 @@ table, and a test compares the documentation with it.
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from virt2.config import parsers
@@ -29,8 +27,7 @@ MOST_AUTOMATIC = 4
 one too."""
 
 
-@dataclass(frozen=True)
-class Instance:
+class Instance(NamedTuple):
     """A reader that the configuration asks for by name, with the tags it takes."""
 
     name: str
@@ -58,6 +55,10 @@ class Option(NamedTuple):
     """The field of Settings that has its value."""
 
 
+_declared: list[Option] = []
+"""The option of each field of Settings, in their order."""
+
+
 def _option(
     key: str,
     default: Any,
@@ -67,12 +68,12 @@ def _option(
     adds: bool = False,
     lists: bool = False,
 ) -> Any:
-    option = Option(key, default_text, meaning, parser, adds, lists)
-    return dataclasses.field(default=default, metadata={"option": option})
+    """Declare the option of the next field, and give the default of that."""
+    _declared.append(Option(key, default_text, meaning, parser, adds, lists))
+    return default
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What is configured; times are in seconds, and None means that virt2 decides."""
 
     connection: str = _option(
@@ -369,9 +370,7 @@ class Settings:
         return min(self.timeout, interval)
 
 
-OPTIONS: tuple[Option, ...] = tuple(
-    field.metadata["option"]._replace(field=field.name) for field in dataclasses.fields(Settings)
-)
+OPTIONS: tuple[Option, ...] = tuple(option._replace(field=field) for field, option in zip(Settings._fields, _declared))
 """Every option of a ``<Module virt2>`` block."""
 
 INSTANCE_OPTIONS: tuple[Option, ...] = (

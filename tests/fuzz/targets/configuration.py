@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -84,7 +83,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "tuple[Instance, ...]": lambda value: isinstance(value, tuple) and all(isinstance(one, Instance) for one in value),
 }
 """What the value of a field has to be, by the type that its declaration has."""
-_FIELDS = tuple((field.name, _CHECKS[str(field.type)]) for field in dataclasses.fields(Settings))
+_FIELDS = tuple((name, _CHECKS[hint.__forward_arg__]) for name, hint in Settings.__annotations__.items())
 
 
 class ConfigNode:
