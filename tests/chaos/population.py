@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import signal
 import threading
 import time
@@ -30,6 +31,10 @@ AGAIN = 1.0
 """Seconds between two attempts to start or to end a guest, while libvirtd is away for instance."""
 PATIENCE = 150.0
 """Seconds for an attempt to succeed: longer than everything that holds it back lasts."""
+NOT_THERE = "failed to get domain"
+"""What virsh says where there is no such domain."""
+IN_THE_WAY = re.compile(r"already exists with uuid ([0-9a-f-]{36})")
+"""What libvirt says where there is one of that name."""
 LOOK = 0.5
 """Seconds between two looks for guests that were lost."""
 
@@ -167,6 +172,7 @@ class Population:
             error = self._try(name, storage, uuid or str(uuids.uuid4()), tag)
             if not error:
                 return
+            self._undo_former(error)
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{name} does not start: {error}")
             time.sleep(AGAIN)
@@ -192,7 +198,10 @@ class Population:
         try:
             life.pid = guest.pid
         except ProcessLookupError:
-            life.leaving, life.ended = life.began, time.time()
+            life.leaving = life.began
+            if error:
+                self._undo(life)
+            life.ended = time.time()
             return error or "its QEMU has ended"
         if error:
             # Nobody knows what libvirtd makes of it, so there is no such guest.
@@ -205,6 +214,27 @@ class Population:
             return f"its QEMU has ended: {gone}"
         life.up = time.time()
         return ""
+
+    def _undo(self, life: Life) -> None:
+        """Destroy a guest of whose start the answer was lost, because it may run all the same. Raises TimeoutError."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            error = self._clients.run("destroy", life.uuid)
+            if not error or NOT_THERE in error:
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{life.name} may run, and is not destroyed: {error}")
+            time.sleep(AGAIN)
+
+    def _undo_former(self, error: str) -> None:
+        """Destroy the guest that is in the way of a start, where it is one whose own start seemed to have failed."""
+        there = IN_THE_WAY.search(error)
+        uuid = "" if there is None else there[1]
+        failed = [life for life in self.lives() if life.uuid == uuid and life.up == FOREVER]
+        if failed:
+            self._undo(failed[-1])
+            for life in failed:
+                life.ended = time.time()
 
     def _put_away(self, life: Life) -> None:
         life.leaving = life.began

@@ -7,15 +7,18 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from tests.chaos import population as population_module
 from tests.chaos import report
 from tests.chaos.expectations import expect
 from tests.chaos.invariants import examine
 from tests.chaos.journal import Journal
 from tests.chaos.model import FOREVER, Line
 from tests.chaos.performance import lines
+from tests.chaos.population import Population
 from tests.chaos.qmp import Ended, Monitor, counters, target_of
 from tests.chaos.regular import Regular
 from tests.chaos.schedule import make
@@ -240,3 +243,45 @@ def test_lives_of_the_same_uuid_are_watched_one_by_one(tmp_path):
             wait_for(lambda one=one: one.ended < FOREVER, 10)
     witness.check()
     assert lives[0].ended < lives[1].ended
+
+
+class Answers:
+    """Clients to which libvirtd gives these answers, one after the other."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.asked = []
+
+    def run(self, *words):
+        self.asked.append(words)
+        return self.answers.pop(0)
+
+
+def test_a_start_whose_answer_was_lost_is_undone(tmp_path, monkeypatch):
+    first, second = "d0dd811c-043a-4e9d-98c1-75aa20f0be9d", "d0dd811c-043a-4e9d-98c1-75aa20f0be9e"
+    lost, gone = "error: End of file while reading data: Input/output error", "error: failed to get domain 'one'"
+    there = f"error: operation failed: domain 'one' already exists with uuid {first}"
+    answers = Answers(lost, gone, there, gone, "", "")
+    uuids = iter([first, second, second])
+    monkeypatch.setattr(population_module.uuids, "uuid4", lambda: next(uuids))
+    lab = SimpleNamespace(work_dir=tmp_path, images=lambda storage: tmp_path)
+    population = Population(lab, {}, answers, Journal(), None)
+    monkeypatch.setattr(population_module, "AGAIN", 0.01)
+    monkeypatch.setattr(population_module, "domain_xml", lambda *_: "")
+    pids = iter([None, None, 1])
+
+    def pid(_guest):
+        found = next(pids)
+        if found is None:
+            raise ProcessLookupError
+        return found
+
+    monkeypatch.setattr(population_module.RunningGuest, "pid", property(pid))
+    population._witness = SimpleNamespace(add=lambda *_: None)
+    population._folder.mkdir(exist_ok=True)
+    population._start("one", "")
+    asked = [words[:2] if words[0] == "destroy" else words[:1] for words in answers.asked]
+    undone = [("create",), ("destroy", first), ("create",), ("destroy", second), ("destroy", first)]
+    assert asked == [*undone, ("create",)]
+    assert [life.ended < FOREVER for life in population.lives()] == [True, True, False]
+    assert [life.name for life in population.living(["one"])] == ["one"]
