@@ -1,4 +1,4 @@
-"""What a host shows of its domains: a process, a pid file and tap devices for each. Run inside a simulated host.
+"""What a host shows of its domains: a process, files beside it, and tap devices for each. Run inside a simulated host.
 
     python -m bench.simulated.qemus DOMAINS
 
@@ -32,7 +32,10 @@ READY = "ready"
 
 
 def start(some: Iterable[Domain], pid_files: Path, program: Path) -> list[subprocess.Popen[bytes]]:
-    """Start the processes of some domains, and write their pid files. They end when the input of each is closed."""
+    """Start the processes of some domains, and write their pid files and libvirt's status files.
+
+    The processes end when the input of each is closed.
+    """
     pid_files.mkdir(parents=True, exist_ok=True)
     program.symlink_to(SHELL)
     started = []
@@ -40,6 +43,8 @@ def start(some: Iterable[Domain], pid_files: Path, program: Path) -> list[subpro
         arguments = [str(program), "-c", "read nothing", "sh", *command_line(domain)]
         process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         (pid_files / f"{domain.name}.pid").write_text(f"{process.pid}\n")
+        # Only the times of these are looked at.
+        (pid_files / f"{domain.name}.xml").write_text("<domstatus/>\n")
         started.append(process)
     return started
 
