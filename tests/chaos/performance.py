@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tests.lab import Lab
@@ -18,7 +19,7 @@ from .invariants import Findings, examine
 from .journal import Journal
 from .model import INTERVAL, RECOVERY, Action, Life, Line, Story
 from .population import Population
-from .schedule import Schedule
+from .schedule import COLLECTD, KINDS, LIBVIRTD, Schedule
 from .truth import Readings
 from .watch import Watch
 from .witness import Witness
@@ -94,6 +95,8 @@ class Performance:
         self._daemon = Daemon(lab, folder, schedule.readers)
         self._watch = Watch(lab.uri, lambda: self._daemon.pid)
         self._failures: list[str] = []
+        self._locks = {name: threading.Lock() for name in {*guests.values(), LIBVIRTD, COLLECTD} - {""}}
+        """For each storage, for libvirtd and for collectd: the right to do something to it."""
         storages = {name: lab.storage(name) for name in sorted({*guests.values()} - {""})}
         population = Population(lab, storages, self._clients, self._journal, self._witness)
         self._stage = Stage(lab, storages, population, self._clients, self._witness, self._daemon)
@@ -172,16 +175,30 @@ class Performance:
             raise Failed(f"collectd ended by itself, with {self._daemon.collectd.process.exit_code}")
 
     def _do(self, action: Action, begin: float) -> None:
-        deed = self._journal.begin(action.kind, action.targets, action.detail)
-        self._say(f"{time.monotonic() - begin:7.1f} s  begins  {action.kind} {' '.join(deed.targets)} {action.detail}")
+        words = f"{action.kind} {' '.join(action.targets)} {action.detail}"
         try:
-            with FAULTS[action.kind](self._stage, action, deed):
-                time.sleep(max(0.0, begin + action.end - time.monotonic()))
-                deed.undoing = min(deed.undoing, time.time())
-            deed.ended = time.time()
+            with self._alone(action):
+                deed = self._journal.begin(action.kind, action.targets, action.detail)
+                self._say(f"{time.monotonic() - begin:7.1f} s  begins  {words}")
+                with FAULTS[action.kind](self._stage, action, deed):
+                    time.sleep(max(0.0, begin + action.end - time.monotonic()))
+                    deed.undoing = min(deed.undoing, time.time())
+                deed.ended = time.time()
+                words = f"{words} {deed.note}"
         except BaseException as error:
             self._failures.append(f"{action}: {error!r}")
-        self._say(f"{time.monotonic() - begin:7.1f} s  ended   {action.kind} {' '.join(deed.targets)} {deed.note}")
+        self._say(f"{time.monotonic() - begin:7.1f} s  ended   {words}")
+
+    @contextlib.contextmanager
+    def _alone(self, action: Action) -> Iterator[None]:
+        """Wait until what was done before to the same storage, or to libvirtd, is undone: that may take its time."""
+        with contextlib.ExitStack() as stack:
+            # In one order for all, so that two of them never wait for each other.
+            for name in sorted(self._locks.keys() & {*action.targets, KINDS[action.kind].resource}):
+                if not self._locks[name].acquire(timeout=OVERTIME):
+                    raise TimeoutError(f"what is done to {name} is not undone")
+                stack.callback(self._locks[name].release)
+            yield
 
 
 def lines(log: str) -> list[Line]:

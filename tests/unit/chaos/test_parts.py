@@ -16,12 +16,12 @@ from tests.chaos import report
 from tests.chaos.expectations import expect
 from tests.chaos.invariants import examine
 from tests.chaos.journal import Journal
-from tests.chaos.model import FOREVER, Line
-from tests.chaos.performance import lines
+from tests.chaos.model import FOREVER, Action, Line
+from tests.chaos.performance import Performance, lines
 from tests.chaos.population import Population
 from tests.chaos.qmp import Ended, Monitor, counters, target_of
 from tests.chaos.regular import Regular
-from tests.chaos.schedule import make
+from tests.chaos.schedule import LIBVIRTD, make
 from tests.chaos.watch import usage_of
 from tests.chaos.witness import Witness, counters_of_nics, cpu_time
 from tests.lab import wait_for
@@ -285,3 +285,30 @@ def test_a_start_whose_answer_was_lost_is_undone(tmp_path, monkeypatch):
     assert asked == [*undone, ("create",)]
     assert [life.ended < FOREVER for life in population.lives()] == [True, True, False]
     assert [life.name for life in population.living(["one"])] == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "waits"),
+    [
+        (Action(0, 1, "hang_storage", ("alpha",)), Action(0, 1, "hot_plug", ("alpha", "alpha-1")), True),
+        (Action(0, 0, "restart_libvirtd"), Action(0, 9, "limit_workers", detail="10"), True),
+        (Action(0, 1, "hang_storage", ("alpha",)), Action(0, 1, "hang_storage", ("beta",)), False),
+        (Action(0, 1, "kill_libvirtd"), Action(0, 1, "stop_guests", ("alpha-1",)), False),
+    ],
+)
+def test_what_is_done_waits_until_what_was_done_to_the_same_is_undone(one, other, waits):
+    performance = object.__new__(Performance)
+    performance._locks = {name: threading.Lock() for name in ("alpha", "beta", LIBVIRTD)}
+    entered = threading.Event()
+
+    def do():
+        with performance._alone(other):
+            entered.set()
+
+    with performance._alone(one):
+        thread = threading.Thread(target=do, daemon=True)
+        thread.start()
+        assert entered.wait(0.2 if waits else 10) is not waits
+    assert entered.wait(10)
+    thread.join(10)
+    assert not any(lock.locked() for lock in performance._locks.values())
