@@ -6,12 +6,11 @@ is the one that operators use. Nothing here touches the storage, because a stat(
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 import re
 from collections.abc import Callable, Mapping
 from xml.etree.ElementTree import Element, SubElement
-
-from virt2.text.identifiers import digest
 
 LONGEST = 255
 """Most characters in a name, because log lines and notifications contain it."""
@@ -256,5 +255,5 @@ def _presentable(name: str) -> str:
     name = _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), name)
     if len(name) <= LONGEST:
         return name
-    digits = digest(name)[:16]
-    return f"{name[: LONGEST - len(digits) - 1]}~{digits}"
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"{name[: LONGEST - len(digest) - 1]}~{digest}"

@@ -7,6 +7,7 @@ libvirt's has the same. Where that cannot be read either, what was known before 
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, Union
@@ -17,6 +18,9 @@ from virt2.errors import Disconnected, DomainGone, Error, Unsupported
 from virt2.model.domain import NO_ID, Description, Domain, Nic
 from virt2.model.replies import Listed
 from virt2.once import Gatherer
+
+KEPT = 10
+"""Times RefreshInterval after which a domain is asked again whatever libvirt's files say."""
 
 MOST_IDLE = 4096
 """Domains that are not active whose description is kept."""
@@ -92,7 +96,7 @@ class Entry(NamedTuple):
     """When its description was asked for, or was seen to be still right. None where it is to be read again, as after a
     failure."""
     basis: Basis | None = None
-    """What its description rests on; None where nothing is known of that."""
+    """What its description rests on; None where that is not known, or something of it could not be read."""
 
 
 class Means(NamedTuple):
@@ -142,12 +146,13 @@ class Descriptions:
         basis, describe = self.basis(line, means.surroundings), means.describe
         try:
             if takes_job_for_xml(self.libvirt_version) and not self._looks_free(connection, line):
-                return self._without_xml(connection, line, describe, known, basis)
-            description = self._of_xml(connection.xml(line.uuid), connection, line, describe)
+                return self._without_xml(connection, line, describe, known)
+            description, is_whole = self._of_xml(connection.xml(line.uuid), connection, line, describe)
+            basis = basis if is_whole else None
         except (DomainGone, Disconnected):
             raise
         except Error as error:
-            found = self._of_status_file(connection, line, describe)
+            found, basis = self._of_status_file(connection, line, describe), None
             if found is None:
                 # Nothing is known for sure of what the description lacks, so it is tried again.
                 described = None
@@ -165,9 +170,7 @@ class Descriptions:
             self._troubles.add(line.uuid, line.name, problem)
         return Entry(_domain(line, description), described, basis)
 
-    def _without_xml(
-        self, connection: DomainCalls, line: Line, describe: Describe, known: Description | None, basis: Basis | None
-    ) -> Entry:
+    def _without_xml(self, connection: DomainCalls, line: Line, describe: Describe, known: Description | None) -> Entry:
         """A domain whose XML may not come now.
 
         It has the description that libvirt's file gives. Where that cannot be read, it has what is known, and is tried
@@ -175,7 +178,7 @@ class Descriptions:
         """
         found, described = self._of_status_file(connection, line, describe), self._clock()
         if found is not None:
-            return Entry(_domain(line, found), described, basis)
+            return Entry(_domain(line, found), described)
         return Entry(_domain(line, known if known is not None else self._least(connection, line)), None)
 
     def _looks_free(self, connection: DomainCalls, line: Line) -> bool:
@@ -193,16 +196,20 @@ class Descriptions:
     def _of_status_file(self, connection: DomainCalls, line: Line, describe: Describe) -> Description | None:
         """A domain's description by what libvirt keeps of it in a file, which has the same XML, of any length."""
         xml = "" if self._status_file is None or line.id < 0 else self._status_file.xml(line.name)
-        return self._of_xml(xml, connection, line, describe) if xml else None
+        return self._of_xml(xml, connection, line, describe)[0] if xml else None
 
-    def _of_xml(self, xml: str, connection: DomainCalls, line: Line, describe: Describe) -> Description:
+    def _of_xml(self, xml: str, connection: DomainCalls, line: Line, describe: Describe) -> tuple[Description, bool]:
+        """A domain's description, and whether nothing is missing that may be there when it is read again."""
         backup = self._backup(connection, line)
-        return describe(line.name, xml, lambda namespace: connection.metadata(line.uuid, namespace), backup)
+        fetch = functools.partial(connection.metadata, line.uuid)
+        description = describe(line.name, xml, fetch, backup or "")
+        return description, description.complete and not description.problems and backup is not None
 
-    def _backup(self, connection: DomainCalls, line: Line) -> str:
+    def _backup(self, connection: DomainCalls, line: Line) -> str | None:
         """The XML of a domain's backup that is under way; empty where there is none, or nobody wants it.
 
-        Where it cannot be read the domain is described without it, because that is better than no description.
+        Where it cannot be read it is None, and the domain is described without it, because that is better than no
+        description.
         """
         if not self._backups or line.id < 0:
             return ""
@@ -212,7 +219,7 @@ class Descriptions:
             raise
         except Error as error:
             self._troubles.add(line.uuid, line.name, f"its backup could not be read: {error}")
-            return ""
+            return None
 
     def _least(self, connection: DomainCalls, line: Line) -> Description:
         """What can be known of a domain without its XML."""
@@ -293,14 +300,20 @@ class Entries:
     def is_current(self, domain: Domain) -> bool | None:
         """Whether nothing of a domain has changed since it was described; None where that cannot be seen."""
         entry = self._active.get(domain.uuid)
-        if entry is None or entry.basis is None:
-            return None
-        return entry.described is not None and self.descriptions.stamp(domain.name) == entry.basis.stamp
+        return None if entry is None else self._is_current(entry, domain)
 
     def unchanged_since(self, domain: Domain) -> float | None:
         """Since when at least nothing of a domain has changed, monotonic seconds; None where that cannot be seen."""
+        # One entry for both: the list's thread may replace it meanwhile.
         entry = self._active.get(domain.uuid)
-        return entry.basis.since if entry is not None and entry.basis is not None and self.is_current(domain) else None
+        if entry is None or entry.basis is None or not self._is_current(entry, domain):
+            return None
+        return entry.basis.since
+
+    def _is_current(self, entry: Entry, domain: Domain) -> bool | None:
+        if entry.basis is None:
+            return None
+        return entry.described is not None and self.descriptions.stamp(domain.name) == entry.basis.stamp
 
     def is_fresh(self, domain: Domain, since: float) -> bool:
         """Whether a domain is described as it is now, or as it was at `since` at the earliest."""
@@ -410,15 +423,14 @@ class Entries:
     def _renew(self, line: Line, surroundings: object) -> bool:
         """Keep a description that is merely old where nothing has changed that it rests on; returns whether it is kept.
 
-        Whoever changes a domain writes its status file, also where no event tells of the change.
+        libvirt writes the status file of a domain with every change, also where no event tells of it. But it goes on
+        where the file cannot be written. So now and then a description is read whatever the file says.
         """
         before = self._active.get(line.uuid)
         if before is None or before.described is None or before.basis is None or not _is_of(before, line):
             return False
-        now, description = self.descriptions.basis(line, surroundings), before.domain.description
-        # What could not be read may be readable now.
-        is_whole = description.complete and not description.problems
-        if now is None or now[:2] != before.basis[:2] or not is_whole:
+        now = self.descriptions.basis(line, surroundings)
+        if now is None or now[:2] != before.basis[:2] or now.since - before.basis.since >= KEPT * self._refresh:
             return False
         with self._lock:
             if self._active.get(line.uuid) is before:

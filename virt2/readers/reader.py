@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from virt2.domains.entries import KEPT
 from virt2.domains.health import Health
 from virt2.domains.inventory import HUNG_AFTER
 from virt2.domains.spread import due_since
@@ -230,7 +231,9 @@ class Reader:
             return health.memory(told_since, None)
         asked_since = due_since(domain.uuid, self._refresh, began)
         memory = health.memory(told_since, asked_since)
-        if memory is None and told_since is not None:
+        known = health.known
+        is_young = known is not None and began - known.asked < KEPT * self._refresh
+        if memory is None and told_since is not None and is_young:
             # Where the file shows that libvirt knows nothing new, it need not be asked.
             health.confirm(self._inventory.unchanged_since(domain), began)
             memory = health.memory(told_since, asked_since)

@@ -7,6 +7,7 @@ paths and lines of these names, and collectd cuts a name that is too long withou
 from __future__ import annotations
 
 import functools
+import hashlib
 import unicodedata
 
 LONGEST = 127
@@ -55,9 +56,6 @@ _remembered = functools.lru_cache(maxsize=4096)(_presentable)
 
 def digest(text: str) -> str:
     """Give hexadecimal digits for a text. It is very unlikely that another text has the same digits."""
-    # It takes memory for as long as collectd runs, and on most hosts no name is so long or used twice.
-    import hashlib
-
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 

@@ -109,7 +109,7 @@ class Job:
         self.late = False
         """Whether it goes behind the jobs of all other kinds, although it needs libvirtd alone."""
         self.begun = False
-        """Whether a worker has taken it."""
+        """Whether a worker has taken it, and it does not wait to be run again."""
         self.what = ""
         self.priority = True
         """Whether what it does now needs no normal worker of libvirtd: that says nothing of libvirtd's workers."""
@@ -155,7 +155,7 @@ class Job:
 
 
 class Again(Exception):
-    """Raised by a job that must be run again, as the last of its read, and not before `delay` seconds have passed."""
+    """Raised by a job that must be run again in its read, as soon as `delay` seconds have passed."""
 
     def __init__(self, delay: float) -> None:
         super().__init__(delay)

@@ -240,7 +240,7 @@ class Pool:
         if coming >= missing or self._refused or (self._connects.pending and (self._workers or silent)):
             return None
         room = self._budget.room
-        if room <= 0 and any(self._budget.has_room_for_server(job.probe) for job in self._server):
+        if room <= 0 and any(self._budget.has_room_for_server(job.probe) for job in (*self._server, *self._late)):
             room = 1
         if self._workers and coming >= room:
             return None
@@ -399,7 +399,9 @@ class Pool:
                 self.wanted.notify_all()
             if again is not None and job.round is not None and not job.round.closed:
                 job.not_before = self._clock() + again.delay
-                self._monitor.append(job)
+                # Before those that wait for their first turn: behind them it might have no second one in this read.
+                job.begun = False
+                self._monitor.appendleft(job)
             else:
                 self._count_down(job)
             if others_wait and self._queued:

@@ -147,6 +147,42 @@ class TestUnchanged:
         for _ in range(2):
             assert self.read_again(bench) == ["web"]
 
+    def test_now_and_then_it_is_read_again_whatever_the_file_says(self, bench):
+        times = [number for number in range(25) if self.read_again(bench)]
+        assert times == [entries.KEPT - 1, 2 * entries.KEPT - 1]
+
+    def test_so_is_one_whose_backup_could_not_be_read(self, hypervisor):
+        bench = Bench(hypervisor, backups=True)
+        bench.files.changes.update(dict.fromkeys(("db", "web"), 1))
+        web = hypervisor.domains["web"]
+        web.backup = BACKUP
+        web.failures["backup"] = CallFailed("cannot acquire state change lock", 1)
+        bench.start()
+        assert bench.attempt()
+        assert SCRATCH not in known(bench).description.others
+        web.failures.clear()
+        assert self.read_again(bench) == ["web"]
+        assert SCRATCH in known(bench).description.others
+        assert self.read_again(bench) == []
+        bench.inventory.stop()
+        hypervisor.cut()
+
+    def test_since_when_nothing_has_changed_is_of_the_entry_that_the_file_was_compared_with(self, bench, monkeypatch):
+        stamp = bench.files.stamp
+        (web,) = [domain for domain in bench.inventory.domains()[1] if domain.name == "web"]
+        before = bench.inventory.unchanged_since(web)
+
+        def replaced(name: str) -> object:
+            """The list's thread describes it anew between the two looks."""
+            monkeypatch.setattr(bench.files, "stamp", stamp)
+            bench.files.changes["web"] = 2
+            self.read_again(bench)
+            return stamp(name)
+
+        monkeypatch.setattr(bench.files, "stamp", replaced)
+        assert bench.inventory.unchanged_since(web) is None
+        assert bench.inventory.unchanged_since(web) > before
+
     def test_since_when_nothing_has_changed_is_told_as_of_the_first_look(self, bench):
         (web,) = [domain for domain in bench.inventory.domains()[1] if domain.name == "web"]
         since = bench.inventory.unchanged_since(web)

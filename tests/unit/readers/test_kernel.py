@@ -19,6 +19,7 @@ from tests.unit.readers.test_reader import (
     Bench,
     make,  # noqa: F401 - a fixture
 )
+from virt2.domains.entries import KEPT
 from virt2.model.events import CHANGED, LIFECYCLE, MEMORY
 
 NAMES = ("db", "web", "www")
@@ -330,6 +331,20 @@ class TestMemory:
         # It was described and asked in one read, in any order.
         bench.read()
         assert asked(bench)["info"] == 0
+
+    def test_now_and_then_it_is_asked_for_whatever_that_file_says(self, make):  # noqa: F811
+        # libvirt writes no file when virtio-mem changes, and older ones tell nothing of it either.
+        bench = make(kernel=True, refresh=INTERVAL)
+        db = bench.hypervisor.add("db")
+        bench.stamps["db"] = 1
+        bench.inventory.start()
+        bench.read()
+        bench.read()
+        db.info = db.info._replace(memory=9)
+        asked_in = [number for number in range(2 * KEPT + 2) if bench.read() and asked(bench)["info"]]
+        assert len(asked_in) == 2
+        assert asked_in[1] - asked_in[0] == KEPT
+        assert bench.of("db")["memory-total"] == 9 * 1024
 
     @pytest.mark.parametrize("kind", [MEMORY, CHANGED, LIFECYCLE])
     def test_and_when_something_of_the_domain_has_changed(self, bench, kind):

@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
-from tests.unit.fakes import BOUND, LOOK
+from tests.unit.fakes import BOUND, LOOK, OCCUPIED, Control
 from tests.unit.readers.test_reader import (
     INTERVAL,
     TIMEOUT,
@@ -94,16 +95,26 @@ class Pace:
 @pytest.fixture
 def bench(make, monkeypatch) -> Bench:  # noqa: F811
     """A thousand domains that are described and known, and nobody else in libvirtd."""
+    return host_of(DOMAINS, make, monkeypatch)
+
+
+def host_of(domains: int, make, monkeypatch) -> Bench:  # noqa: F811
     for module in (job, pool, reader):
         # Time passes with the calls of all workers, so that one whose thread does not run for a moment seems stuck.
         monkeypatch.setattr(module, "STALLED_AFTER", INTERVAL)
     bench = make(kernel=True)
     bench.gate.alone = lambda answered: True
-    for number in range(DOMAINS):
+    for number in range(domains):
         bench.hypervisor.add(f"guest-{number}", disks=DISKS, nics=())
     bench.inventory.start()
     assert bench.inventory.refresh(0.0, BOUND)
     return bench
+
+
+@pytest.fixture
+def few(make, monkeypatch) -> Bench:  # noqa: F811
+    """Fewer domains, which is enough where there is no time for all of these either."""
+    return host_of(200, make, monkeypatch)
 
 
 def warm_up(pace: Pace) -> None:
@@ -144,3 +155,25 @@ def test_where_there_is_no_time_for_all_every_domain_is_asked_as_soon_as_the_oth
     # Each read has as many as there is time for, also of those that were left out before.
     assert counts == pytest.approx([part * DOMAINS] * reads, abs=0.01 * DOMAINS)
     assert longest + 1 <= math.ceil(DOMAINS / min(counts)) < reads
+
+
+@pytest.mark.parametrize("how", ["process stopped", "by another client"])
+def test_a_domain_that_is_stuck_is_reported_by_the_second_read_where_there_is_no_time_for_all(few, monkeypatch, how):
+    domains = len(few.hypervisor.domains)
+    pace = Pace(few, TIMEOUT / (0.4 * domains * len(DISKS)))
+    warm_up(pace)
+    name = "guest-100"
+    if how == "process stopped":
+        looks = SimpleNamespace(stopped=lambda uuid, looked_at: "T" if looked_at == name else "")
+        monkeypatch.setattr(few.gate, "_processes", looks)
+    else:
+        few.gate.alone = lambda answered: False
+        few.hypervisor.domains[name].control = Control(OCCUPIED, 0, 100.0)
+    blocked = []
+    for _ in range(4):
+        assert pace.read()
+        blocked.append(few.of(name).get("duration-monitor_blocked", 0.0) > 0)
+    # Its turn is in the first, the second or the third read, and it is known from then on.
+    assert blocked == sorted(blocked)
+    assert blocked[2]
+    assert few.own()["domains_stuck"] == 1

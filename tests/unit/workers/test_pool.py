@@ -201,11 +201,23 @@ def test_late_jobs_are_made_where_others_wait_for_slots_that_are_not_for_them(be
     assert b.calls == ["s", "t", "a", "b"]
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_class_a_is_asked_beyond_the_budget_where_all_of_it_is_stuck_in_monitors(bench, late):
+    b = bench(3)
+    pool = b.pool(share=10)
+    b.stuck = {"s", "t", "u"}
+    b.run(pool, b.jobs("s t"))
+    b.run(pool, [b.job("u", answered=b.clock() + 100.0)])
+    assert b.budget.room == 0
+    assert b.run(pool, late_jobs(b, "a b") if late else b.jobs("a b", SERVER)) == []
+    assert b.calls[-2:] == ["a", "b"]
+
+
 def test_late_jobs_that_there_is_no_time_for_are_not_made_in_the_next_read(bench):
     b = bench(1)
     pool = b.pool()
     b.stuck = {"s"}
-    assert b.run(pool, [*b.jobs("s"), *late_jobs(b, "a")]) == ["a"]
+    assert b.run(pool, [*b.jobs("s", SERVER), *late_jobs(b, "a")]) == ["a"]
     b.release()
     assert b.run(pool, b.jobs("b")) == []
     assert b.calls == ["s", "b"]
@@ -818,12 +830,33 @@ def test_a_lost_connection_is_replaced(bench):
     assert len(b.wires) == 2
 
 
-def test_a_job_that_wants_to_be_run_again_is_last_and_not_too_early(bench):
+def test_a_job_that_wants_to_be_run_again_is_not_run_too_early(bench):
     b = bench(1)
     began = b.clock()
     assert b.run(b.pool(), [b.job("a", again=0.2), *b.jobs("b c")]) == []
     assert b.calls == ["a", "b", "c", "a"]
     assert began + 0.2 <= b.clock() < began + 0.3
+
+
+def test_when_its_time_has_come_it_is_run_before_those_that_wait_for_their_first_turn(bench):
+    b = bench(1)
+    jobs = [b.job("a", again=0.0001), *b.jobs("b c d")]
+    job, work = jobs[1], jobs[1].work
+
+    def take_long(connection, job):
+        work(connection, job)
+        b.clock.now += 0.2
+
+    job.work = take_long
+    assert b.run(b.pool(), jobs) == []
+    assert b.calls == ["a", "b", "a", "c", "d"]
+
+
+def test_one_that_is_left_while_it_waits_counts_as_not_begun(bench):
+    b = bench(1)
+    job = b.job("a", again=READ * 2)
+    assert b.run(b.pool(), [job]) == ["a"]
+    assert not job.begun
 
 
 def test_a_job_that_waits_to_be_run_again_holds_no_slot(bench):
