@@ -39,6 +39,8 @@ CATCH = 3.0
 """Seconds for other clients to freeze a guest."""
 AGAIN = 1.0
 """Seconds between two attempts at what has to succeed."""
+ALREADY = "domain is already running"
+"""What libvirt says of a guest that is to be resumed, and was not paused because libvirtd was away."""
 ADMIN_SOCKET = "/run/libvirt/libvirt-admin-sock"
 
 
@@ -337,7 +339,7 @@ def _until_done(stage: Stage, life: Life, command: str) -> None:
     deadline = time.monotonic() + UP
     while life.ended == FOREVER:
         error = stage.clients.run(command, life.uuid)
-        if not error:
+        if not error or ALREADY in error:
             return
         if time.monotonic() > deadline:
             raise TimeoutError(f"{command} of {life.name}: {error}")
