@@ -322,15 +322,17 @@ class Reader:
     def _monitor_jobs(self, domains: Sequence[Domain], healths: Mapping[str, Health]) -> Iterable[Job]:
         """Make no second job for a domain while a call for it is stuck or charged, or waits for the domain's lock.
 
-        A call that is well and in flight now (a size is being asked for) is waited for.
+        A call that may come back in this read (a size is being asked for, of storage that takes its time) is waited
+        for.
         """
+        stuck_by = self._clock() - max(STALLED_AFTER, self._timeout)
         for domain in domains:
             uuid = domain.uuid
             monitor = self._budget.running(uuid, MONITOR)
             health = healths[uuid]
             if (
                 health.monitored
-                and (monitor is None or not monitor.stalled)
+                and (monitor is None or monitor.since > stuck_by)
                 and self._budget.running(uuid, SERVER) is None
                 and self._budget.charged(uuid) is None
             ):

@@ -438,11 +438,13 @@ def test_one_that_never_answers_does_not_go_first_for_ever(make):
     assert asked == list("abcxya")
 
 
-def test_a_momentary_call_does_not_cost_the_domain_its_disks_in_a_concurrent_read(bench):
+@pytest.mark.parametrize("out", [0.0, 0.3], ids=["short", "longer than calls take"])
+def test_a_momentary_call_does_not_cost_the_domain_its_disks_in_a_concurrent_read(bench, out):
     def read_meanwhile(event: threading.Event, seconds: float) -> bool:
         """The storage reader waits, with the call for one domain in flight: now another reader reads."""
         bench.waits.pop("storage")
         bench.clock.settle(event)
+        bench.clock.now += out
         bench.readers["0"].read()
         return bench.clock.wait(event, seconds)
 
