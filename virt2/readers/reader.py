@@ -350,8 +350,7 @@ class Reader:
                 health.answered = outcome.taken
                 health.clear()
             key = (outcome.uuid, outcome.kind)
-            # Of two looks at one domain, the one that found something counts.
-            if outcome.taken >= began and not (key in outcomes and outcomes[key].cause):
+            if outcome.taken >= began and (key not in outcomes or _outranks(outcome, outcomes[key])):
                 outcomes[key] = outcome
         return outcomes
 
@@ -472,3 +471,13 @@ class Reader:
             Metric("duration", "read", (self._clock() - began,)),
         ]
         self._sink.dispatch(Identity("", self.name), values, self._wall())
+
+
+def _outranks(later: Outcome, former: Outcome) -> bool:
+    """Whether of two outcomes of one kind and domain in a read the one that was told later counts.
+
+    The one that found something counts, unless the monitor has answered since.
+    """
+    if later.cause:
+        return not (former.answered and former.taken > later.taken)
+    return not former.cause or (later.answered and later.taken > former.taken)

@@ -47,9 +47,10 @@ from virt2.readers.kernel import Host
 from virt2.readers.outside import FIRST_PAUSE
 from virt2.readers.partition import Explicit
 from virt2.readers.reader import HostSources, Reader
-from virt2.readers.records import Record, Sample
+from virt2.readers.records import Outcome, Record, Sample
 from virt2.readers.sampling import Sampler
 from virt2.workers.budget import Budget
+from virt2.workers.job import MONITOR
 from virt2.workers.pool import BUSY_WORKERS, TICK, Pool, Runtime
 
 INTERVAL = 10.0
@@ -1143,3 +1144,29 @@ class TestExtras:
 
 
 CALLS_WITH_EVERYTHING = ("state", "interfaceStats", "info", "vcpus", "getCPUStats", "controlInfo", "blockStatsFlags")
+
+
+@pytest.mark.parametrize(
+    ("looks", "answered"),
+    [
+        ([(1.0, False), (2.0, True)], True),
+        ([(1.0, True), (2.0, False)], False),
+        ([(2.0, False), (1.0, True)], False),
+        ([(2.0, True), (1.0, False)], True),
+    ],
+    ids=[
+        "it answered since",
+        "found since",
+        "it had answered before",
+        "it has answered since, and the look is told later",
+    ],
+)
+def test_of_two_looks_the_one_that_found_something_counts_unless_the_monitor_has_answered_since(bench, looks, answered):
+    domains = bench.inventory.domains()[1]
+    healths = {domain.uuid: bench.healths.of(domain.uuid, 0.0) for domain in domains}
+    uuid, reader = domains[0].uuid, bench.readers["0"]
+    for taken, is_answered in looks:
+        cause = "" if is_answered else "by another client"
+        reader._results.put(Outcome(uuid, MONITOR, bench.clock.now + taken, is_answered, cause))
+    outcomes = reader._take(domains, healths, bench.clock.now)
+    assert outcomes[uuid, MONITOR].answered is answered
