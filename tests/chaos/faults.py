@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tests.lab import HangingStorage, Lab, wait_for
 from tests.lab.guests import TAG_NAMESPACE
+from tests.lab.process import Process
 
 from .clients import Call, Clients
 from .daemon import Daemon
@@ -28,7 +29,7 @@ from .witness import Witness
 UP = 150.0
 """Seconds for libvirtd to answer after its start. It does not while storage hangs that its domains lie on."""
 GENTLE = 10.0
-"""Seconds for libvirtd to end by itself."""
+"""Seconds for libvirtd to end by itself, before it is killed."""
 FEW_WORKERS = 5
 """The least that libvirtd may have at the most by default (min_workers)."""
 MANY_WORKERS = 20
@@ -197,7 +198,7 @@ def retag_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 def kill_libvirtd(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """libvirtd is killed, and away for some time."""
     stage.libvirtd_is_ours = True
-    stage.lab.kill_libvirtd()
+    _kill(stage.lab.libvirtd)
     deed.done = time.time()
     try:
         yield
@@ -222,10 +223,14 @@ def freeze_libvirtd(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 def restart_libvirtd(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """libvirtd is restarted as its service would be: told to end, and killed only if it does not."""
     stage.libvirtd_is_ours = True
+    libvirtd = stage.lab.libvirtd
+    libvirtd.signal(signal.SIGTERM)
     try:
-        stage.lab.libvirtd.stop(GENTLE)
+        libvirtd.wait(GENTLE)
     except TimeoutError:
         deed.note = f"libvirtd did not end within {GENTLE:g} s, and was killed"
+        with contextlib.suppress(ProcessLookupError):
+            _kill(libvirtd)
     stage.lab.start_libvirtd(UP)
     stage.libvirtd_is_ours = False
     yield
@@ -306,6 +311,12 @@ def _signal(lives: Iterable[Life], number: int) -> None:
         if life.ended == FOREVER:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(life.pid, number)
+
+
+def _kill(libvirtd: Process) -> None:
+    """Kill libvirtd; returns when it is gone, which waits for storage that hangs. Raises TimeoutError."""
+    libvirtd.signal(signal.SIGKILL)
+    libvirtd.wait(UP)
 
 
 @contextlib.contextmanager
