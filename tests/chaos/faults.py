@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.lab import HangingStorage, Lab, wait_for
@@ -55,8 +56,8 @@ class Stage:
     clients: Clients
     witness: Witness
     daemon: Daemon
-    libvirtd_is_ours: bool = False
-    """Whether a fault has ended libvirtd, or is about to."""
+    ending: threading.Lock = field(default_factory=threading.Lock)
+    """Who has it may end libvirtd, and nobody else looks whether that runs."""
 
 
 Fault = Callable[[Stage, Action, Deed], AbstractContextManager[None]]
@@ -197,14 +198,13 @@ def retag_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 @contextlib.contextmanager
 def kill_libvirtd(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """libvirtd is killed, and away for some time."""
-    stage.libvirtd_is_ours = True
-    _kill(stage.lab.libvirtd)
-    deed.done = time.time()
-    try:
-        yield
-    finally:
-        stage.lab.start_libvirtd(UP)
-        stage.libvirtd_is_ours = False
+    with stage.ending:
+        _kill(stage.lab.libvirtd)
+        deed.done = time.time()
+        try:
+            yield
+        finally:
+            stage.lab.start_libvirtd(UP)
 
 
 @contextlib.contextmanager
@@ -222,17 +222,16 @@ def freeze_libvirtd(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 @contextlib.contextmanager
 def restart_libvirtd(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """libvirtd is restarted as its service would be: told to end, and killed only if it does not."""
-    stage.libvirtd_is_ours = True
-    libvirtd = stage.lab.libvirtd
-    libvirtd.signal(signal.SIGTERM)
-    try:
-        libvirtd.wait(GENTLE)
-    except TimeoutError:
-        deed.note = f"libvirtd did not end within {GENTLE:g} s, and was killed"
-        with contextlib.suppress(ProcessLookupError):
-            _kill(libvirtd)
-    stage.lab.start_libvirtd(UP)
-    stage.libvirtd_is_ours = False
+    with stage.ending:
+        libvirtd = stage.lab.libvirtd
+        libvirtd.signal(signal.SIGTERM)
+        try:
+            libvirtd.wait(GENTLE)
+        except TimeoutError:
+            deed.note = f"libvirtd did not end within {GENTLE:g} s, and was killed"
+            with contextlib.suppress(ProcessLookupError):
+                _kill(libvirtd)
+        stage.lab.start_libvirtd(UP)
     yield
 
 

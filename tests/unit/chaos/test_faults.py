@@ -1,12 +1,16 @@
 """What faults do where what they act on is slow, away or gone."""
 
 import signal
+import threading
+from types import SimpleNamespace
 
 import pytest
 
 from tests.chaos import faults
+from tests.chaos.daemon import Daemon
 from tests.chaos.faults import Stage, kill_libvirtd, restart_libvirtd
 from tests.chaos.model import Action
+from tests.chaos.performance import Failed, Performance
 from tests.unit.chaos.stories import deed
 
 
@@ -69,3 +73,69 @@ def test_libvirtd_that_ends_when_it_is_told_to_is_not_killed():
     assert do(restart_libvirtd, stage_of(lab)).note == ""
     assert lab.libvirtd.signals == [signal.SIGTERM]
     assert lab.started == 1
+
+
+class Watched:
+    """A process at which somebody looks for as long as it takes that something else could begin to end it."""
+
+    def __init__(self):
+        self.looked = threading.Event()
+        self.told = threading.Event()
+        self.told_during_a_look = False
+        self.exit_code = None
+        self.pid = 1
+
+    def poll(self):
+        if not self.looked.is_set():
+            self.looked.set()
+            self.told_during_a_look = self.told.wait(0.2)
+        return self.exit_code
+
+    def signal(self, number):
+        self.told.set()
+
+    def stop(self, timeout=0.0):
+        self.told.set()
+        return 0.1
+
+    def wait(self, timeout):
+        return 0
+
+
+def performance_of(libvirtd, collectd):
+    performance = object.__new__(Performance)
+    well = SimpleNamespace(check=lambda: None)
+    performance._witness = performance._watch = well
+    performance._failures = []
+    performance._lab = Machine(libvirtd)
+    performance._daemon = daemon = object.__new__(Daemon)
+    daemon.collectd = SimpleNamespace(process=collectd, stop=collectd.stop)
+    daemon.runs, daemon.pid, daemon._started, daemon._lock = [], collectd.pid, 0.0, threading.Lock()
+    performance._stage = stage_of(performance._lab, population=well, daemon=daemon)
+    return performance
+
+
+@pytest.mark.parametrize("kind", ["kill_libvirtd", "restart_libvirtd", "restart_collectd"])
+def test_nobody_looks_whether_a_process_ended_by_itself_while_a_fault_ends_it(kind):
+    libvirtd, collectd = Watched(), Watched()
+    performance = performance_of(libvirtd, collectd)
+    ended = collectd if kind == "restart_collectd" else libvirtd
+
+    def end():
+        ended.looked.wait(10)
+        performance._daemon.stop() if ended is collectd else do(faults.FAULTS[kind], performance._stage)
+
+    thread = threading.Thread(target=end, daemon=True)
+    thread.start()
+    performance._check()
+    assert ended.told.wait(10)
+    thread.join(10)
+    assert not ended.told_during_a_look
+
+
+@pytest.mark.parametrize("which", ["libvirtd", "collectd"])
+def test_a_process_that_ended_by_itself_ends_the_run(which):
+    processes = {"libvirtd": Watched(), "collectd": Watched()}
+    processes[which].exit_code = 0
+    with pytest.raises(Failed, match=f"{which} ended by itself, with 0"):
+        performance_of(**processes)._check()
