@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -285,6 +286,24 @@ def test_a_start_whose_answer_was_lost_is_undone(tmp_path, monkeypatch):
     assert asked == [*undone, ("create",)]
     assert [life.ended < FOREVER for life in population.lives()] == [True, True, False]
     assert [life.name for life in population.living(["one"])] == ["one"]
+
+
+def test_a_guest_that_is_to_end_and_that_libvirtd_has_forgotten_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(population_module, "AGAIN", 0.01)
+    monkeypatch.setattr(population_module, "PATIENCE", 5.0)
+    process = subprocess.Popen(["sleep", "600"])
+    one = life("one", pid=process.pid)
+
+    class Forgetful:
+        def run(self, *words):
+            one.ended = FOREVER if process.poll() is None else BEGAN
+            return f"error: failed to get domain '{words[1]}'"
+
+    try:
+        Population(SimpleNamespace(work_dir=tmp_path), {}, Forgetful(), Journal(), None).end(one)
+        assert process.wait(10) == -signal.SIGKILL
+    finally:
+        process.kill()
 
 
 @pytest.mark.parametrize(
