@@ -66,7 +66,7 @@ Fault = Callable[[Stage, Action, Deed], AbstractContextManager[None]]
 @contextlib.contextmanager
 def stop_guests(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """The QEMUs of guests are stopped."""
-    with stage.population.held(action.targets):
+    with _held(stage, action.targets, deed):
         lives = stage.population.living(action.targets)
         _signal(lives, signal.SIGSTOP)
         deed.done = time.time()
@@ -88,7 +88,7 @@ def hang_storage(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 def other_clients(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """Somebody asks for the sizes of disks of guests on storage that hangs, which freezes these."""
     storage, *names = action.targets
-    with stage.population.held(names):
+    with _held(stage, names, deed):
         lives = stage.population.living(names)
         calls: list[Call] = []
         try:
@@ -109,7 +109,7 @@ def other_clients(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 def hot_plug(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """A disk is plugged into a guest from storage that hangs: libvirtd holds the domain's lock meanwhile."""
     storage = stage.storages[action.targets[0]]
-    with stage.population.held(action.targets[1:]):
+    with _held(stage, action.targets[1:], deed):
         lives = stage.population.living(action.targets[1:])
         plugs = [(life, *_new_disk(stage.lab, storage, life)) for life in lives]
         calls: list[tuple[Life, str, Call]] = []
@@ -143,7 +143,7 @@ def come_and_go(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 @contextlib.contextmanager
 def replace_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """A guest is destroyed, and another one of the same name is started at once."""
-    with stage.population.held(action.targets):
+    with _held(stage, action.targets, deed):
         for life in stage.population.living(action.targets):
             stage.population.end(life)
         stage.population.start(action.targets[0])
@@ -153,7 +153,7 @@ def replace_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 @contextlib.contextmanager
 def return_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """A guest goes, and is there again later with the same UUID, as after migrations away and back."""
-    with stage.population.held(action.targets):
+    with _held(stage, action.targets, deed):
         uuid = ""
         for life in stage.population.living(action.targets):
             stage.population.end(life)
@@ -165,7 +165,7 @@ def return_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 @contextlib.contextmanager
 def crash_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """A guest's QEMU is killed, and the guest is started again later."""
-    with stage.population.held(action.targets):
+    with _held(stage, action.targets, deed):
         for life in stage.population.living(action.targets):
             stage.population.crash(life)
         yield
@@ -175,7 +175,7 @@ def crash_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 @contextlib.contextmanager
 def pause_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """A guest is paused by its operator."""
-    with stage.population.held(action.targets):
+    with _held(stage, action.targets, deed):
         lives = stage.population.living(action.targets)
         for life in lives:
             deed.note = stage.clients.run("suspend", life.uuid)
@@ -187,7 +187,7 @@ def pause_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 @contextlib.contextmanager
 def retag_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """A guest gets another tag, and so another reader."""
-    with stage.population.held(action.targets):
+    with _held(stage, action.targets, deed):
         for life in stage.population.living(action.targets):
             element = f"<tag>{action.detail}</tag>"
             words = ("metadata", life.uuid, TAG_NAMESPACE, "--key", "ovirtmap", "--live", "--set", element)
@@ -246,7 +246,7 @@ def limit_workers(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 @contextlib.contextmanager
 def fill_workers(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """Others hold all of libvirtd's workers: each one asks a guest that is stopped."""
-    with stage.population.held(action.targets), _workers(stage, FEW_WORKERS):
+    with _held(stage, action.targets, deed), _workers(stage, FEW_WORKERS):
         lives = stage.population.living(action.targets)
         calls: list[Call] = []
         _signal(lives, signal.SIGSTOP)
@@ -304,6 +304,14 @@ FAULTS: Mapping[str, Fault] = {
 }
 
 
+@contextlib.contextmanager
+def _held(stage: Stage, names: Iterable[str], deed: Deed) -> Iterator[None]:
+    """Have guests for oneself. Until then nothing is done, and so nothing excused."""
+    with stage.population.held(names):
+        deed.began = time.time()
+        yield
+
+
 def _signal(lives: Iterable[Life], number: int) -> None:
     for life in lives:
         # libvirtd may have killed it meanwhile, just now or long ago.
@@ -330,11 +338,11 @@ def _hanging(storage: HangingStorage) -> Iterator[None]:
 @contextlib.contextmanager
 def _workers(stage: Stage, most: int) -> Iterator[None]:
     set_most = ("srv-threadpool-set", "libvirtd", "--max-workers")
-    stage.lab.virt_admin(*set_most, str(most))
+    stage.lab.virt_admin(*set_most, str(most), timeout=UP)
     try:
         yield
     finally:
-        stage.lab.virt_admin(*set_most, str(MANY_WORKERS))
+        stage.lab.virt_admin(*set_most, str(MANY_WORKERS), timeout=UP)
 
 
 def _all_over(calls: Iterable[Call]) -> None:

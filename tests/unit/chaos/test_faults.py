@@ -1,7 +1,9 @@
 """What faults do where what they act on is slow, away or gone."""
 
+import contextlib
 import signal
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -139,3 +141,52 @@ def test_a_process_that_ended_by_itself_ends_the_run(which):
     processes[which].exit_code = 0
     with pytest.raises(Failed, match=f"{which} ended by itself, with 0"):
         performance_of(**processes)._check()
+
+
+class Guests:
+    """A population without guests, whose guests somebody else has for a moment."""
+
+    def __init__(self):
+        self.free_at = 0.0
+
+    @contextlib.contextmanager
+    def held(self, _names):
+        time.sleep(0.05)
+        self.free_at = time.time()
+        yield
+
+    def living(self, _names):
+        return []
+
+    def start(self, *_names, **_more):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "targets"),
+    [
+        ("stop_guests", ("one",)),
+        ("other_clients", ("alpha", "one")),
+        ("hot_plug", ("alpha", "one")),
+        ("replace_guest", ("one",)),
+        ("return_guest", ("one",)),
+        ("crash_guest", ("one",)),
+        ("pause_guest", ("one",)),
+        ("retag_guest", ("one",)),
+        ("fill_workers", ("one",)),
+    ],
+)
+def test_a_deed_begins_when_nobody_else_has_its_guests_any_more(kind, targets):
+    guests = Guests()
+    lab = SimpleNamespace(virt_admin=lambda *_, **_more: None)
+    storage = SimpleNamespace(hang=lambda: None, heal=lambda: None)
+    stage = stage_of(lab, population=guests, storages={"alpha": storage})
+    assert do(faults.FAULTS[kind], stage, *targets).began >= guests.free_at > 0
+
+
+@pytest.mark.parametrize("kind", ["limit_workers", "fill_workers"])
+def test_libvirtd_has_as_long_to_answer_on_workers_as_everywhere(kind):
+    asked = []
+    lab = SimpleNamespace(virt_admin=lambda *words, timeout=30.0: asked.append((words[-1], timeout)))
+    do(faults.FAULTS[kind], stage_of(lab, population=Guests()), detail="5")
+    assert asked == [("5", faults.UP), ("20", faults.UP)]
