@@ -101,6 +101,9 @@ def other_clients(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
                     wait_for(lambda: all(stage.witness.silent_for(life) > SILENT for life in lives), CATCH)
                     deed.done = time.time()
                 yield
+                if not _were_silent_since(stage, lives, deed.done):
+                    # A QEMU or the look at it had been slow, and nothing had frozen it.
+                    deed.done = FOREVER
         finally:
             _all_over(calls)
 
@@ -343,6 +346,12 @@ def _workers(stage: Stage, most: int) -> Iterator[None]:
         yield
     finally:
         stage.lab.virt_admin(*set_most, str(MANY_WORKERS), timeout=UP)
+
+
+def _were_silent_since(stage: Stage, lives: Iterable[Life], since: float) -> bool:
+    """Whether no QEMU has answered since then; those that have ended count."""
+    now = time.time()
+    return all(life.ended < FOREVER or stage.witness.silent_for(life) >= now - since for life in lives)
 
 
 def _all_over(calls: Iterable[Call]) -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from tests.chaos import faults
 from tests.chaos.daemon import Daemon
-from tests.chaos.faults import Stage, kill_libvirtd, restart_libvirtd
-from tests.chaos.model import Action
+from tests.chaos.faults import Stage, kill_libvirtd, other_clients, restart_libvirtd
+from tests.chaos.model import FOREVER, Action
 from tests.chaos.performance import Failed, Performance
-from tests.unit.chaos.stories import deed
+from tests.unit.chaos.stories import deed, life
 
 
 class Libvirtd:
@@ -190,3 +190,28 @@ def test_libvirtd_has_as_long_to_answer_on_workers_as_everywhere(kind):
     lab = SimpleNamespace(virt_admin=lambda *words, timeout=30.0: asked.append((words[-1], timeout)))
     do(faults.FAULTS[kind], stage_of(lab, population=Guests()), detail="5")
     assert asked == [("5", faults.UP), ("20", faults.UP)]
+
+
+@pytest.mark.parametrize(
+    ("later", "ended", "in_force"),
+    [(100.0, FOREVER, True), (0.0, FOREVER, False), (0.0, 1.0, True)],
+    ids=["silent", "answers", "ended"],
+)
+def test_a_guest_that_answers_again_was_not_frozen_by_others(later, ended, in_force):
+    guests = Guests()
+    one = life("one")
+    guests.living = lambda _names: [one]
+    silent = iter([100.0, later])
+    storage = SimpleNamespace(hang=lambda: None, heal=lambda: None)
+    call = SimpleNamespace(wait=lambda: True, is_over=True)
+    stage = stage_of(
+        None,
+        population=guests,
+        storages={"alpha": storage},
+        witness=SimpleNamespace(silent_for=lambda _life: next(silent)),
+        clients=SimpleNamespace(begin=lambda *_: call),
+    )
+    done = deed("other_clients", 0, 0, "alpha", "one")
+    with other_clients(stage, Action(0, 0, "other_clients", ("alpha", "one")), done):
+        one.ended = ended
+    assert (done.done < FOREVER) is in_force
