@@ -200,7 +200,7 @@ def _given_up(story: Story, table: Mapping[str, Effect], locked: Kinds) -> Itera
             if table[deed.kind].sticks:
                 yield Excuse(restart.began, deed.ended, frozenset(deed.targets), locked, "restart while stuck")
             if table[deed.kind].hangs:
-                on = frozenset(life.name for life in story.lives if life.storage == deed.targets[0])
+                on = frozenset(life.name for life in story.lives if life.lies_on(deed.targets[0], window[1]))
                 yield Excuse(restart.began, deed.ended, on, locked, "restart while storage hangs")
 
 

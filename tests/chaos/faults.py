@@ -125,7 +125,7 @@ def hot_plug(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
         finally:
             for life, target, call in calls:
                 plugged = call.wait()
-                life.devices.append(Device(DISK, target, time.time() if plugged else FOREVER))
+                life.devices.append(Device(DISK, target, time.time() if plugged else FOREVER, storage.name))
                 deed.note = call.error
 
 

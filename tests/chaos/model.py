@@ -102,6 +102,8 @@ class Device(NamedTuple):
     """Its target."""
     since: float
     """From when on it is there; `FOREVER` where it only may be there, because nobody knows how plugging it ended."""
+    storage: str = ""
+    """Of a disk that was plugged in: name of the storage that it lies on."""
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -143,6 +145,11 @@ class Life:
             if device.since < FOREVER:
                 found.update((name, max(device.since, self.up)) for name in device.series)
         return found
+
+    def lies_on(self, storage: str, when: float) -> bool:
+        """Whether disks of it are on a storage then, or may be."""
+        since = [device.since for device in self.devices if device.storage == storage]
+        return self.storage == storage or any(begin <= when or begin == FOREVER for begin in since)
 
     def possible(self) -> set[str]:
         """The default series that it may have."""

@@ -126,6 +126,16 @@ def test_a_libvirtd_that_is_started_while_storage_hangs_holds_the_locks_of_who_l
     assert demanded(expected, "two", DISK) == around(30, 32)
 
 
+@pytest.mark.parametrize(
+    ("since", "excused"), [(BEGAN + 10, True), (FOREVER, True), (BEGAN + 60, False)], ids=["there", "maybe", "later"]
+)
+def test_also_those_lie_there_into_which_a_disk_was_plugged_from_there(since, excused):
+    one = life("one")
+    one.devices.append(Device(DISK, "vdb", since, "alpha"))
+    found = story(one, deeds=[deed("hang_storage", 20, 80, "alpha"), deed("restart_libvirtd", 30, 32)])
+    assert demanded(expect(found), "one", MEMORY) == around(30, 80 if excused else 32)
+
+
 def test_a_guest_that_is_paused_while_its_storage_hangs_is_frozen():
     found = story(
         life("one", storage="alpha"),

@@ -10,7 +10,7 @@ import pytest
 
 from tests.chaos import faults
 from tests.chaos.daemon import Daemon
-from tests.chaos.faults import Stage, kill_libvirtd, other_clients, restart_libvirtd
+from tests.chaos.faults import Stage, hot_plug, kill_libvirtd, other_clients, restart_libvirtd
 from tests.chaos.model import FOREVER, Action
 from tests.chaos.performance import Failed, Performance
 from tests.unit.chaos.stories import deed, life
@@ -215,3 +215,23 @@ def test_a_guest_that_answers_again_was_not_frozen_by_others(later, ended, in_fo
     with other_clients(stage, Action(0, 0, "other_clients", ("alpha", "one")), done):
         one.ended = ended
     assert (done.done < FOREVER) is in_force
+
+
+@pytest.mark.parametrize("plugged", [True, False])
+def test_a_disk_that_is_plugged_in_lies_on_the_storage_that_it_is_from(tmp_path, plugged):
+    (tmp_path / "guests").mkdir()
+    guests = Guests()
+    one = life("one")
+    guests.living = lambda _names: [one]
+    images = SimpleNamespace(create=lambda: tmp_path / "image")
+    storage = SimpleNamespace(name="alpha", images=images, hang=lambda: None, heal=lambda: None)
+    call = SimpleNamespace(wait=lambda: plugged, error="" if plugged else "no")
+    stage = stage_of(
+        SimpleNamespace(work_dir=tmp_path),
+        population=guests,
+        storages={"alpha": storage},
+        clients=SimpleNamespace(begin=lambda *_: call),
+    )
+    do(hot_plug, stage, "alpha", "one")
+    disk = one.devices[-1]
+    assert (disk.name, disk.storage, disk.since < FOREVER) == ("vdb", "alpha", plugged)
