@@ -180,11 +180,12 @@ def _single(story: Story, table: Mapping[str, Effect]) -> Iterator[Excuse]:
 
 def _together(story: Story, table: Mapping[str, Effect], from_kernel: bool) -> Iterator[Excuse]:
     """What several deeds excuse together."""
-    locked = table["hot_plug"].targets
-    yield from _given_up(story, table, locked)
-    yield from _paused_on_dead_storage(story, table)
-    yield from _unknown_to_a_new_collectd(story, table)
-    yield from _more_stuck_than_budget(story, table)
+    locked = [*_given_up(story, table, table["hot_plug"].targets)]
+    frozen = [*_paused_on_dead_storage(story, table)]
+    yield from locked
+    yield from frozen
+    yield from _unknown_to_a_new_collectd(story, table, locked)
+    yield from _more_stuck_than_budget(story, table, [*locked, *frozen])
 
 
 def _given_up(story: Story, table: Mapping[str, Effect], locked: Kinds) -> Iterator[Excuse]:
@@ -217,29 +218,44 @@ def _paused_on_dead_storage(story: Story, table: Mapping[str, Effect]) -> Iterat
                 yield Excuse(begin, end, frozenset(pause.targets), LIBVIRTS, "paused while storage hangs")
 
 
-def _unknown_to_a_new_collectd(story: Story, table: Mapping[str, Effect]) -> Iterator[Excuse]:
-    """A collectd that has just been started knows of domains what libvirtd tells, and of locked ones nothing."""
+def _unknown_to_a_new_collectd(story: Story, table: Mapping[str, Effect], locked: Iterable[Excuse]) -> Iterator[Excuse]:
+    """A collectd that has just been started knows of domains what libvirtd tells, and of locked ones nothing.
+
+    Arguments:
+        locked: whose locks a libvirtd held that was started.
+    """
     for start in story.deeds:
         if start.kind != "restart_collectd":
             continue
         window = (start.began, start.ended + RECOVERY)
         for deed in story.deeds:
             effect = table[deed.kind]
-            if effect.is_away and overlap(window, deed.span):
+            if (effect.is_away or effect.fills) and overlap(window, deed.span):
                 yield Excuse(start.began, deed.ended, None, EVERYTHING, "collectd was started without libvirtd")
             if effect.locks and overlap(window, deed.span):
                 yield Excuse(start.began, deed.ended, frozenset(deed.targets), EVERYTHING, "collectd was started")
+        for excuse in locked:
+            if overlap(window, (excuse.begin, excuse.end)):
+                yield Excuse(start.began, excuse.end, excuse.domains, EVERYTHING, f"collectd was started, {excuse.why}")
 
 
-def _more_stuck_than_budget(story: Story, table: Mapping[str, Effect]) -> Iterator[Excuse]:
-    """Where more monitors are stuck without being seen than the budget has slots for, disks of the others come late."""
-    sticking = list(_deeds(story, table, "sticks"))
+def _more_stuck_than_budget(
+    story: Story, table: Mapping[str, Effect], others_stuck: Iterable[Excuse]
+) -> Iterator[Excuse]:
+    """Where more monitors are stuck without being seen than the budget has slots for, disks of the others come late.
+
+    Arguments:
+        others_stuck: those whose monitors are stuck because of several deeds together.
+    """
+    sticking = [(deed.span, frozenset(deed.targets)) for deed in _deeds(story, table, "sticks")]
+    sticking += [((excuse.begin, excuse.end), excuse.domains or frozenset()) for excuse in others_stuck]
     limits = [deed for deed in story.deeds if deed.kind == "limit_workers"]
     hidden = [deed.span for deed in story.deeds if deed.kind == "hide_admin"]
-    times = sorted({time for deed in (*sticking, *limits) for time in deed.span} | {t for span in hidden for t in span})
-    visited = sorted({t for deed in sticking for t in _starts(story.visits, deed.span)})
+    spans = [span for span, _ in sticking]
+    times = {time for span in (*spans, *(deed.span for deed in limits), *hidden) for time in span}
+    visited = {time for span in spans for time in _starts(story.visits, span)}
     for when in sorted({*times, *visited}):
-        stuck = {name for deed in sticking if deed.began <= when < deed.ended for name in deed.targets}
+        stuck = {name for (begin, end), names in sticking if begin <= when < end for name in names}
         most = next((int(deed.detail) for deed in limits if deed.began <= when < deed.ended), WORKERS)
         others = sum(1 for begin, end in story.visits if begin <= when < end)
         budget = budget_of(most, others)
@@ -248,7 +264,7 @@ def _more_stuck_than_budget(story: Story, table: Mapping[str, Effect]) -> Iterat
         # A storage that hangs is among the targets, and is nobody's monitor.
         number = len(stuck & {life.name for life in story.lives})
         if number > promised(budget):
-            end = max(deed.ended for deed in sticking if deed.began <= when < deed.ended)
+            end = max(end for begin, end in spans if begin <= when < end)
             kinds = DISKS if budget > 2 else LIBVIRTS
             yield Excuse(when, end, None, kinds, f"{number} stuck with a budget of {budget}")
 

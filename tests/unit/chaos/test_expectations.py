@@ -157,6 +157,42 @@ def test_a_collectd_that_is_started_does_not_know_a_domain_whose_lock_is_held():
     assert demanded(expect(found), "two", CPU) == around(30, 32)
 
 
+def test_a_collectd_that_is_started_knows_of_no_domain_while_libvirtd_has_no_worker():
+    found = story(deeds=[deed("fill_workers", 20, 60, "one"), deed("restart_collectd", 30, 32)])
+    assert demanded(expect(found), "two", CPU) == around(30, 60)
+
+
+def test_a_collectd_that_is_started_does_not_know_a_domain_whose_lock_a_libvirtd_holds_that_was_started():
+    found = story(
+        life("one", storage="alpha"),
+        life("two"),
+        deeds=[
+            deed("hang_storage", 20, 60, "alpha"),
+            deed("restart_libvirtd", 22, 24),
+            deed("restart_collectd", 30, 32),
+        ],
+    )
+    assert demanded(expect(found), "one", CPU) == around(30, 60)
+    assert demanded(expect(found), "two", CPU) == around(30, 32)
+
+
+@pytest.mark.parametrize(
+    "together",
+    [[deed("restart_libvirtd", 22, 24)], [deed("pause_guest", 22, 24, "one"), deed("pause_guest", 22, 24, "two")]],
+    ids=["restart", "pauses"],
+)
+def test_who_is_stuck_by_several_deeds_together_has_slots_of_the_budget(together):
+    deeds = [deed("hang_storage", 20, 60, "alpha"), *together, deed("limit_workers", 40, 50, detail="6")]
+
+    def excused(of_two):
+        found = story(life("one", storage="alpha"), life("two", storage=of_two), life("three"), deeds=deeds)
+        everyone = [excuse for excuse in expect(found).excuses if excuse.domains is None and DISK in excuse.kinds]
+        return [(excuse.begin - BEGAN, excuse.end - BEGAN) for excuse in everyone if excuse.begin > BEGAN + 30]
+
+    assert excused("beta") == []
+    assert excused("alpha") == [(40, 60)]
+
+
 @pytest.mark.parametrize(
     ("most", "others", "budget", "stuck"),
     [(20, 0, 10, 8), (40, 0, 20, 18), (10, 0, 5, 3), (6, 0, 3, 1), (5, 0, 2, 1), (5, 3, 1, 0), (20, 12, 4, 2)],
