@@ -160,9 +160,9 @@ def expect(story: Story, from_kernel: bool = True) -> Expectations:
     for demand in demands:
         if demand.series == "disk_octets-vda":
             healthy.setdefault(demand.domain, []).append((demand.begin + RECOVERY + SLACK, demand.end))
-    return Expectations(
-        demands, list(_silences(story, table)), healthy, list(_stuck(story, table, excuses)), excuses, _calms(story)
-    )
+    silences = list(_silences(story, table))
+    stuck = list(_stuck(story, table, excuses, blind))
+    return Expectations(demands, silences, healthy, stuck, excuses, _calms(story))
 
 
 # Excuses
@@ -337,7 +337,9 @@ def _silences(story: Story, table: Mapping[str, Effect]) -> Iterator[Silence]:
             yield Silence(domains, effect.silent, deed.done, min(deed.undoing, story.ended), deed.kind)
 
 
-def _stuck(story: Story, table: Mapping[str, Effect], excuses: Sequence[Excuse]) -> Iterator[tuple[str, Span]]:
+def _stuck(
+    story: Story, table: Mapping[str, Effect], excuses: Sequence[Excuse], blind: Sequence[Span]
+) -> Iterator[tuple[str, Span]]:
     silent = [
         (excuse.begin, excuse.end + RECOVERY + SLACK)
         for excuse in excuses
@@ -349,7 +351,9 @@ def _stuck(story: Story, table: Mapping[str, Effect], excuses: Sequence[Excuse])
         for name in deed.targets:
             for life in story.lives:
                 if life.name == name and life.began < deed.done < life.leaving:
-                    begin, end = deed.done + GAP + SLACK, min(deed.undoing, life.leaving)
+                    # It is asked only when it is known.
+                    asked = max(deed.done, _known_from(life.up, blind) + RECOVERY)
+                    begin, end = asked + GAP + SLACK, min(deed.undoing, life.leaving)
                     for span in without(silent, begin, end):
                         yield name, span
 

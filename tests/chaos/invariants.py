@@ -253,7 +253,7 @@ def _stuck_at(story: Story, when: float) -> set[str]:
     return {
         name
         for deed in story.deeds
-        if table[deed.kind].sticks and deed.began <= when <= deed.ended
+        if table[deed.kind].sticks and deed.began <= when <= deed.ended + SLACK
         for name in deed.targets
     }
 

@@ -231,6 +231,16 @@ def test_a_domain_that_is_surely_stuck_must_be_said_to_be_unless_libvirtd_is_awa
     assert spans == [(30.5 + GAP + SLACK, 40), (50 + RECOVERY + SLACK, 59.5)]
 
 
+def test_a_domain_that_is_stuck_before_it_is_known_is_said_to_be_when_it_is_known():
+    late = life("late", BEGAN + 28, up=BEGAN + 29.9)
+    stopped = deed("stop_guests", 30, 60, "late")
+    ((_, (begin, _end)),) = expect(story(late, deeds=[stopped])).stuck
+    assert begin - BEGAN == pytest.approx(29.9 + RECOVERY + GAP + SLACK)
+    hidden = deed("hot_plug", 29, 45, "alpha", "one")
+    begin, _ = dict(expect(story(life("one"), late, deeds=[stopped, hidden])).stuck)["late"]
+    assert begin - BEGAN == pytest.approx(45 + RECOVERY + GAP + SLACK)
+
+
 def test_a_domain_is_not_healthy_until_recovery_is_over():
     expected = expect(story(deeds=[deed("stop_guests", 30, 50, "one")]))
     spans = [(begin - BEGAN, end - BEGAN) for begin, end in expected.healthy["one"]]

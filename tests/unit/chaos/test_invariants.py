@@ -265,6 +265,13 @@ def test_a_budget_that_shrinks_does_not_end_calls_that_are_stuck():
     assert held(deed("stop_guests", 45, 70, "one")) == []
 
 
+@pytest.mark.parametrize(("at", "rules"), [(60, []), (70 + SLACK / 2, []), (70 + 2 * SLACK, ["workers"])])
+def test_calls_that_a_collectd_left_behind_end_soon_after_their_domains_answer(at, rules):
+    found = story(held=[Held(BEGAN + at, 11, 20)], deeds=[deed("stop_guests", 45, 70, "one")])
+    found.runs = [Run(BEGAN - 4, BEGAN + 50, 0.1, 0), Run(BEGAN + 51, BEGAN + SECONDS, 0.1, 0)]
+    assert [violation.rule for violation in workers(found, expect(found))] == rules
+
+
 @pytest.mark.parametrize(
     ("field", "more"),
     [("threads", MORE_THREADS), ("descriptors", MORE_DESCRIPTORS), ("memory", MORE_MEMORY)],
