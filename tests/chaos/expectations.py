@@ -153,7 +153,7 @@ def expect(story: Story, from_kernel: bool = True) -> Expectations:
         from_kernel: see `effects`.
     """
     table = effects(from_kernel)
-    excuses = [*_single(story, table), *_together(story, table, from_kernel)]
+    excuses = [*_single(story, table), *_together(story, table, from_kernel), *_stalled(story)]
     blind = _blind(story, table)
     demands = [demand for life in story.lives for demand in _demands(life, story, excuses, blind)]
     healthy: dict[str, list[Span]] = {}
@@ -267,6 +267,12 @@ def _more_stuck_than_budget(
             end = max(end for begin, end in spans if begin <= when < end)
             kinds = DISKS if budget > 2 else LIBVIRTS
             yield Excuse(when, end, None, kinds, f"{number} stuck with a budget of {budget}")
+
+
+def _stalled(story: Story) -> Iterator[Excuse]:
+    """What did not get to run did not read, and what was asked meanwhile had no time to be answered."""
+    for begin, end in story.stalls:
+        yield Excuse(begin, end, None, EVERYTHING, "the machine stalled")
 
 
 def budget_of(most: int, others: int) -> int:

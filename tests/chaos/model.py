@@ -233,3 +233,15 @@ class Story:
     series: Mapping[Identifier, Sequence[Point]] = field(default_factory=dict)
     stalls: Sequence[Span] = ()
     """When the run's own threads did not get to run: the machine had something else to do."""
+
+    def stalled(self, begin: float, end: float) -> float:
+        """Seconds of a stretch in which the machine stalled."""
+        return sum(max(0.0, min(end, stop) - max(begin, start)) for start, stop in self.stalls)
+
+    def later(self, when: float, seconds: float) -> float:
+        """When so many seconds are over, without those in which the machine stalled."""
+        end = when + seconds
+        for start, stop in sorted(self.stalls):
+            if start < end and stop > when:
+                end += stop - max(start, when)
+        return end

@@ -305,3 +305,76 @@ def test_a_flood_of_lines_is_found():
     lines = [Line(BEGAN + 60, "[info] virt2: something") for _ in range(most)]
     assert wrong(story(deeds=[one], log=lines)) == []
     assert wrong(story(deeds=[one], log=[*lines, lines[0]])) == [("log", "log")]
+
+
+STALL = (BEGAN + 60.1, BEGAN + 62.9)
+
+
+def test_what_a_stall_of_the_machine_hides_is_excused_and_nothing_else():
+    def gaps_of(*stalls):
+        found = story(stalls=stalls)
+        for host in ("one", "two"):
+            drop(found, host, 60, 64)
+        change(found, "two", SAMPLE_AGE, 65, values=(GAP + 1,))
+        return wrong(found)
+
+    assert gaps_of(STALL) == []
+    assert ("gap", "one") in gaps_of((BEGAN + 50, BEGAN + 52))
+
+
+def test_a_series_has_its_time_to_be_back_after_a_stall_and_no_more():
+    found = story(stalls=[STALL])
+    drop(found, "one", 60, 63 + RECOVERY - 1, DISK)
+    assert wrong(found) == []
+    drop(found, "one", 60, 63 + RECOVERY + SLACK, DISK)
+    assert wrong(found) == [("recovery", "one")]
+
+
+def test_a_stuck_domain_is_reported_when_a_stall_is_over():
+    stopped = deed("stop_guests", 50, 66, "one")
+
+    def told(*stalls):
+        found = story(deeds=[stopped], stalls=stalls)
+        drop(found, "one", 51, 66, DISK)
+        for at in (54, 56, 58, 65):
+            change(found, "one", MONITOR_BLOCKED, at, values=(1.0,))
+        return wrong(found)
+
+    assert told(STALL) == []
+    assert told() == [("report", "one")]
+
+
+@pytest.mark.parametrize(("stalls", "rules"), [([], ["exit"]), ([(BEGAN + 99.5, BEGAN + 100.5)], [])])
+def test_an_exit_has_its_time_without_stalls(stalls, rules):
+    found = story(runs=[Run(BEGAN - 4, BEGAN + 99, EXIT + 0.5, 0)], stalls=stalls)
+    assert [rule for rule, _ in wrong(found)] == rules
+    found.runs = [Run(BEGAN - 4, BEGAN + 99, EXIT + 1.5, 0)]
+    assert [rule for rule, _ in wrong(found)] == ["exit"]
+
+
+def test_a_read_has_its_time_without_stalls():
+    found = story(stalls=[STALL])
+    own = found.series["collectd", "virt2-0", "duration-read"]
+    found.series["collectd", "virt2-0", "duration-read"] = [p for p in own if not 61 < p[0] - BEGAN < 63]
+    assert wrong(found) == []
+    found.series["collectd", "virt2-0", "duration-read"] = [p for p in own if not 61 < p[0] - BEGAN < 65]
+    assert wrong(found) == [("read", "virt2-0")]
+    found.series["collectd", "virt2-0", "duration-read"] = [(w, (3.5 if w == BEGAN + 64 else 0.1,)) for w, _ in own]
+    assert wrong(found) == []
+    found.series["collectd", "virt2-0", "duration-read"] = [(w, (4.5 if w == BEGAN + 64 else 0.1,)) for w, _ in own]
+    assert wrong(found) == [("read", "virt2-0")]
+
+
+def test_the_end_of_a_domain_is_known_later_where_the_machine_stalls():
+    gone = life("gone", leaving=BEGAN + 57, ended=BEGAN + 57.5)
+    found = story(life("one"), gone, stalls=[STALL])
+    found.series["gone", "virt2", MEMORY_TOTAL] += points(MEMORY_TOTAL, BEGAN + 64, BEGAN + 64)
+    assert wrong(found) == []
+    found.stalls = []
+    assert wrong(found) == [("ghost", "gone")]
+
+
+def test_a_stall_has_lines_of_its_own():
+    many = [Line(BEGAN + 60, "[info] virt2: something") for _ in range(LINES + LINES_A_DEED + 2 * LINES_A_DOMAIN)]
+    assert wrong(story(log=many, stalls=[STALL])) == []
+    assert wrong(story(log=[*many, many[0]], stalls=[STALL])) == [("log", "log")]
