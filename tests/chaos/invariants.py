@@ -238,26 +238,30 @@ def workers(story: Story, expected: Expectations) -> Iterator[Violation]:
     table = effects(True)
     budgets = story.series.get((OWN_HOST, f"{PLUGIN}-libvirtd", "gauge-budget"), ())
     sticking = [deed.span for deed in story.deeds if table[deed.kind].sticks or table[deed.kind].is_away]
-    for when, held, _most in story.held:
-        now = [values[0] for _, values in between(budgets, when - BUDGET_SEEN, when + BUDGET_SEEN)]
+    for when, until, held, _most in story.held:
+        first = when - BUDGET_SEEN - story.stalled(when - BUDGET_SEEN, when)
+        last = story.later(until, BUDGET_SEEN)
+        now = [values[0] for _, values in between(budgets, first, last)]
         if not now or held <= min(now):
             continue
         # A smaller budget does not end the calls that are stuck already.
-        since = min([begin for begin, end in sticking if begin <= when <= end + SLACK], default=when)
-        told = [values[0] for _, values in between(budgets, since - BUDGET_SEEN, when + BUDGET_SEEN)]
-        others = sum(1 for begin, end in story.visits if begin <= when + SLACK and when - SLACK <= end)
-        left = sum(1 for run in story.runs if since <= run.stopping <= when) * len(_stuck_at(story, when))
+        since = min(
+            [begin for begin, end in sticking if begin <= until and when <= story.later(end, SLACK)], default=when
+        )
+        told = [values[0] for _, values in between(budgets, min(first, since - BUDGET_SEEN), last)]
+        others = sum(1 for begin, end in story.visits if begin <= until + SLACK and when <= story.later(end, SLACK))
+        left = sum(1 for run in story.runs if since <= run.stopping <= until) * len(_stuck_at(story, when, until))
         if held > max(told) + others + left:
             words = f"{held} are in use, with a budget of {max(told):.0f} and {others} calls of others"
             yield Violation("workers", when, "libvirtd", words)
 
 
-def _stuck_at(story: Story, when: float) -> set[str]:
+def _stuck_at(story: Story, when: float, until: float) -> set[str]:
     table = effects(True)
     return {
         name
         for deed in story.deeds
-        if table[deed.kind].sticks and deed.began <= when <= deed.ended + SLACK
+        if table[deed.kind].sticks and deed.began <= until and when <= story.later(deed.ended, SLACK)
         for name in deed.targets
     }
 

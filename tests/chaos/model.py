@@ -172,8 +172,10 @@ class Held(NamedTuple):
     """What libvirtd's admin interface said of its workers."""
 
     time: float
+    """When it was asked."""
+    answered: float
     held: int
-    """Workers in use."""
+    """Workers in use, at some time between these."""
     most: int
     """max_workers."""
 

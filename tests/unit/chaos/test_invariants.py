@@ -246,16 +246,21 @@ def test_reads_that_pause_or_take_too_long_are_found():
     assert wrong(found) == [("read", "virt2-0")]
 
 
+def seen(at, held, answered=None):
+    """What libvirtd said of its workers, times in seconds since the begin of the run."""
+    return Held(BEGAN + at, BEGAN + (at if answered is None else answered), held, 20)
+
+
 def test_more_workers_than_the_budget_and_the_calls_of_others_are_found():
-    found = story(held=[Held(BEGAN + 60, 12, 20)], visits=[(BEGAN + 59, BEGAN + 61), (BEGAN + 58, FOREVER)])
+    found = story(held=[seen(60, 12)], visits=[(BEGAN + 59, BEGAN + 61), (BEGAN + 58, FOREVER)])
     assert wrong(found) == []
-    found.held = [Held(BEGAN + 60, 13, 20)]
+    found.held = [seen(60, 13)]
     assert wrong(found) == [("workers", "libvirtd")]
 
 
 def test_a_budget_that_shrinks_does_not_end_calls_that_are_stuck():
     def held(*deeds):
-        found = story(held=[Held(BEGAN + 60, 8, 6)], deeds=list(deeds))
+        found = story(held=[seen(60, 8)], deeds=list(deeds))
         found.series["collectd", "virt2-libvirtd", "gauge-budget"] = [
             (BEGAN + at, (10.0 if at < 50 else 3.0,)) for at in range(0, 120, 2)
         ]
@@ -265,9 +270,32 @@ def test_a_budget_that_shrinks_does_not_end_calls_that_are_stuck():
     assert held(deed("stop_guests", 45, 70, "one")) == []
 
 
+def test_calls_of_others_count_until_libvirtd_has_answered_and_time_in_which_the_machine_stalls_does_not():
+    def held(at, answered, *stalls):
+        found = story(held=[seen(at, 11, answered)], visits=[(BEGAN + 61, BEGAN + 62)], stalls=stalls)
+        return [violation.rule for violation in workers(found, expect(found))]
+
+    assert held(60, 60.1) == ["workers"]
+    assert held(60, 60.9) == []
+    assert held(64, 64.1) == ["workers"]
+    assert held(64, 64.1, (BEGAN + 62.1, BEGAN + 63.9)) == []
+
+
+def test_a_budget_that_was_told_late_because_the_machine_stalled_counts():
+    def held(*stalls):
+        found = story(held=[seen(60, 8)], stalls=stalls)
+        found.series["collectd", "virt2-libvirtd", "gauge-budget"] = [
+            (BEGAN + at, (10.0 if at < 57 else 3.0,)) for at in range(0, 120, 2)
+        ]
+        return [violation.rule for violation in workers(found, expect(found))]
+
+    assert held() == ["workers"]
+    assert held((BEGAN + 58.1, BEGAN + 59.9)) == []
+
+
 @pytest.mark.parametrize(("at", "rules"), [(60, []), (70 + SLACK / 2, []), (70 + 2 * SLACK, ["workers"])])
 def test_calls_that_a_collectd_left_behind_end_soon_after_their_domains_answer(at, rules):
-    found = story(held=[Held(BEGAN + at, 11, 20)], deeds=[deed("stop_guests", 45, 70, "one")])
+    found = story(held=[seen(at, 11)], deeds=[deed("stop_guests", 45, 70, "one")])
     found.runs = [Run(BEGAN - 4, BEGAN + 50, 0.1, 0), Run(BEGAN + 51, BEGAN + SECONDS, 0.1, 0)]
     assert [violation.rule for violation in workers(found, expect(found))] == rules
 
