@@ -132,6 +132,14 @@ class Silence(NamedTuple):
     why: str
 
 
+class Stuck(NamedTuple):
+    """A stretch in which calls on some domains do not end."""
+
+    begin: float
+    end: float
+    domains: frozenset[str]
+
+
 class Expectations(NamedTuple):
     """What has to be true of all that was written."""
 
@@ -142,6 +150,7 @@ class Expectations(NamedTuple):
     stuck: Sequence[tuple[str, Span]]
     """Domains, and when each must be reported as blocked."""
     excuses: Sequence[Excuse]
+    sticking: Sequence[Stuck]
     calms: Sequence[Span]
     """When nothing went on."""
 
@@ -153,7 +162,16 @@ def expect(story: Story, from_kernel: bool = True) -> Expectations:
         from_kernel: see `effects`.
     """
     table = effects(from_kernel)
-    excuses = [*_single(story, table), *_together(story, table, from_kernel), *_stalled(story)]
+    locked = list(_given_up(story, table, table["hot_plug"].targets))
+    together = [*locked, *_paused_on_dead_storage(story, table)]
+    sticking = list(_sticking(story, table, together))
+    excuses = [
+        *_single(story, table),
+        *together,
+        *_unknown_to_a_new_collectd(story, table, locked),
+        *_more_stuck_than_budget(story, sticking),
+        *_stalled(story),
+    ]
     blind = _blind(story, table)
     demands = [demand for life in story.lives for demand in _demands(life, story, excuses, blind)]
     healthy: dict[str, list[Span]] = {}
@@ -162,7 +180,7 @@ def expect(story: Story, from_kernel: bool = True) -> Expectations:
             healthy.setdefault(demand.domain, []).append((demand.begin + RECOVERY + SLACK, demand.end))
     silences = list(_silences(story, table))
     stuck = list(_stuck(story, table, excuses, blind))
-    return Expectations(demands, silences, healthy, stuck, excuses, _calms(story))
+    return Expectations(demands, silences, healthy, stuck, excuses, sticking, _calms(story))
 
 
 # Excuses
@@ -176,16 +194,6 @@ def _single(story: Story, table: Mapping[str, Effect]) -> Iterator[Excuse]:
             yield Excuse(*deed.span, frozenset(deed.targets), effect.targets, deed.kind)
         if effect.everyone:
             yield Excuse(*deed.span, None, effect.everyone, deed.kind)
-
-
-def _together(story: Story, table: Mapping[str, Effect], from_kernel: bool) -> Iterator[Excuse]:
-    """What several deeds excuse together."""
-    locked = [*_given_up(story, table, table["hot_plug"].targets)]
-    frozen = [*_paused_on_dead_storage(story, table)]
-    yield from locked
-    yield from frozen
-    yield from _unknown_to_a_new_collectd(story, table, locked)
-    yield from _more_stuck_than_budget(story, table, [*locked, *frozen])
 
 
 def _given_up(story: Story, table: Mapping[str, Effect], locked: Kinds) -> Iterator[Excuse]:
@@ -239,30 +247,34 @@ def _unknown_to_a_new_collectd(story: Story, table: Mapping[str, Effect], locked
                 yield Excuse(start.began, excuse.end, excuse.domains, EVERYTHING, f"collectd was started, {excuse.why}")
 
 
-def _more_stuck_than_budget(
-    story: Story, table: Mapping[str, Effect], others_stuck: Iterable[Excuse]
-) -> Iterator[Excuse]:
-    """Where more monitors are stuck without being seen than the budget has slots for, disks of the others come late.
+def _sticking(story: Story, table: Mapping[str, Effect], together: Iterable[Excuse]) -> Iterator[Stuck]:
+    """Which monitors do not answer, or whose locks are held.
 
     Arguments:
-        others_stuck: those whose monitors are stuck because of several deeds together.
+        together: what several deeds do together.
     """
-    sticking = [(deed.span, frozenset(deed.targets)) for deed in _deeds(story, table, "sticks")]
-    sticking += [((excuse.begin, excuse.end), excuse.domains or frozenset()) for excuse in others_stuck]
+    # A storage that hangs is among the targets, and is nobody's monitor.
+    names = {life.name for life in story.lives}
+    for deed in _deeds(story, table, "sticks"):
+        yield Stuck(*deed.span, frozenset(names.intersection(deed.targets)))
+    for excuse in together:
+        yield Stuck(excuse.begin, excuse.end, frozenset(names.intersection(excuse.domains or ())))
+
+
+def _more_stuck_than_budget(story: Story, sticking: Sequence[Stuck]) -> Iterator[Excuse]:
+    """Where more monitors are stuck without being seen than the budget has slots for, disks of the others come late."""
     limits = [deed for deed in story.deeds if deed.kind == "limit_workers"]
     hidden = [deed.span for deed in story.deeds if deed.kind == "hide_admin"]
-    spans = [span for span, _ in sticking]
+    spans = [(stuck.begin, stuck.end) for stuck in sticking]
     times = {time for span in (*spans, *(deed.span for deed in limits), *hidden) for time in span}
     visited = {time for span in spans for time in _starts(story.visits, span)}
     for when in sorted({*times, *visited}):
-        stuck = {name for (begin, end), names in sticking if begin <= when < end for name in names}
+        number = len({name for stuck in sticking if stuck.begin <= when < stuck.end for name in stuck.domains})
         most = next((int(deed.detail) for deed in limits if deed.began <= when < deed.ended), WORKERS)
         others = sum(1 for begin, end in story.visits if begin <= when < end)
         budget = budget_of(most, others)
         if any(begin <= when < end for begin, end in hidden):
             budget = min(budget, UNKNOWN_BUDGET)
-        # A storage that hangs is among the targets, and is nobody's monitor.
-        number = len(stuck & {life.name for life in story.lives})
         if number > promised(budget):
             end = max(end for begin, end in spans if begin <= when < end)
             kinds = DISKS if budget > 2 else LIBVIRTS

@@ -237,7 +237,8 @@ def workers(story: Story, expected: Expectations) -> Iterator[Violation]:
     """
     table = effects(True)
     budgets = story.series.get((OWN_HOST, f"{PLUGIN}-libvirtd", "gauge-budget"), ())
-    sticking = [deed.span for deed in story.deeds if table[deed.kind].sticks or table[deed.kind].is_away]
+    sticking = [deed.span for deed in story.deeds if table[deed.kind].is_away]
+    sticking += [(stuck.begin, stuck.end) for stuck in expected.sticking]
     for when, until, held, _most in story.held:
         first = when - BUDGET_SEEN - story.stalled(when - BUDGET_SEEN, when)
         last = story.later(until, BUDGET_SEEN)
@@ -250,20 +251,16 @@ def workers(story: Story, expected: Expectations) -> Iterator[Violation]:
         )
         told = [values[0] for _, values in between(budgets, min(first, since - BUDGET_SEEN), last)]
         others = sum(1 for begin, end in story.visits if begin <= until + SLACK and when <= story.later(end, SLACK))
-        left = sum(1 for run in story.runs if since <= run.stopping <= until) * len(_stuck_at(story, when, until))
+        stuck = {
+            name
+            for begin, end, names in expected.sticking
+            if begin <= until and when <= story.later(end, SLACK)
+            for name in names
+        }
+        left = sum(1 for run in story.runs if since <= run.stopping <= until) * len(stuck)
         if held > max(told) + others + left:
             words = f"{held} are in use, with a budget of {max(told):.0f} and {others} calls of others"
             yield Violation("workers", when, "libvirtd", words)
-
-
-def _stuck_at(story: Story, when: float, until: float) -> set[str]:
-    table = effects(True)
-    return {
-        name
-        for deed in story.deeds
-        if table[deed.kind].sticks and deed.began <= until and when <= story.later(deed.ended, SLACK)
-        for name in deed.targets
-    }
 
 
 def flat(story: Story, expected: Expectations) -> Iterator[Violation]:

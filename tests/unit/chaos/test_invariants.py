@@ -260,7 +260,7 @@ def test_more_workers_than_the_budget_and_the_calls_of_others_are_found():
 
 def test_a_budget_that_shrinks_does_not_end_calls_that_are_stuck():
     def held(*deeds):
-        found = story(held=[seen(60, 8)], deeds=list(deeds))
+        found = story(life("one", storage="alpha"), life("two"), held=[seen(60, 8)], deeds=list(deeds))
         found.series["collectd", "virt2-libvirtd", "gauge-budget"] = [
             (BEGAN + at, (10.0 if at < 50 else 3.0,)) for at in range(0, 120, 2)
         ]
@@ -268,6 +268,11 @@ def test_a_budget_that_shrinks_does_not_end_calls_that_are_stuck():
 
     assert held() == ["workers"]
     assert held(deed("stop_guests", 45, 70, "one")) == []
+    hanging = deed("hang_storage", 40, 70, "alpha")
+    assert held(hanging) == ["workers"]
+    assert held(hanging, deed("restart_libvirtd", 44, 46)) == []
+    assert held(hanging, deed("pause_guest", 44, 46, "one")) == []
+    assert held(hanging, deed("pause_guest", 44, 46, "two")) == ["workers"]
 
 
 def test_calls_of_others_count_until_libvirtd_has_answered_and_time_in_which_the_machine_stalls_does_not():
@@ -291,6 +296,13 @@ def test_a_budget_that_was_told_late_because_the_machine_stalled_counts():
 
     assert held() == ["workers"]
     assert held((BEGAN + 58.1, BEGAN + 59.9)) == []
+
+
+@pytest.mark.parametrize(("held", "rules"), [(11, []), (12, ["workers"])])
+def test_a_storage_that_hangs_is_nobody_whose_call_was_left_behind(held, rules):
+    found = story(held=[seen(60, held)], deeds=[deed("other_clients", 45, 70, "alpha", "one")])
+    found.runs = [Run(BEGAN - 4, BEGAN + 50, 0.1, 0), Run(BEGAN + 51, BEGAN + SECONDS, 0.1, 0)]
+    assert [violation.rule for violation in workers(found, expect(found))] == rules
 
 
 @pytest.mark.parametrize(("at", "rules"), [(60, []), (70 + SLACK / 2, []), (70 + 2 * SLACK, ["workers"])])
