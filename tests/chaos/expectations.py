@@ -43,6 +43,10 @@ BLIND_AFTER = 3.0
 """Seconds. A guest whose start or end takes longer is held back inside libvirtd, which holds its lock meanwhile."""
 
 
+ENDING = ("come_and_go", "replace_guest", "return_guest", "crash_guest")
+"""What ends guests."""
+
+
 class Effect(NamedTuple):
     """What a kind of deed excuses, from its begin until its end."""
 
@@ -168,6 +172,7 @@ def expect(story: Story, from_kernel: bool = True) -> Expectations:
     excuses = [
         *_single(story, table),
         *together,
+        *_lost(story, locked),
         *_unknown_to_a_new_collectd(story, table, locked),
         *_more_stuck_than_budget(story, sticking),
         *_stalled(story),
@@ -211,6 +216,29 @@ def _given_up(story: Story, table: Mapping[str, Effect], locked: Kinds) -> Itera
             if table[deed.kind].hangs:
                 on = frozenset(life.name for life in story.lives if life.lies_on(deed.targets[0], window[1]))
                 yield Excuse(restart.began, deed.ended, on, locked, "restart while storage hangs")
+
+
+def _lost(story: Story, locked: Iterable[Excuse]) -> Iterator[Excuse]:
+    """A domain that libvirtd gave up is none any more, but its QEMU ends only when its storage lets it.
+
+    Arguments:
+        locked: whose locks a libvirtd held that was started.
+    """
+    for excuse in locked:
+        for life in story.lives:
+            if (
+                life.name in (excuse.domains or ())
+                and excuse.begin <= life.leaving <= excuse.end + RECOVERY
+                and not _was_meant_to_end(story, life)
+            ):
+                yield Excuse(excuse.begin, life.ended, frozenset({life.name}), EVERYTHING, "given up by libvirtd")
+
+
+def _was_meant_to_end(story: Story, life: Life) -> bool:
+    return any(
+        deed.kind in ENDING and life.name in deed.targets and deed.began <= life.leaving <= deed.ended
+        for deed in story.deeds
+    )
 
 
 def _paused_on_dead_storage(story: Story, table: Mapping[str, Effect]) -> Iterator[Excuse]:

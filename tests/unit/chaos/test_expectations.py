@@ -127,6 +127,18 @@ def test_a_libvirtd_that_is_started_while_storage_hangs_holds_the_locks_of_who_l
 
 
 @pytest.mark.parametrize(
+    ("more", "until"),
+    [((), 30), ((deed("crash_guest", 49, 52, "one"),), 50), ((deed("crash_guest", 49, 52, "two"),), 30)],
+    ids=["given up", "crashed", "another one crashed"],
+)
+def test_a_domain_that_libvirtd_gave_up_is_none_any_more_though_its_storage_keeps_its_qemu(more, until):
+    lost = life("one", storage="alpha", leaving=BEGAN + 50, ended=BEGAN + 50.2)
+    deeds = [deed("other_clients", 20, 50, "alpha", "one"), deed("restart_libvirtd", 30, 32), *more]
+    assert demanded(expect(story(lost, life("two"), deeds=deeds)), "one", CPU) == [(0.0, until)]
+    assert demanded(expect(story(lost, life("two"), deeds=deeds)), "two", CPU) == WHOLE
+
+
+@pytest.mark.parametrize(
     ("since", "excused"), [(BEGAN + 10, True), (FOREVER, True), (BEGAN + 60, False)], ids=["there", "maybe", "later"]
 )
 def test_also_those_lie_there_into_which_a_disk_was_plugged_from_there(since, excused):
