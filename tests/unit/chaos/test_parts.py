@@ -14,6 +14,7 @@ import pytest
 
 from tests.chaos import population as population_module
 from tests.chaos import report
+from tests.chaos import witness as witness_module
 from tests.chaos.expectations import expect
 from tests.chaos.invariants import examine
 from tests.chaos.journal import Journal
@@ -244,6 +245,25 @@ def test_lives_of_the_same_uuid_are_watched_one_by_one(tmp_path):
             wait_for(lambda one=one: one.ended < FOREVER, 10)
     witness.check()
     assert lives[0].ended < lives[1].ended
+
+
+def test_a_process_that_ends_during_a_look_was_there_until_then(tmp_path, monkeypatch):
+    witness = Witness(Path("/proc/net/dev"))
+    one = life("one", BEGAN)
+    gone = []
+
+    def look(_stat):
+        process.kill()
+        process.wait()
+        gone.append(time.time())
+
+    monkeypatch.setattr(witness_module, "cpu_time", look)
+    with socket.socket(socket.AF_UNIX) as listener, subprocess.Popen(["sleep", "600"]) as process:
+        listener.bind(str(tmp_path / "qmp"))
+        listener.listen()
+        witness.add(one, process.pid, tmp_path / "qmp")
+        witness._look()
+    assert one.leaving <= gone[0] <= one.ended < FOREVER
 
 
 class Answers:
