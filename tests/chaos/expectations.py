@@ -45,6 +45,8 @@ BLIND_AFTER = 3.0
 
 ENDING = ("come_and_go", "replace_guest", "return_guest", "crash_guest")
 """What ends guests."""
+LIMITING = ("limit_workers", "hide_admin")
+"""What changes virt2's budget."""
 
 
 class Effect(NamedTuple):
@@ -291,22 +293,32 @@ def _sticking(story: Story, table: Mapping[str, Effect], together: Iterable[Excu
 
 def _more_stuck_than_budget(story: Story, sticking: Sequence[Stuck]) -> Iterator[Excuse]:
     """Where more monitors are stuck without being seen than the budget has slots for, disks of the others come late."""
-    limits = [deed for deed in story.deeds if deed.kind == "limit_workers"]
-    hidden = [deed.span for deed in story.deeds if deed.kind == "hide_admin"]
     spans = [(stuck.begin, stuck.end) for stuck in sticking]
-    times = {time for span in (*spans, *(deed.span for deed in limits), *hidden) for time in span}
+    times = {time for span in (*spans, *(deed.span for deed in story.deeds if deed.kind in LIMITING)) for time in span}
     visited = {time for span in spans for time in _starts(story.visits, span)}
     for when in sorted({*times, *visited}):
         number = len({name for stuck in sticking if stuck.begin <= when < stuck.end for name in stuck.domains})
-        most = next((int(deed.detail) for deed in limits if deed.began <= when < deed.ended), WORKERS)
-        others = sum(1 for begin, end in story.visits if begin <= when < end)
-        budget = budget_of(most, others)
-        if any(begin <= when < end for begin, end in hidden):
-            budget = min(budget, UNKNOWN_BUDGET)
-        if number > promised(budget):
-            end = max(end for begin, end in spans if begin <= when < end)
-            kinds = DISKS if budget > 2 else LIBVIRTS
-            yield Excuse(when, end, None, kinds, f"{number} stuck with a budget of {budget}")
+        # A change of the limits is known, and followed, within some time.
+        for known_after in (0.0, RECOVERY):
+            budget = _budget_at(story, when, known_after)
+            if number > promised(budget):
+                end = max(end for begin, end in spans if begin <= when < end)
+                kinds = DISKS if budget > 2 else LIBVIRTS
+                until = min(end, when + known_after) if known_after else end
+                yield Excuse(when, until, None, kinds, f"{number} stuck with a budget of {budget}")
+                break
+
+
+def _budget_at(story: Story, when: float, known_after: float) -> int:
+    """The least that virt2's budget may be then, where it knows a change of the limits so many seconds later."""
+    limits = [deed for deed in story.deeds if deed.kind == "limit_workers"]
+    most = [int(deed.detail) for deed in limits if deed.began <= when < deed.ended + known_after]
+    if not any(deed.began + known_after <= when < deed.ended for deed in limits):
+        most.append(WORKERS)
+    budget = budget_of(min(most), sum(1 for begin, end in story.visits if begin <= when < end))
+    hidden = [deed for deed in story.deeds if deed.kind == "hide_admin"]
+    is_hidden = any(deed.began <= when < deed.ended + known_after for deed in hidden)
+    return min(budget, UNKNOWN_BUDGET) if is_hidden else budget
 
 
 def _stalled(story: Story) -> Iterator[Excuse]:
