@@ -37,6 +37,8 @@ LIBVIRTS: Kinds = frozenset({MEMORY, DISK})
 
 WORKERS = 20
 """libvirtd's max_workers by default."""
+FEW_WORKERS = 5
+"""The least that it may be by default (min_workers), which it is while others hold all of them."""
 UNKNOWN_BUDGET = 4
 """virt2's budget where libvirtd's limits cannot be read."""
 BLIND_AFTER = 3.0
@@ -45,7 +47,7 @@ BLIND_AFTER = 3.0
 
 ENDING = ("come_and_go", "replace_guest", "return_guest", "crash_guest")
 """What ends guests."""
-LIMITING = ("limit_workers", "hide_admin")
+LIMITING = ("limit_workers", "fill_workers", "hide_admin")
 """What changes virt2's budget."""
 
 
@@ -311,8 +313,8 @@ def _more_stuck_than_budget(story: Story, sticking: Sequence[Stuck]) -> Iterator
 
 def _budget_at(story: Story, when: float, known_after: float) -> int:
     """The least that virt2's budget may be then, where it knows a change of the limits so many seconds later."""
-    limits = [deed for deed in story.deeds if deed.kind == "limit_workers"]
-    most = [int(deed.detail) for deed in limits if deed.began <= when < deed.ended + known_after]
+    limits = [deed for deed in story.deeds if deed.kind in ("limit_workers", "fill_workers")]
+    most = [int(deed.detail or FEW_WORKERS) for deed in limits if deed.began <= when < deed.ended + known_after]
     if not any(deed.began + known_after <= when < deed.ended for deed in limits):
         most.append(WORKERS)
     budget = budget_of(min(most), sum(1 for begin, end in story.visits if begin <= when < end))

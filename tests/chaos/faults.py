@@ -23,6 +23,7 @@ from tests.lab.process import Process
 
 from .clients import Call, Clients
 from .daemon import Daemon
+from .expectations import FEW_WORKERS, WORKERS
 from .model import DISK, FOREVER, Action, Deed, Device, Life
 from .population import Population
 from .witness import Witness
@@ -31,10 +32,6 @@ UP = 150.0
 """Seconds for libvirtd to answer after its start. It does not while storage hangs that its domains lie on."""
 GENTLE = 10.0
 """Seconds for libvirtd to end by itself, before it is killed."""
-FEW_WORKERS = 5
-"""The least that libvirtd may have at the most by default (min_workers)."""
-MANY_WORKERS = 20
-"""Its default."""
 SILENT = 0.5
 """Seconds without an answer from a QEMU that shows that it is frozen."""
 CATCH = 3.0
@@ -345,7 +342,7 @@ def _workers(stage: Stage, most: int) -> Iterator[None]:
     try:
         yield
     finally:
-        stage.lab.virt_admin(*set_most, str(MANY_WORKERS), timeout=UP)
+        stage.lab.virt_admin(*set_most, str(WORKERS), timeout=UP)
 
 
 def _were_silent_since(stage: Stage, lives: Iterable[Life], since: float) -> bool:
