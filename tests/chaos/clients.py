@@ -19,7 +19,7 @@ class Call:
     def __init__(self, clients: Clients, words: tuple[str, ...]) -> None:
         self._clients = clients
         self._words = words
-        self.error = ""
+        self.error = "it has no answer"
         """Why it failed, in words; empty where it did not."""
         self._thread = threading.Thread(target=self._run, name=f"chaos/{words[0]}", daemon=True)
         self._thread.start()
@@ -54,8 +54,9 @@ class Clients:
         with self._journal.visit():
             try:
                 self._lab.run([*VIRSH, *words], LONGEST)
-            except (CommandFailed, TimeoutError) as error:
-                return str(error)
+            except (CommandFailed, TimeoutError, ProcessLookupError) as error:
+                # The last one: it ended just when it was to be killed, because it took too long.
+                return str(error) or repr(error)
         return ""
 
     def begin(self, *words: str) -> Call:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -42,6 +43,8 @@ class Daemon:
         self._started = 0.0
         self.pid = 0
         """As seen from outside of the lab; 0 while it does not run, or is told not to."""
+        self._lock = threading.Lock()
+        """Who has it may look whether it runs, or begin to end it."""
 
     def start(self) -> None:
         """Start it; returns when it reads."""
@@ -49,9 +52,15 @@ class Daemon:
         self.collectd.start()
         self.pid = self.collectd.process.pid
 
+    def exit_code(self) -> int | None:
+        """With what it ended by itself; None where it runs, or was told to end."""
+        with self._lock:
+            return self.collectd.process.poll() if self.pid else None
+
     def stop(self) -> None:
         """End it, and note how long that took."""
-        self.pid = 0
+        with self._lock:
+            self.pid = 0
         stopping = time.time()
         exited = self.collectd.process.poll()
         try:

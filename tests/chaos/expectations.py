@@ -37,10 +37,18 @@ LIBVIRTS: Kinds = frozenset({MEMORY, DISK})
 
 WORKERS = 20
 """libvirtd's max_workers by default."""
+FEW_WORKERS = 5
+"""The least that it may be by default (min_workers), which it is while others hold all of them."""
 UNKNOWN_BUDGET = 4
 """virt2's budget where libvirtd's limits cannot be read."""
 BLIND_AFTER = 3.0
 """Seconds. A guest whose start or end takes longer is held back inside libvirtd, which holds its lock meanwhile."""
+
+
+ENDING = ("come_and_go", "replace_guest", "return_guest", "crash_guest")
+"""What ends guests."""
+LIMITING = ("limit_workers", "fill_workers", "hide_admin")
+"""What changes virt2's budget."""
 
 
 class Effect(NamedTuple):
@@ -132,6 +140,14 @@ class Silence(NamedTuple):
     why: str
 
 
+class Stuck(NamedTuple):
+    """A stretch in which calls on some domains do not end."""
+
+    begin: float
+    end: float
+    domains: frozenset[str]
+
+
 class Expectations(NamedTuple):
     """What has to be true of all that was written."""
 
@@ -142,6 +158,7 @@ class Expectations(NamedTuple):
     stuck: Sequence[tuple[str, Span]]
     """Domains, and when each must be reported as blocked."""
     excuses: Sequence[Excuse]
+    sticking: Sequence[Stuck]
     calms: Sequence[Span]
     """When nothing went on."""
 
@@ -153,16 +170,26 @@ def expect(story: Story, from_kernel: bool = True) -> Expectations:
         from_kernel: see `effects`.
     """
     table = effects(from_kernel)
-    excuses = [*_single(story, table), *_together(story, table, from_kernel)]
+    locked = list(_given_up(story, table, table["hot_plug"].targets))
+    together = [*locked, *_paused_on_dead_storage(story, table)]
+    sticking = list(_sticking(story, table, together))
+    excuses = [
+        *_single(story, table),
+        *together,
+        *_lost(story, locked),
+        *_unknown_to_a_new_collectd(story, table, locked),
+        *_more_stuck_than_budget(story, sticking),
+        *_stalled(story),
+    ]
     blind = _blind(story, table)
     demands = [demand for life in story.lives for demand in _demands(life, story, excuses, blind)]
     healthy: dict[str, list[Span]] = {}
     for demand in demands:
         if demand.series == "disk_octets-vda":
             healthy.setdefault(demand.domain, []).append((demand.begin + RECOVERY + SLACK, demand.end))
-    return Expectations(
-        demands, list(_silences(story, table)), healthy, list(_stuck(story, table, excuses)), excuses, _calms(story)
-    )
+    silences = list(_silences(story, table))
+    stuck = list(_stuck(story, table, excuses, blind))
+    return Expectations(demands, silences, healthy, stuck, excuses, sticking, _calms(story))
 
 
 # Excuses
@@ -178,15 +205,6 @@ def _single(story: Story, table: Mapping[str, Effect]) -> Iterator[Excuse]:
             yield Excuse(*deed.span, None, effect.everyone, deed.kind)
 
 
-def _together(story: Story, table: Mapping[str, Effect], from_kernel: bool) -> Iterator[Excuse]:
-    """What several deeds excuse together."""
-    locked = table["hot_plug"].targets
-    yield from _given_up(story, table, locked)
-    yield from _paused_on_dead_storage(story, table)
-    yield from _unknown_to_a_new_collectd(story, table)
-    yield from _more_stuck_than_budget(story, table)
-
-
 def _given_up(story: Story, table: Mapping[str, Effect], locked: Kinds) -> Iterator[Excuse]:
     """A libvirtd that is started connects to the QEMUs that run, and looks at their images.
 
@@ -200,8 +218,31 @@ def _given_up(story: Story, table: Mapping[str, Effect], locked: Kinds) -> Itera
             if table[deed.kind].sticks:
                 yield Excuse(restart.began, deed.ended, frozenset(deed.targets), locked, "restart while stuck")
             if table[deed.kind].hangs:
-                on = frozenset(life.name for life in story.lives if life.storage == deed.targets[0])
+                on = frozenset(life.name for life in story.lives if life.lies_on(deed.targets[0], window[1]))
                 yield Excuse(restart.began, deed.ended, on, locked, "restart while storage hangs")
+
+
+def _lost(story: Story, locked: Iterable[Excuse]) -> Iterator[Excuse]:
+    """A domain that libvirtd gave up is none any more, but its QEMU ends only when its storage lets it.
+
+    Arguments:
+        locked: whose locks a libvirtd held that was started.
+    """
+    for excuse in locked:
+        for life in story.lives:
+            if (
+                life.name in (excuse.domains or ())
+                and excuse.begin <= life.leaving <= excuse.end + RECOVERY
+                and not _was_meant_to_end(story, life)
+            ):
+                yield Excuse(excuse.begin, life.ended, frozenset({life.name}), EVERYTHING, "given up by libvirtd")
+
+
+def _was_meant_to_end(story: Story, life: Life) -> bool:
+    return any(
+        deed.kind in ENDING and life.name in deed.targets and deed.began <= life.leaving <= deed.ended
+        for deed in story.deeds
+    )
 
 
 def _paused_on_dead_storage(story: Story, table: Mapping[str, Effect]) -> Iterator[Excuse]:
@@ -217,40 +258,75 @@ def _paused_on_dead_storage(story: Story, table: Mapping[str, Effect]) -> Iterat
                 yield Excuse(begin, end, frozenset(pause.targets), LIBVIRTS, "paused while storage hangs")
 
 
-def _unknown_to_a_new_collectd(story: Story, table: Mapping[str, Effect]) -> Iterator[Excuse]:
-    """A collectd that has just been started knows of domains what libvirtd tells, and of locked ones nothing."""
+def _unknown_to_a_new_collectd(story: Story, table: Mapping[str, Effect], locked: Iterable[Excuse]) -> Iterator[Excuse]:
+    """A collectd that has just been started knows of domains what libvirtd tells, and of locked ones nothing.
+
+    Arguments:
+        locked: whose locks a libvirtd held that was started.
+    """
     for start in story.deeds:
         if start.kind != "restart_collectd":
             continue
         window = (start.began, start.ended + RECOVERY)
         for deed in story.deeds:
             effect = table[deed.kind]
-            if effect.is_away and overlap(window, deed.span):
+            if (effect.is_away or effect.fills) and overlap(window, deed.span):
                 yield Excuse(start.began, deed.ended, None, EVERYTHING, "collectd was started without libvirtd")
             if effect.locks and overlap(window, deed.span):
                 yield Excuse(start.began, deed.ended, frozenset(deed.targets), EVERYTHING, "collectd was started")
+        for excuse in locked:
+            if overlap(window, (excuse.begin, excuse.end)):
+                yield Excuse(start.began, excuse.end, excuse.domains, EVERYTHING, f"collectd was started, {excuse.why}")
 
 
-def _more_stuck_than_budget(story: Story, table: Mapping[str, Effect]) -> Iterator[Excuse]:
+def _sticking(story: Story, table: Mapping[str, Effect], together: Iterable[Excuse]) -> Iterator[Stuck]:
+    """Which monitors do not answer, or whose locks are held.
+
+    Arguments:
+        together: what several deeds do together.
+    """
+    # A storage that hangs is among the targets, and is nobody's monitor.
+    names = {life.name for life in story.lives}
+    for deed in _deeds(story, table, "sticks"):
+        yield Stuck(*deed.span, frozenset(names.intersection(deed.targets)))
+    for excuse in together:
+        yield Stuck(excuse.begin, excuse.end, frozenset(names.intersection(excuse.domains or ())))
+
+
+def _more_stuck_than_budget(story: Story, sticking: Sequence[Stuck]) -> Iterator[Excuse]:
     """Where more monitors are stuck without being seen than the budget has slots for, disks of the others come late."""
-    sticking = list(_deeds(story, table, "sticks"))
-    limits = [deed for deed in story.deeds if deed.kind == "limit_workers"]
-    hidden = [deed.span for deed in story.deeds if deed.kind == "hide_admin"]
-    times = sorted({time for deed in (*sticking, *limits) for time in deed.span} | {t for span in hidden for t in span})
-    visited = sorted({t for deed in sticking for t in _starts(story.visits, deed.span)})
+    spans = [(stuck.begin, stuck.end) for stuck in sticking]
+    times = {time for span in (*spans, *(deed.span for deed in story.deeds if deed.kind in LIMITING)) for time in span}
+    visited = {time for span in spans for time in _starts(story.visits, span)}
     for when in sorted({*times, *visited}):
-        stuck = {name for deed in sticking if deed.began <= when < deed.ended for name in deed.targets}
-        most = next((int(deed.detail) for deed in limits if deed.began <= when < deed.ended), WORKERS)
-        others = sum(1 for begin, end in story.visits if begin <= when < end)
-        budget = budget_of(most, others)
-        if any(begin <= when < end for begin, end in hidden):
-            budget = min(budget, UNKNOWN_BUDGET)
-        # A storage that hangs is among the targets, and is nobody's monitor.
-        number = len(stuck & {life.name for life in story.lives})
-        if number > promised(budget):
-            end = max(deed.ended for deed in sticking if deed.began <= when < deed.ended)
-            kinds = DISKS if budget > 2 else LIBVIRTS
-            yield Excuse(when, end, None, kinds, f"{number} stuck with a budget of {budget}")
+        number = len({name for stuck in sticking if stuck.begin <= when < stuck.end for name in stuck.domains})
+        # A change of the limits is known, and followed, within some time.
+        for known_after in (0.0, RECOVERY):
+            budget = _budget_at(story, when, known_after)
+            if number > promised(budget):
+                end = max(end for begin, end in spans if begin <= when < end)
+                kinds = DISKS if budget > 2 else LIBVIRTS
+                until = min(end, when + known_after) if known_after else end
+                yield Excuse(when, until, None, kinds, f"{number} stuck with a budget of {budget}")
+                break
+
+
+def _budget_at(story: Story, when: float, known_after: float) -> int:
+    """The least that virt2's budget may be then, where it knows a change of the limits so many seconds later."""
+    limits = [deed for deed in story.deeds if deed.kind in ("limit_workers", "fill_workers")]
+    most = [int(deed.detail or FEW_WORKERS) for deed in limits if deed.began <= when < deed.ended + known_after]
+    if not any(deed.began + known_after <= when < deed.ended for deed in limits):
+        most.append(WORKERS)
+    budget = budget_of(min(most), sum(1 for begin, end in story.visits if begin <= when < end))
+    hidden = [deed for deed in story.deeds if deed.kind == "hide_admin"]
+    is_hidden = any(deed.began <= when < deed.ended + known_after for deed in hidden)
+    return min(budget, UNKNOWN_BUDGET) if is_hidden else budget
+
+
+def _stalled(story: Story) -> Iterator[Excuse]:
+    """What did not get to run did not read, and what was asked meanwhile had no time to be answered."""
+    for begin, end in story.stalls:
+        yield Excuse(begin, end, None, EVERYTHING, "the machine stalled")
 
 
 def budget_of(most: int, others: int) -> int:
@@ -321,7 +397,9 @@ def _silences(story: Story, table: Mapping[str, Effect]) -> Iterator[Silence]:
             yield Silence(domains, effect.silent, deed.done, min(deed.undoing, story.ended), deed.kind)
 
 
-def _stuck(story: Story, table: Mapping[str, Effect], excuses: Sequence[Excuse]) -> Iterator[tuple[str, Span]]:
+def _stuck(
+    story: Story, table: Mapping[str, Effect], excuses: Sequence[Excuse], blind: Sequence[Span]
+) -> Iterator[tuple[str, Span]]:
     silent = [
         (excuse.begin, excuse.end + RECOVERY + SLACK)
         for excuse in excuses
@@ -333,7 +411,9 @@ def _stuck(story: Story, table: Mapping[str, Effect], excuses: Sequence[Excuse])
         for name in deed.targets:
             for life in story.lives:
                 if life.name == name and life.began < deed.done < life.leaving:
-                    begin, end = deed.done + GAP + SLACK, min(deed.undoing, life.leaving)
+                    # It is asked only when it is known.
+                    asked = max(deed.done, _known_from(life.up, blind) + RECOVERY)
+                    begin, end = asked + GAP + SLACK, min(deed.undoing, life.leaving)
                     for span in without(silent, begin, end):
                         yield name, span
 

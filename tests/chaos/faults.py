@@ -10,17 +10,20 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.lab import HangingStorage, Lab, wait_for
 from tests.lab.guests import TAG_NAMESPACE
+from tests.lab.process import Process
 
 from .clients import Call, Clients
 from .daemon import Daemon
+from .expectations import FEW_WORKERS, WORKERS
 from .model import DISK, FOREVER, Action, Deed, Device, Life
 from .population import Population
 from .witness import Witness
@@ -28,11 +31,7 @@ from .witness import Witness
 UP = 150.0
 """Seconds for libvirtd to answer after its start. It does not while storage hangs that its domains lie on."""
 GENTLE = 10.0
-"""Seconds for libvirtd to end by itself."""
-FEW_WORKERS = 5
-"""The least that libvirtd may have at the most by default (min_workers)."""
-MANY_WORKERS = 20
-"""Its default."""
+"""Seconds for libvirtd to end by itself, before it is killed."""
 SILENT = 0.5
 """Seconds without an answer from a QEMU that shows that it is frozen."""
 CATCH = 3.0
@@ -54,8 +53,8 @@ class Stage:
     clients: Clients
     witness: Witness
     daemon: Daemon
-    libvirtd_is_ours: bool = False
-    """Whether a fault has ended libvirtd, or is about to."""
+    ending: threading.Lock = field(default_factory=threading.Lock)
+    """Who has it may end libvirtd, and nobody else looks whether that runs."""
 
 
 Fault = Callable[[Stage, Action, Deed], AbstractContextManager[None]]
@@ -64,7 +63,7 @@ Fault = Callable[[Stage, Action, Deed], AbstractContextManager[None]]
 @contextlib.contextmanager
 def stop_guests(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """The QEMUs of guests are stopped."""
-    with stage.population.held(action.targets):
+    with _held(stage, action.targets, deed):
         lives = stage.population.living(action.targets)
         _signal(lives, signal.SIGSTOP)
         deed.done = time.time()
@@ -86,7 +85,7 @@ def hang_storage(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 def other_clients(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """Somebody asks for the sizes of disks of guests on storage that hangs, which freezes these."""
     storage, *names = action.targets
-    with stage.population.held(names):
+    with _held(stage, names, deed):
         lives = stage.population.living(names)
         calls: list[Call] = []
         try:
@@ -99,6 +98,9 @@ def other_clients(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
                     wait_for(lambda: all(stage.witness.silent_for(life) > SILENT for life in lives), CATCH)
                     deed.done = time.time()
                 yield
+                if not _were_silent_since(stage, lives, deed.done):
+                    # A QEMU or the look at it had been slow, and nothing had frozen it.
+                    deed.done = FOREVER
         finally:
             _all_over(calls)
 
@@ -107,7 +109,7 @@ def other_clients(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 def hot_plug(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """A disk is plugged into a guest from storage that hangs: libvirtd holds the domain's lock meanwhile."""
     storage = stage.storages[action.targets[0]]
-    with stage.population.held(action.targets[1:]):
+    with _held(stage, action.targets[1:], deed):
         lives = stage.population.living(action.targets[1:])
         plugs = [(life, *_new_disk(stage.lab, storage, life)) for life in lives]
         calls: list[tuple[Life, str, Call]] = []
@@ -120,7 +122,7 @@ def hot_plug(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
         finally:
             for life, target, call in calls:
                 plugged = call.wait()
-                life.devices.append(Device(DISK, target, time.time() if plugged else FOREVER))
+                life.devices.append(Device(DISK, target, time.time() if plugged else FOREVER, storage.name))
                 deed.note = call.error
 
 
@@ -141,7 +143,7 @@ def come_and_go(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 @contextlib.contextmanager
 def replace_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """A guest is destroyed, and another one of the same name is started at once."""
-    with stage.population.held(action.targets):
+    with _held(stage, action.targets, deed):
         for life in stage.population.living(action.targets):
             stage.population.end(life)
         stage.population.start(action.targets[0])
@@ -151,7 +153,7 @@ def replace_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 @contextlib.contextmanager
 def return_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """A guest goes, and is there again later with the same UUID, as after migrations away and back."""
-    with stage.population.held(action.targets):
+    with _held(stage, action.targets, deed):
         uuid = ""
         for life in stage.population.living(action.targets):
             stage.population.end(life)
@@ -163,7 +165,7 @@ def return_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 @contextlib.contextmanager
 def crash_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """A guest's QEMU is killed, and the guest is started again later."""
-    with stage.population.held(action.targets):
+    with _held(stage, action.targets, deed):
         for life in stage.population.living(action.targets):
             stage.population.crash(life)
         yield
@@ -173,7 +175,7 @@ def crash_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 @contextlib.contextmanager
 def pause_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """A guest is paused by its operator."""
-    with stage.population.held(action.targets):
+    with _held(stage, action.targets, deed):
         lives = stage.population.living(action.targets)
         for life in lives:
             deed.note = stage.clients.run("suspend", life.uuid)
@@ -185,7 +187,7 @@ def pause_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 @contextlib.contextmanager
 def retag_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """A guest gets another tag, and so another reader."""
-    with stage.population.held(action.targets):
+    with _held(stage, action.targets, deed):
         for life in stage.population.living(action.targets):
             element = f"<tag>{action.detail}</tag>"
             words = ("metadata", life.uuid, TAG_NAMESPACE, "--key", "ovirtmap", "--live", "--set", element)
@@ -196,14 +198,13 @@ def retag_guest(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 @contextlib.contextmanager
 def kill_libvirtd(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """libvirtd is killed, and away for some time."""
-    stage.libvirtd_is_ours = True
-    stage.lab.kill_libvirtd()
-    deed.done = time.time()
-    try:
-        yield
-    finally:
-        stage.lab.start_libvirtd(UP)
-        stage.libvirtd_is_ours = False
+    with stage.ending:
+        _kill(stage.lab.libvirtd)
+        deed.done = time.time()
+        try:
+            yield
+        finally:
+            stage.lab.start_libvirtd(UP)
 
 
 @contextlib.contextmanager
@@ -221,13 +222,16 @@ def freeze_libvirtd(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 @contextlib.contextmanager
 def restart_libvirtd(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """libvirtd is restarted as its service would be: told to end, and killed only if it does not."""
-    stage.libvirtd_is_ours = True
-    try:
-        stage.lab.libvirtd.stop(GENTLE)
-    except TimeoutError:
-        deed.note = f"libvirtd did not end within {GENTLE:g} s, and was killed"
-    stage.lab.start_libvirtd(UP)
-    stage.libvirtd_is_ours = False
+    with stage.ending:
+        libvirtd = stage.lab.libvirtd
+        libvirtd.signal(signal.SIGTERM)
+        try:
+            libvirtd.wait(GENTLE)
+        except TimeoutError:
+            deed.note = f"libvirtd did not end within {GENTLE:g} s, and was killed"
+            with contextlib.suppress(ProcessLookupError):
+                _kill(libvirtd)
+        stage.lab.start_libvirtd(UP)
     yield
 
 
@@ -242,7 +246,7 @@ def limit_workers(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
 @contextlib.contextmanager
 def fill_workers(stage: Stage, action: Action, deed: Deed) -> Iterator[None]:
     """Others hold all of libvirtd's workers: each one asks a guest that is stopped."""
-    with stage.population.held(action.targets), _workers(stage, FEW_WORKERS):
+    with _held(stage, action.targets, deed), _workers(stage, FEW_WORKERS):
         lives = stage.population.living(action.targets)
         calls: list[Call] = []
         _signal(lives, signal.SIGSTOP)
@@ -300,12 +304,26 @@ FAULTS: Mapping[str, Fault] = {
 }
 
 
+@contextlib.contextmanager
+def _held(stage: Stage, names: Iterable[str], deed: Deed) -> Iterator[None]:
+    """Have guests for oneself. Until then nothing is done, and so nothing excused."""
+    with stage.population.held(names):
+        deed.began = time.time()
+        yield
+
+
 def _signal(lives: Iterable[Life], number: int) -> None:
     for life in lives:
         # libvirtd may have killed it meanwhile, just now or long ago.
         if life.ended == FOREVER:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(life.pid, number)
+
+
+def _kill(libvirtd: Process) -> None:
+    """Kill libvirtd; returns when it is gone, which waits for storage that hangs. Raises TimeoutError."""
+    libvirtd.signal(signal.SIGKILL)
+    libvirtd.wait(UP)
 
 
 @contextlib.contextmanager
@@ -320,11 +338,17 @@ def _hanging(storage: HangingStorage) -> Iterator[None]:
 @contextlib.contextmanager
 def _workers(stage: Stage, most: int) -> Iterator[None]:
     set_most = ("srv-threadpool-set", "libvirtd", "--max-workers")
-    stage.lab.virt_admin(*set_most, str(most))
+    stage.lab.virt_admin(*set_most, str(most), timeout=UP)
     try:
         yield
     finally:
-        stage.lab.virt_admin(*set_most, str(MANY_WORKERS))
+        stage.lab.virt_admin(*set_most, str(WORKERS), timeout=UP)
+
+
+def _were_silent_since(stage: Stage, lives: Iterable[Life], since: float) -> bool:
+    """Whether no QEMU has answered since then; those that have ended count."""
+    now = time.time()
+    return all(life.ended < FOREVER or stage.witness.silent_for(life) >= now - since for life in lives)
 
 
 def _all_over(calls: Iterable[Call]) -> None:

@@ -150,7 +150,9 @@ def ghosts(story: Story, _: Expectations) -> Iterator[Violation]:
             yield Violation("ghost", points[0][0], host, f"{name} is of no domain that there was, {len(points)} points")
             continue
         grace = ROUNDED if kind in COUNTERS else RECOVERY + SLACK
-        spans = [(life.began - ROUNDED, life.ended + grace) for life in lives[host] if name in life.possible()]
+        spans = [
+            (life.began - ROUNDED, story.later(life.ended, grace)) for life in lives[host] if name in life.possible()
+        ]
         for when, _values in points:
             if not any(begin <= when <= end for begin, end in spans):
                 yield Violation("ghost", when, host, f"{name} has a point, but there was nothing to measure")
@@ -206,7 +208,8 @@ def memory(story: Story, _: Expectations) -> Iterator[Violation]:
 def exits(story: Story, _: Expectations) -> Iterator[Violation]:
     """collectd ends when it is told to, soon and with success."""
     for run in story.runs:
-        if run.exit_seconds >= EXIT or run.exit_code != 0:
+        stalled = story.stalled(run.stopping, run.stopping + run.exit_seconds)
+        if run.exit_seconds - stalled >= EXIT or run.exit_code != 0:
             words = f"it took {run.exit_seconds:.2f} s to end, with exit code {run.exit_code}"
             yield Violation("exit", run.stopping, "collectd", words)
 
@@ -219,10 +222,11 @@ def reads(story: Story, _: Expectations) -> Iterator[Violation]:
         for run in story.runs:
             own = between(points, run.started, run.stopping)
             for (one, _values), (two, _others) in zip(own, own[1:]):
-                if two - one > GAP + ROUNDED:
+                if two - one - story.stalled(one, two) > GAP + ROUNDED:
                     yield Violation("read", one, by, f"it does not read for {two - one:.2f} s")
             for when, values in own:
-                if values[0] > TIMEOUT + LATE_READ:
+                # Its time is that of its begin or of its end.
+                if values[0] - story.stalled(when - values[0], when + values[0]) > TIMEOUT + LATE_READ:
                     yield Violation("read", when, by, f"a read took {values[0]:.2f} s")
 
 
@@ -233,29 +237,30 @@ def workers(story: Story, expected: Expectations) -> Iterator[Violation]:
     """
     table = effects(True)
     budgets = story.series.get((OWN_HOST, f"{PLUGIN}-libvirtd", "gauge-budget"), ())
-    sticking = [deed.span for deed in story.deeds if table[deed.kind].sticks or table[deed.kind].is_away]
-    for when, held, _most in story.held:
-        now = [values[0] for _, values in between(budgets, when - BUDGET_SEEN, when + BUDGET_SEEN)]
+    sticking = [deed.span for deed in story.deeds if table[deed.kind].is_away]
+    sticking += [(stuck.begin, stuck.end) for stuck in expected.sticking]
+    for when, until, held, _most in story.held:
+        first = when - BUDGET_SEEN - story.stalled(when - BUDGET_SEEN, when)
+        last = story.later(until, BUDGET_SEEN)
+        now = [values[0] for _, values in between(budgets, first, last)]
         if not now or held <= min(now):
             continue
         # A smaller budget does not end the calls that are stuck already.
-        since = min([begin for begin, end in sticking if begin <= when <= end + SLACK], default=when)
-        told = [values[0] for _, values in between(budgets, since - BUDGET_SEEN, when + BUDGET_SEEN)]
-        others = sum(1 for begin, end in story.visits if begin <= when + SLACK and when - SLACK <= end)
-        left = sum(1 for run in story.runs if since <= run.stopping <= when) * len(_stuck_at(story, when))
+        since = min(
+            [begin for begin, end in sticking if begin <= until and when <= story.later(end, SLACK)], default=when
+        )
+        told = [values[0] for _, values in between(budgets, min(first, since - BUDGET_SEEN), last)]
+        others = sum(1 for begin, end in story.visits if begin <= until + SLACK and when <= story.later(end, SLACK))
+        stuck = {
+            name
+            for begin, end, names in expected.sticking
+            if begin <= until and when <= story.later(end, SLACK)
+            for name in names
+        }
+        left = sum(1 for run in story.runs if since <= run.stopping <= until) * len(stuck)
         if held > max(told) + others + left:
             words = f"{held} are in use, with a budget of {max(told):.0f} and {others} calls of others"
             yield Violation("workers", when, "libvirtd", words)
-
-
-def _stuck_at(story: Story, when: float) -> set[str]:
-    table = effects(True)
-    return {
-        name
-        for deed in story.deeds
-        if table[deed.kind].sticks and deed.began <= when <= deed.ended
-        for name in deed.targets
-    }
 
 
 def flat(story: Story, expected: Expectations) -> Iterator[Violation]:
@@ -302,6 +307,8 @@ def log(story: Story, _: Expectations) -> Iterator[Violation]:
     for deed in story.deeds:
         concerned = len(everybody) if table[deed.kind].everyone else len(names & set(deed.targets))
         allowed += LINES_A_DEED + LINES_A_DOMAIN * concerned
+    # A machine that stalls may look like anything.
+    allowed += len(story.stalls) * (LINES_A_DEED + LINES_A_DOMAIN * len(everybody))
     said = [line for line in story.log if PLUGIN in line.text]
     if len(said) > allowed:
         yield Violation("log", story.ended, "log", f"{len(said)} lines, where {allowed} are enough")

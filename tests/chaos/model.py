@@ -102,6 +102,8 @@ class Device(NamedTuple):
     """Its target."""
     since: float
     """From when on it is there; `FOREVER` where it only may be there, because nobody knows how plugging it ended."""
+    storage: str = ""
+    """Of a disk that was plugged in: name of the storage that it lies on."""
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -144,6 +146,11 @@ class Life:
                 found.update((name, max(device.since, self.up)) for name in device.series)
         return found
 
+    def lies_on(self, storage: str, when: float) -> bool:
+        """Whether disks of it are on a storage then, or may be."""
+        since = [device.since for device in self.devices if device.storage == storage]
+        return self.storage == storage or any(begin <= when or begin == FOREVER for begin in since)
+
     def possible(self) -> set[str]:
         """The default series that it may have."""
         return {*self.series(), *(name for device in self.devices for name in device.series)}
@@ -165,8 +172,10 @@ class Held(NamedTuple):
     """What libvirtd's admin interface said of its workers."""
 
     time: float
+    """When it was asked."""
+    answered: float
     held: int
-    """Workers in use."""
+    """Workers in use, at some time between these."""
     most: int
     """max_workers."""
 
@@ -226,3 +235,15 @@ class Story:
     series: Mapping[Identifier, Sequence[Point]] = field(default_factory=dict)
     stalls: Sequence[Span] = ()
     """When the run's own threads did not get to run: the machine had something else to do."""
+
+    def stalled(self, begin: float, end: float) -> float:
+        """Seconds of a stretch in which the machine stalled."""
+        return sum(max(0.0, min(end, stop) - max(begin, start)) for start, stop in self.stalls)
+
+    def later(self, when: float, seconds: float) -> float:
+        """When so many seconds are over, without those in which the machine stalled."""
+        end = when + seconds
+        for start, stop in sorted(self.stalls):
+            if start < end and stop > when:
+                end += stop - max(start, when)
+        return end

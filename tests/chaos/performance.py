@@ -169,10 +169,16 @@ class Performance:
         self._stage.population.check()
         if self._failures:
             raise Failed("\n".join(self._failures))
-        if not self._stage.libvirtd_is_ours and self._lab.libvirtd.poll() is not None:
-            raise Failed(f"libvirtd ended by itself, with {self._lab.libvirtd.exit_code}")
-        if self._daemon.pid and self._daemon.collectd.process.poll() is not None:
-            raise Failed(f"collectd ended by itself, with {self._daemon.collectd.process.exit_code}")
+        if self._stage.ending.acquire(blocking=False):
+            try:
+                code = self._lab.libvirtd.poll()
+            finally:
+                self._stage.ending.release()
+            if code is not None:
+                raise Failed(f"libvirtd ended by itself, with {code}")
+        code = self._daemon.exit_code()
+        if code is not None:
+            raise Failed(f"collectd ended by itself, with {code}")
 
     def _do(self, action: Action, begin: float) -> None:
         words = f"{action.kind} {' '.join(action.targets)} {action.detail}"

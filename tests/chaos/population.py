@@ -129,14 +129,16 @@ class Population:
             error = self._clients.run("destroy", life.uuid)
             with contextlib.suppress(TimeoutError):
                 wait_for(lambda: life.ended < FOREVER, AGAIN)
+            if NOT_THERE in error and life.ended == FOREVER:
+                # libvirtd has given it up, or was killed when it had forgotten it and not yet killed it.
+                _kill(life.pid)
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{life.name} does not end: {error}")
 
     def crash(self, life: Life) -> None:
         """Kill a guest's QEMU; returns when that is gone, which waits for storage that hangs. Raises TimeoutError."""
         life.leaving = min(life.leaving, time.time())
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(life.pid, signal.SIGKILL)
+        _kill(life.pid)
         wait_for(lambda: life.ended < FOREVER, PATIENCE, f"{life.name} has ended")
 
     def _tag(self, name: str) -> str | None:
@@ -238,10 +240,14 @@ class Population:
 
     def _put_away(self, life: Life) -> None:
         life.leaving = life.began
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(life.pid, signal.SIGKILL)
+        _kill(life.pid)
         wait_for(lambda: has_ended(life.pid), PATIENCE, f"{life!r} has ended")
         life.ended = time.time()
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def has_ended(pid: int) -> bool:

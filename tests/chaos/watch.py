@@ -62,7 +62,7 @@ class Watch:
             # libvirtd is frozen or away, or its admin socket is.
             self._rest_until = time.monotonic() + REST
             return
-        self.held.append(Held(before, limits.workers - limits.free_workers, limits.max_workers))
+        self.held.append(Held(before, time.time(), limits.workers - limits.free_workers, limits.max_workers))
 
     def _count(self) -> None:
         pid = self._pid()

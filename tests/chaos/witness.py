@@ -103,7 +103,8 @@ class Witness:
             before = time.time()
             used = cpu_time(watched.stat)
             if used is None:
-                self._forget(watched, before)
+                # Only now it is sure: it may have ended since `before`, and been read until then.
+                self._forget(watched, time.time())
                 continue
             watched.alive = before
             self._note(life, "virt_cpu_total", before, time.time(), (used,))

@@ -124,11 +124,11 @@ class Init:
                 start_new_session=True,
             )
         except OSError as error:
-            os.write(report, f"{error}\n".encode())
+            self._tell(report, f"{error}")
             os.close(report)
         else:
             self._report_to[child.pid] = report
-            os.write(report, f"{child.pid}\n".encode())
+            self._tell(report, f"{child.pid}")
             # Reaped below with everything else; Popen itself must not wait for a pid that may be another's by then.
             child.returncode = 0
         for descriptor in (stdin, stdout, stderr):
@@ -144,11 +144,15 @@ class Init:
                 return
             report = self._report_to.pop(pid, None)
             if report is not None:
-                try:
-                    os.write(report, f"{os.waitstatus_to_exitcode(status)}\n".encode())
-                except BrokenPipeError:
-                    print(f"nobody wanted to know how {pid} ended", flush=True)
+                self._tell(report, f"{os.waitstatus_to_exitcode(status)}")
                 os.close(report)
+
+    def _tell(self, report: int, text: str) -> None:
+        try:
+            os.write(report, f"{text}\n".encode())
+        except BrokenPipeError:
+            # Whoever waited for it did not wait that long, on a machine that was too slow.
+            print(f"nobody wanted to know: {text}", flush=True)
 
     def _send_traffic(self) -> None:
         for _, name in socket.if_nameindex():

@@ -67,7 +67,7 @@ def story(*lives, **changes):
     end = BEGAN + SECONDS
     found = Story(BEGAN, end, lives=list(lives), runs=[Run(BEGAN - 4, end, 0.1, 0)])
     found.calms = [(BEGAN, BEGAN + 10), (end - 20, end)]
-    found.held = [Held(BEGAN + n, 3, 20) for n in range(int(SECONDS))]
+    found.held = [Held(BEGAN + n, BEGAN + n, 3, 20) for n in range(int(SECONDS))]
     found.usage = [Usage(BEGAN + n, 7, 50, 20, 30_000) for n in range(int(SECONDS))]
     found.log = [Line(BEGAN, "[info] virt2: version 0, 2 domains every 2 s")]
     series = {}

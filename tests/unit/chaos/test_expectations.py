@@ -126,6 +126,28 @@ def test_a_libvirtd_that_is_started_while_storage_hangs_holds_the_locks_of_who_l
     assert demanded(expected, "two", DISK) == around(30, 32)
 
 
+@pytest.mark.parametrize(
+    ("more", "until"),
+    [((), 30), ((deed("crash_guest", 49, 52, "one"),), 50), ((deed("crash_guest", 49, 52, "two"),), 30)],
+    ids=["given up", "crashed", "another one crashed"],
+)
+def test_a_domain_that_libvirtd_gave_up_is_none_any_more_though_its_storage_keeps_its_qemu(more, until):
+    lost = life("one", storage="alpha", leaving=BEGAN + 50, ended=BEGAN + 50.2)
+    deeds = [deed("other_clients", 20, 50, "alpha", "one"), deed("restart_libvirtd", 30, 32), *more]
+    assert demanded(expect(story(lost, life("two"), deeds=deeds)), "one", CPU) == [(0.0, until)]
+    assert demanded(expect(story(lost, life("two"), deeds=deeds)), "two", CPU) == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("since", "excused"), [(BEGAN + 10, True), (FOREVER, True), (BEGAN + 60, False)], ids=["there", "maybe", "later"]
+)
+def test_also_those_lie_there_into_which_a_disk_was_plugged_from_there(since, excused):
+    one = life("one")
+    one.devices.append(Device(DISK, "vdb", since, "alpha"))
+    found = story(one, deeds=[deed("hang_storage", 20, 80, "alpha"), deed("restart_libvirtd", 30, 32)])
+    assert demanded(expect(found), "one", MEMORY) == around(30, 80 if excused else 32)
+
+
 def test_a_guest_that_is_paused_while_its_storage_hangs_is_frozen():
     found = story(
         life("one", storage="alpha"),
@@ -145,6 +167,42 @@ def test_a_collectd_that_is_started_does_not_know_a_domain_whose_lock_is_held():
     found = story(deeds=[deed("hot_plug", 20, 60, "alpha", "one"), deed("restart_collectd", 30, 32)])
     assert demanded(expect(found), "one", CPU) == around(30, 60)
     assert demanded(expect(found), "two", CPU) == around(30, 32)
+
+
+def test_a_collectd_that_is_started_knows_of_no_domain_while_libvirtd_has_no_worker():
+    found = story(deeds=[deed("fill_workers", 20, 60, "one"), deed("restart_collectd", 30, 32)])
+    assert demanded(expect(found), "two", CPU) == around(30, 60)
+
+
+def test_a_collectd_that_is_started_does_not_know_a_domain_whose_lock_a_libvirtd_holds_that_was_started():
+    found = story(
+        life("one", storage="alpha"),
+        life("two"),
+        deeds=[
+            deed("hang_storage", 20, 60, "alpha"),
+            deed("restart_libvirtd", 22, 24),
+            deed("restart_collectd", 30, 32),
+        ],
+    )
+    assert demanded(expect(found), "one", CPU) == around(30, 60)
+    assert demanded(expect(found), "two", CPU) == around(30, 32)
+
+
+@pytest.mark.parametrize(
+    "together",
+    [[deed("restart_libvirtd", 22, 24)], [deed("pause_guest", 22, 24, "one"), deed("pause_guest", 22, 24, "two")]],
+    ids=["restart", "pauses"],
+)
+def test_who_is_stuck_by_several_deeds_together_has_slots_of_the_budget(together):
+    deeds = [deed("hang_storage", 20, 60, "alpha"), *together, deed("limit_workers", 40, 50, detail="6")]
+
+    def excused(of_two):
+        found = story(life("one", storage="alpha"), life("two", storage=of_two), life("three"), deeds=deeds)
+        everyone = [excuse for excuse in expect(found).excuses if excuse.domains is None and DISK in excuse.kinds]
+        return [(excuse.begin - BEGAN, excuse.end - BEGAN) for excuse in everyone if excuse.begin > BEGAN + 30]
+
+    assert excused("beta") == []
+    assert (40, 60) in excused("alpha")
 
 
 @pytest.mark.parametrize(
@@ -168,6 +226,25 @@ def test_more_monitors_that_are_stuck_than_the_budget_has_slots_for_excuse_the_d
     assert demanded(expect(enough), "three", DISK) == WHOLE
 
 
+@pytest.mark.parametrize(
+    ("limiting", "begin", "excused"),
+    [
+        (deed("limit_workers", 10, 29, detail="6"), 30, (30, 34)),
+        (deed("limit_workers", 10, 29, detail="6"), 34, None),
+        (deed("limit_workers", 10, 29, detail="40"), 30, None),
+        (deed("limit_workers", 29, 60, detail="6"), 30, (30, 50)),
+        (deed("limit_workers", 29, 60, detail="40"), 30, None),
+        (deed("hide_admin", 10, 29), 30, (30, 34)),
+        (deed("fill_workers", 10, 29, "four"), 30, (30, 34)),
+    ],
+)
+def test_limits_that_have_just_changed_count_until_that_is_known(limiting, begin, excused):
+    names = ("one", "two", "three", "four")
+    found = story(*map(life, names), deeds=[limiting, deed("stop_guests", begin, 50, *names[:3])])
+    everyone = [excuse for excuse in expect(found).excuses if excuse.domains is None and "stuck with" in excuse.why]
+    assert {(excuse.begin - BEGAN, excuse.end - BEGAN) for excuse in everyone} == ({excused} if excused else set())
+
+
 def test_what_cannot_be_read_must_be_absent_while_a_deed_is_surely_in_force():
     (silence,) = expect(story(deeds=[deed("stop_guests", 30, 50, "one")])).silences
     assert (silence.domains, silence.kinds) == ({"one"}, {DISK})
@@ -183,6 +260,16 @@ def test_a_domain_that_is_surely_stuck_must_be_said_to_be_unless_libvirtd_is_awa
     away = deed("freeze_libvirtd", 40, 50)
     spans = [(begin - BEGAN, end - BEGAN) for _, (begin, end) in expect(story(deeds=[stopped, away])).stuck]
     assert spans == [(30.5 + GAP + SLACK, 40), (50 + RECOVERY + SLACK, 59.5)]
+
+
+def test_a_domain_that_is_stuck_before_it_is_known_is_said_to_be_when_it_is_known():
+    late = life("late", BEGAN + 28, up=BEGAN + 29.9)
+    stopped = deed("stop_guests", 30, 60, "late")
+    ((_, (begin, _end)),) = expect(story(late, deeds=[stopped])).stuck
+    assert begin - BEGAN == pytest.approx(29.9 + RECOVERY + GAP + SLACK)
+    hidden = deed("hot_plug", 29, 45, "alpha", "one")
+    begin, _ = dict(expect(story(life("one"), late, deeds=[stopped, hidden])).stuck)["late"]
+    assert begin - BEGAN == pytest.approx(45 + RECOVERY + GAP + SLACK)
 
 
 def test_a_domain_is_not_healthy_until_recovery_is_over():

@@ -246,16 +246,21 @@ def test_reads_that_pause_or_take_too_long_are_found():
     assert wrong(found) == [("read", "virt2-0")]
 
 
+def seen(at, held, answered=None):
+    """What libvirtd said of its workers, times in seconds since the begin of the run."""
+    return Held(BEGAN + at, BEGAN + (at if answered is None else answered), held, 20)
+
+
 def test_more_workers_than_the_budget_and_the_calls_of_others_are_found():
-    found = story(held=[Held(BEGAN + 60, 12, 20)], visits=[(BEGAN + 59, BEGAN + 61), (BEGAN + 58, FOREVER)])
+    found = story(held=[seen(60, 12)], visits=[(BEGAN + 59, BEGAN + 61), (BEGAN + 58, FOREVER)])
     assert wrong(found) == []
-    found.held = [Held(BEGAN + 60, 13, 20)]
+    found.held = [seen(60, 13)]
     assert wrong(found) == [("workers", "libvirtd")]
 
 
 def test_a_budget_that_shrinks_does_not_end_calls_that_are_stuck():
     def held(*deeds):
-        found = story(held=[Held(BEGAN + 60, 8, 6)], deeds=list(deeds))
+        found = story(life("one", storage="alpha"), life("two"), held=[seen(60, 8)], deeds=list(deeds))
         found.series["collectd", "virt2-libvirtd", "gauge-budget"] = [
             (BEGAN + at, (10.0 if at < 50 else 3.0,)) for at in range(0, 120, 2)
         ]
@@ -263,6 +268,48 @@ def test_a_budget_that_shrinks_does_not_end_calls_that_are_stuck():
 
     assert held() == ["workers"]
     assert held(deed("stop_guests", 45, 70, "one")) == []
+    hanging = deed("hang_storage", 40, 70, "alpha")
+    assert held(hanging) == ["workers"]
+    assert held(hanging, deed("restart_libvirtd", 44, 46)) == []
+    assert held(hanging, deed("pause_guest", 44, 46, "one")) == []
+    assert held(hanging, deed("pause_guest", 44, 46, "two")) == ["workers"]
+
+
+def test_calls_of_others_count_until_libvirtd_has_answered_and_time_in_which_the_machine_stalls_does_not():
+    def held(at, answered, *stalls):
+        found = story(held=[seen(at, 11, answered)], visits=[(BEGAN + 61, BEGAN + 62)], stalls=stalls)
+        return [violation.rule for violation in workers(found, expect(found))]
+
+    assert held(60, 60.1) == ["workers"]
+    assert held(60, 60.9) == []
+    assert held(64, 64.1) == ["workers"]
+    assert held(64, 64.1, (BEGAN + 62.1, BEGAN + 63.9)) == []
+
+
+def test_a_budget_that_was_told_late_because_the_machine_stalled_counts():
+    def held(*stalls):
+        found = story(held=[seen(60, 8)], stalls=stalls)
+        found.series["collectd", "virt2-libvirtd", "gauge-budget"] = [
+            (BEGAN + at, (10.0 if at < 57 else 3.0,)) for at in range(0, 120, 2)
+        ]
+        return [violation.rule for violation in workers(found, expect(found))]
+
+    assert held() == ["workers"]
+    assert held((BEGAN + 58.1, BEGAN + 59.9)) == []
+
+
+@pytest.mark.parametrize(("held", "rules"), [(11, []), (12, ["workers"])])
+def test_a_storage_that_hangs_is_nobody_whose_call_was_left_behind(held, rules):
+    found = story(held=[seen(60, held)], deeds=[deed("other_clients", 45, 70, "alpha", "one")])
+    found.runs = [Run(BEGAN - 4, BEGAN + 50, 0.1, 0), Run(BEGAN + 51, BEGAN + SECONDS, 0.1, 0)]
+    assert [violation.rule for violation in workers(found, expect(found))] == rules
+
+
+@pytest.mark.parametrize(("at", "rules"), [(60, []), (70 + SLACK / 2, []), (70 + 2 * SLACK, ["workers"])])
+def test_calls_that_a_collectd_left_behind_end_soon_after_their_domains_answer(at, rules):
+    found = story(held=[seen(at, 11)], deeds=[deed("stop_guests", 45, 70, "one")])
+    found.runs = [Run(BEGAN - 4, BEGAN + 50, 0.1, 0), Run(BEGAN + 51, BEGAN + SECONDS, 0.1, 0)]
+    assert [violation.rule for violation in workers(found, expect(found))] == rules
 
 
 @pytest.mark.parametrize(
@@ -298,3 +345,76 @@ def test_a_flood_of_lines_is_found():
     lines = [Line(BEGAN + 60, "[info] virt2: something") for _ in range(most)]
     assert wrong(story(deeds=[one], log=lines)) == []
     assert wrong(story(deeds=[one], log=[*lines, lines[0]])) == [("log", "log")]
+
+
+STALL = (BEGAN + 60.1, BEGAN + 62.9)
+
+
+def test_what_a_stall_of_the_machine_hides_is_excused_and_nothing_else():
+    def gaps_of(*stalls):
+        found = story(stalls=stalls)
+        for host in ("one", "two"):
+            drop(found, host, 60, 64)
+        change(found, "two", SAMPLE_AGE, 65, values=(GAP + 1,))
+        return wrong(found)
+
+    assert gaps_of(STALL) == []
+    assert ("gap", "one") in gaps_of((BEGAN + 50, BEGAN + 52))
+
+
+def test_a_series_has_its_time_to_be_back_after_a_stall_and_no_more():
+    found = story(stalls=[STALL])
+    drop(found, "one", 60, 63 + RECOVERY - 1, DISK)
+    assert wrong(found) == []
+    drop(found, "one", 60, 63 + RECOVERY + SLACK, DISK)
+    assert wrong(found) == [("recovery", "one")]
+
+
+def test_a_stuck_domain_is_reported_when_a_stall_is_over():
+    stopped = deed("stop_guests", 50, 66, "one")
+
+    def told(*stalls):
+        found = story(deeds=[stopped], stalls=stalls)
+        drop(found, "one", 51, 66, DISK)
+        for at in (54, 56, 58, 65):
+            change(found, "one", MONITOR_BLOCKED, at, values=(1.0,))
+        return wrong(found)
+
+    assert told(STALL) == []
+    assert told() == [("report", "one")]
+
+
+@pytest.mark.parametrize(("stalls", "rules"), [([], ["exit"]), ([(BEGAN + 99.5, BEGAN + 100.5)], [])])
+def test_an_exit_has_its_time_without_stalls(stalls, rules):
+    found = story(runs=[Run(BEGAN - 4, BEGAN + 99, EXIT + 0.5, 0)], stalls=stalls)
+    assert [rule for rule, _ in wrong(found)] == rules
+    found.runs = [Run(BEGAN - 4, BEGAN + 99, EXIT + 1.5, 0)]
+    assert [rule for rule, _ in wrong(found)] == ["exit"]
+
+
+def test_a_read_has_its_time_without_stalls():
+    found = story(stalls=[STALL])
+    own = found.series["collectd", "virt2-0", "duration-read"]
+    found.series["collectd", "virt2-0", "duration-read"] = [p for p in own if not 61 < p[0] - BEGAN < 63]
+    assert wrong(found) == []
+    found.series["collectd", "virt2-0", "duration-read"] = [p for p in own if not 61 < p[0] - BEGAN < 65]
+    assert wrong(found) == [("read", "virt2-0")]
+    found.series["collectd", "virt2-0", "duration-read"] = [(w, (3.5 if w == BEGAN + 64 else 0.1,)) for w, _ in own]
+    assert wrong(found) == []
+    found.series["collectd", "virt2-0", "duration-read"] = [(w, (4.5 if w == BEGAN + 64 else 0.1,)) for w, _ in own]
+    assert wrong(found) == [("read", "virt2-0")]
+
+
+def test_the_end_of_a_domain_is_known_later_where_the_machine_stalls():
+    gone = life("gone", leaving=BEGAN + 57, ended=BEGAN + 57.5)
+    found = story(life("one"), gone, stalls=[STALL])
+    found.series["gone", "virt2", MEMORY_TOTAL] += points(MEMORY_TOTAL, BEGAN + 64, BEGAN + 64)
+    assert wrong(found) == []
+    found.stalls = []
+    assert wrong(found) == [("ghost", "gone")]
+
+
+def test_a_stall_has_lines_of_its_own():
+    many = [Line(BEGAN + 60, "[info] virt2: something") for _ in range(LINES + LINES_A_DEED + 2 * LINES_A_DOMAIN)]
+    assert wrong(story(log=many, stalls=[STALL])) == []
+    assert wrong(story(log=[*many, many[0]], stalls=[STALL])) == [("log", "log")]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -13,6 +14,7 @@ import pytest
 
 from tests.chaos import population as population_module
 from tests.chaos import report
+from tests.chaos import witness as witness_module
 from tests.chaos.expectations import expect
 from tests.chaos.invariants import examine
 from tests.chaos.journal import Journal
@@ -245,6 +247,25 @@ def test_lives_of_the_same_uuid_are_watched_one_by_one(tmp_path):
     assert lives[0].ended < lives[1].ended
 
 
+def test_a_process_that_ends_during_a_look_was_there_until_then(tmp_path, monkeypatch):
+    witness = Witness(Path("/proc/net/dev"))
+    one = life("one", BEGAN)
+    gone = []
+
+    def look(_stat):
+        process.kill()
+        process.wait()
+        gone.append(time.time())
+
+    monkeypatch.setattr(witness_module, "cpu_time", look)
+    with socket.socket(socket.AF_UNIX) as listener, subprocess.Popen(["sleep", "600"]) as process:
+        listener.bind(str(tmp_path / "qmp"))
+        listener.listen()
+        witness.add(one, process.pid, tmp_path / "qmp")
+        witness._look()
+    assert one.leaving <= gone[0] <= one.ended < FOREVER
+
+
 class Answers:
     """Clients to which libvirtd gives these answers, one after the other."""
 
@@ -285,6 +306,24 @@ def test_a_start_whose_answer_was_lost_is_undone(tmp_path, monkeypatch):
     assert asked == [*undone, ("create",)]
     assert [life.ended < FOREVER for life in population.lives()] == [True, True, False]
     assert [life.name for life in population.living(["one"])] == ["one"]
+
+
+def test_a_guest_that_is_to_end_and_that_libvirtd_has_forgotten_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(population_module, "AGAIN", 0.01)
+    monkeypatch.setattr(population_module, "PATIENCE", 5.0)
+    process = subprocess.Popen(["sleep", "600"])
+    one = life("one", pid=process.pid)
+
+    class Forgetful:
+        def run(self, *words):
+            one.ended = FOREVER if process.poll() is None else BEGAN
+            return f"error: failed to get domain '{words[1]}'"
+
+    try:
+        Population(SimpleNamespace(work_dir=tmp_path), {}, Forgetful(), Journal(), None).end(one)
+        assert process.wait(10) == -signal.SIGKILL
+    finally:
+        process.kill()
 
 
 @pytest.mark.parametrize(
