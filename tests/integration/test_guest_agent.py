@@ -19,6 +19,7 @@ from tests.integration.support import (
     about,
     assert_no_gap,
     collectd,
+    held_workers,
     messages,
     of_host,
     wait_for_reads,
@@ -29,7 +30,6 @@ from tests.lab.guest_agent import CHANNEL, GuestAgent, install
 from tests.lab.machine import ROOT
 from tests.unit.agent_contract import *  # noqa: F403
 from virt2.errors import CallFailed
-from virt2.sources import admin
 from virt2.sources.hypervisor import Hypervisor
 
 TALKERS = ("talker", "raver", "slow", "well")
@@ -89,12 +89,6 @@ def nics_of(domain) -> list[str]:
 
 def uuid_of(hypervisor: Hypervisor, name: str) -> str:
     return hypervisor.connect().find(name).uuid
-
-
-def held(lab) -> int:
-    """Libvirtd's workers in use now."""
-    limits = admin.read_limits(lab.uri)
-    return limits.workers - limits.free_workers
 
 
 def freeze(lab, name: str) -> float:
@@ -159,10 +153,10 @@ class TestCalls:
     def test_while_an_agent_is_waited_for_nobody_else_waits(self, module_lab, hypervisor, agents):
         connection, uuid = hypervisor.connect_agents(), uuid_of(hypervisor, "slow")
         agents["slow"].delay = 0.5
-        before = held(module_lab)
+        before = held_workers(module_lab)
         waiting = threading.Thread(target=connection.guest_info, args=(uuid,), daemon=True)
         waiting.start()
-        wait_for(lambda: held(module_lab) > before, SOON, "a worker is held")
+        wait_for(lambda: held_workers(module_lab) > before, SOON, "a worker is held")
         others = hypervisor.connect()
         began = time.monotonic()
         assert others.control(uuid).state == 0
@@ -170,7 +164,7 @@ class TestCalls:
         assert others.info(uuid)
         assert len(others.active()) == len(TALKERS) + 1
         assert time.monotonic() - began < 0.5
-        assert held(module_lab) == before + 1
+        assert held_workers(module_lab) == before + 1
         assert waiting.is_alive()
         waiting.join(SOON)
         assert not waiting.is_alive()
@@ -242,13 +236,13 @@ class TestCollectd:
             wait_for(lambda: "all 2 workers for guest agents wait" in daemon.log, SOON, "that is said")
             wait_for_reads(daemon, 3)
             assert_no_gap(daemon, guests)
-            assert 2 <= held(module_lab) <= 2 + 10
+            assert 2 <= held_workers(module_lab) <= 2 + 10
             assert daemon.stop() < 2
             # libvirtd goes on with them.
-            assert held(module_lab) == 2
+            assert held_workers(module_lab) == 2
             for name in silent:
                 agents[name].heal()
-            wait_for(lambda: not held(module_lab), 2 * SOON, "the workers are back")
+            wait_for(lambda: not held_workers(module_lab), 2 * SOON, "the workers are back")
 
     def test_after_a_restart_of_libvirtd_agents_are_asked_again(self, module_lab, agents, tmp_path):
         with collectd(module_lab, tmp_path / "collectd", SETTINGS) as daemon:
