@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from tests.lab import Collectd, Guest, Lab, RunningGuest, wait_for
 from tests.lab.collectd_daemon import Identifier, Point, python_module
@@ -71,25 +71,44 @@ def wait_for_reads(daemon: Collectd, number: int, reader: str = "0", timeout: fl
     wait_for(lambda: reads(daemon, reader) >= before + number, timeout)
 
 
-def wait_between_reads(daemon: Collectd, timeout: float = 30.0) -> None:
+def wait_between_reads(daemon: Collectd, timeout: float = 30.0) -> float:
     """Wait until every reader has ended a further read, and the next one is far: they begin together.
 
     On a busy machine a look at the files takes its time. A read that is seen late to have ended says nothing about the
-    one after it: then the end of that one is waited for.
+    one after it: then the end of that one is waited for. Returns when the next one begins at the earliest, wall time.
     """
     readers = {by.partition("-")[2] for _, by, name in daemon.series("collectd") if name == "duration-read"}
     before = {reader: reads(daemon, reader) for reader in readers}
 
-    def between() -> bool:
+    def between() -> float:
         series = daemon.series("collectd")
         points = {reader: series["collectd", f"virt2-{reader}", "duration-read"] for reader in readers}
         if not all(len(points[reader]) > before[reader] for reader in readers):
-            return False
+            return 0.0
         ends, took = zip(*((when, values[0]) for (when, values) in (own[-1] for own in points.values())))
         pause = INTERVAL - max(took)
-        return time.time() - max(ends) < pause / 2
+        return min(ends) + pause if time.time() - max(ends) < pause / 2 else 0.0
 
-    wait_for(between, timeout, "between two reads")
+    return wait_for(between, timeout, "between two reads")
+
+
+def hang_between_reads(farm: Farm, daemon: Collectd, ready: Callable[[], bool] = lambda: True) -> None:
+    """Have the farm's storage hang while no read is under way. In the middle of one several guests may be asked.
+
+    Arguments:
+        ready: tells whether it may hang now.
+    """
+    for _ in range(ATTEMPTS):
+        begins = wait_between_reads(daemon)
+        if not ready():
+            continue
+        farm.storage.hang()
+        if time.time() < begins:
+            return
+        # On a busy machine that took too long.
+        farm.storage.heal()
+        wait_for(lambda: not farm.held() and not farm.occupied(), 2 * SOON, "nobody is stuck any more")
+    raise TimeoutError("the storage does not hang between two reads")
 
 
 def reads(daemon: Collectd, reader: str = "0") -> int:
@@ -184,6 +203,8 @@ def messages(daemon: Collectd, guest: RunningGuest) -> list[str]:
     return found
 
 
+ATTEMPTS = 20
+"""To do something between two reads."""
 ANSWERED = 0.02
 """Seconds after which a worker of libvirtd's that has answered is free."""
 

@@ -9,12 +9,12 @@ from tests.integration.support import (
     assert_no_gap,
     collectd,
     gaps,
+    hang_between_reads,
     messages,
     names_of,
     of_host,
     of_reader,
     reads,
-    wait_between_reads,
     wait_for_reads,
 )
 from tests.lab import Guest, wait_for
@@ -83,9 +83,7 @@ def test_sizes_freeze_one_guest_of_a_dead_storage_at_most(farm, tmp_path):
     with collectd(farm.lab, tmp_path / "collectd", STORAGE_EXTRAS) as daemon:
         wait_for_reads(daemon, 2)
         # While sizes are asked for, libvirtd may be asking the storage itself, with the lock of a domain held.
-        wait_between_reads(daemon)
-        wait_for(lambda: not farm.held(), SOON, "no size is being asked for")
-        farm.storage.hang()
+        hang_between_reads(farm, daemon, ready=lambda: not farm.held())
         until = reads(daemon) + 5
         most = 0
         over = time.monotonic() + 2 * SOON
@@ -115,9 +113,7 @@ def test_sizes_freeze_one_guest_of_a_dead_storage_at_most(farm, tmp_path):
 def test_in_bulk_dead_storage_freezes_one_guest_and_costs_the_others_nothing(farm, tmp_path):
     with collectd(farm.lab, tmp_path / "collectd", 'DiskStats "bulk"') as daemon:
         wait_for_reads(daemon, 1)
-        # In the middle of one several are asked.
-        wait_between_reads(daemon)
-        farm.storage.hang()
+        hang_between_reads(farm, daemon)
         until = reads(daemon) + 5
         over = time.monotonic() + 2 * SOON
         while reads(daemon) < until:

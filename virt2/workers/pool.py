@@ -327,9 +327,10 @@ class Pool:
             if not self._stopping:
                 job, pause = self._take_admissible()
                 if job is not None:
-                    self._budget.take(self, job)
                     job.begun = True
+                    # Before others see it in the budget, or with the worker: else it would seem stuck for ever.
                     job.doing("", priority=True)
+                    self._budget.take(self, job)
                     worker.job = job
                     return job
                 told = self.wanted.wait(pause)

@@ -148,7 +148,9 @@ def test_where_there_is_no_time_for_all_every_domain_is_asked_as_soon_as_the_oth
     for _ in range(reads):
         asked = pace.read().keys()
         skipped = bench.own()["domains_skipped"]
-        assert skipped == DOMAINS - len(asked) > 0
+        # A worker that takes a job at the deadline makes its call after it.
+        assert DOMAINS - len(asked) - pool.BUSY_WORKERS <= skipped <= DOMAINS - len(asked)
+        assert skipped > 0
         waited = {name: 0 if name in asked else waited[name] + 1 for name in names}
         longest = max(longest, *waited.values())
         counts.append(len(asked))

@@ -237,6 +237,22 @@ def test_a_slot_is_held_until_the_call_comes_back_not_until_the_read_is_over(ben
     assert b.budget.running("s", MONITOR) is None
 
 
+def test_a_job_is_seen_to_hold_a_slot_with_the_time_since_when_it_does(bench, monkeypatch):
+    b = bench(2)
+    b.clock.now += 100.0
+    seen = []
+    take = b.budget.take
+
+    def look(pool, job):
+        take(pool, job)
+        # The budget is read without its lock.
+        seen.append((job.since, job.stalled))
+
+    monkeypatch.setattr(b.budget, "take", look)
+    assert b.run(b.pool(), [*b.jobs("a"), b.job("b", again=0.0)]) == []
+    assert seen == [(b.clock(), False)] * 2
+
+
 def test_who_is_stuck_for_how_long_is_told_by_the_clock(bench):
     b = bench(4)
     pool = b.pool(share=3)
