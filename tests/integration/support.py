@@ -100,14 +100,16 @@ def hang_between_reads(farm: Farm, daemon: Collectd, ready: Callable[[], bool] =
     """
     for _ in range(ATTEMPTS):
         begins = wait_between_reads(daemon)
-        if not ready():
-            continue
-        farm.storage.hang()
-        if time.time() < begins:
-            return
-        # On a busy machine that took too long.
-        farm.storage.heal()
-        wait_for(lambda: not farm.held() and not farm.occupied(), 2 * SOON, "nobody is stuck any more")
+        while time.time() < begins:
+            if not ready():
+                time.sleep(PAUSE)
+                continue
+            farm.storage.hang()
+            if time.time() < begins:
+                return
+            # On a busy machine that took too long.
+            farm.storage.heal()
+            wait_for(lambda: not farm.held() and not farm.occupied(), 2 * SOON, "nobody is stuck any more")
     raise TimeoutError("the storage does not hang between two reads")
 
 

@@ -1021,6 +1021,13 @@ def test_inside_collectd_importing_the_package_registers(module, collectd, monke
     assert registered == [collectd]
 
 
+def seconds_in(text: str) -> int:
+    """For how long something lasts by a line: on a busy machine it lasts longer until it is said."""
+    found = re.search(r" for (\d+) s\b", text)
+    assert found is not None, text
+    return int(found[1])
+
+
 class TestConnectionsThatDoNotCome:
     """Said once for all readers, with what libvirtd says of its clients."""
 
@@ -1039,8 +1046,10 @@ class TestConnectionsThatDoNotCome:
         for _ in range(3):
             daemon.read()
         (text,) = self.texts(collectd, "warning")
+        assert "libvirtd has not answered an attempt to connect for" in text
+        assert seconds_in(text) >= 4
         assert text.endswith(
-            "libvirtd has not answered an attempt to connect for 4 s: it has 12 clients of 12 allowed (max_clients),"
+            " s: it has 12 clients of 12 allowed (max_clients),"
             " ours and others'; raise max_clients in its configuration or find out who holds them; the domains are"
             " asked over the connections there are"
         )
@@ -1072,7 +1081,9 @@ class TestConnectionsThatDoNotCome:
             connects.end("worker", time.monotonic() - 7, "too many open files")
             daemon.read()
         (text,) = self.texts(collectd, "warning")
-        assert "libvirtd has refused every attempt to connect for 7 s: too many open files; the domains" in text
+        assert "libvirtd has refused every attempt to connect for" in text
+        assert seconds_in(text) >= 7
+        assert " s: too many open files; the domains" in text
 
     def test_while_libvirt_is_away_nothing_else_is_said(self, daemon, collectd, host):
         daemon.start()
@@ -1098,7 +1109,8 @@ class TestConnectionsThatDoNotCome:
         daemon.read()
         texts = collectd.texts("warning")
         assert not any("lock" in text for text in texts)
-        assert any("libvirtd has not answered an attempt to connect for 3 s" in text for text in texts)
+        (text,) = [text for text in texts if "libvirtd has not answered an attempt to connect for" in text]
+        assert seconds_in(text) >= 3
         connects.end(inventory, time.monotonic())
         daemon.read()
         assert any("a domain's lock is held" in text for text in collectd.texts("warning"))
