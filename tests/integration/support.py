@@ -86,8 +86,9 @@ def wait_between_reads(daemon: Collectd, timeout: float = 30.0) -> float:
         if not all(len(points[reader]) > before[reader] for reader in readers):
             return 0.0
         ends, took = zip(*((when, values[0]) for (when, values) in (own[-1] for own in points.values())))
-        pause = INTERVAL - max(took)
-        return min(ends) + pause if time.time() - max(ends) < pause / 2 else 0.0
+        # One whose last read is the one before the others' may be in the middle of a read now.
+        begins = min(end - seconds for end, seconds in zip(ends, took)) + INTERVAL
+        return begins if begins - time.time() > (INTERVAL - max(took)) / 2 else 0.0
 
     return wait_for(between, timeout, "between two reads")
 
