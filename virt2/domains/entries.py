@@ -82,8 +82,9 @@ class Basis(NamedTuple):
     """
 
     stamp: object
-    """The stamp of the domain's status file; None where that cannot be seen."""
+    """The stamp of the domain's status file."""
     surroundings: object
+    """What descriptions depend on beyond what libvirt knows of a domain."""
     since: float
     """When it was taken, monotonic seconds."""
 
@@ -299,19 +300,16 @@ class Entries:
 
     def is_current(self, domain: Domain) -> bool | None:
         """Whether nothing of a domain has changed since it was described; None where that cannot be seen."""
-        entry = self._active.get(domain.uuid)
-        return None if entry is None else self._is_current(entry, domain)
+        return self._is_current(self._active.get(domain.uuid), domain)
 
     def unchanged_since(self, domain: Domain) -> float | None:
         """Since when at least nothing of a domain has changed, monotonic seconds; None where that cannot be seen."""
         # One entry for both: the list's thread may replace it meanwhile.
         entry = self._active.get(domain.uuid)
-        if entry is None or entry.basis is None or not self._is_current(entry, domain):
-            return None
-        return entry.basis.since
+        return entry.basis.since if entry is not None and entry.basis and self._is_current(entry, domain) else None
 
-    def _is_current(self, entry: Entry, domain: Domain) -> bool | None:
-        if entry.basis is None:
+    def _is_current(self, entry: Entry | None, domain: Domain) -> bool | None:
+        if entry is None or entry.basis is None:
             return None
         return entry.described is not None and self.descriptions.stamp(domain.name) == entry.basis.stamp
 
@@ -392,11 +390,12 @@ class Entries:
         """Describe domains that are not active, by UUID and name, where that is wanted and not known."""
         if not self.describes_idle:
             return
-        now, means = self._clock(), self._means()
+        now, means = self._clock(), None
         for uuid, name in domains:
             line = Listed(uuid, name, NO_ID)
             if not self._wants(name, uuid) or self._stands(self._idle, line, now):
                 continue
+            means = means or self._means()
             entry = self._read(connection, line, self._idle.get(uuid), means)
             if entry is not None:
                 with self._lock:

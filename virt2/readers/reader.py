@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from virt2.domains.entries import KEPT
 from virt2.domains.health import Health
 from virt2.domains.inventory import HUNG_AFTER
 from virt2.domains.spread import due_since
@@ -231,10 +230,9 @@ class Reader:
             return health.memory(told_since, None)
         asked_since = due_since(domain.uuid, self._refresh, began)
         memory = health.memory(told_since, asked_since)
-        known = health.known
-        is_young = known is not None and began - known.asked < KEPT * self._refresh
-        if memory is None and told_since is not None and is_young:
-            # Where the file shows that libvirt knows nothing new, it need not be asked.
+        if memory is None and told_since is not None:
+            # Where the file shows that libvirt knows nothing new since the description was read, it need not be asked.
+            # That is read again now and then whatever the file says, and the memory is asked for after it.
             health.confirm(self._inventory.unchanged_since(domain), began)
             memory = health.memory(told_since, asked_since)
         return memory

@@ -345,22 +345,17 @@ class Pool:
         """
         now = self._clock()
         pause = IDLE
-        if self._server:
-            job, _ = self._take_first(self._server, slots_for_server(self._budget), now)
+        for queue in (self._server, self._monitor, self._late):
+            if not queue:
+                continue
+            if queue is self._monitor:
+                slots = slots_for_others(self._budget, self.share - self.monitor_held, self._stuck_reads(now))
+            else:
+                slots = slots_for_server(self._budget)
+            job, soonest = self._take_first(queue, slots, now)
             if job is not None:
                 return job, 0.0
-            pause = OCCUPIED_PAUSE
-        if self._monitor:
-            slots = slots_for_others(self._budget, self.share - self.monitor_held, self._stuck_reads(now))
-            job, soonest = self._take_first(self._monitor, slots, now)
-            if job is not None:
-                return job, 0.0
-            pause = min(pause, soonest)
-        if self._late:
-            job, _ = self._take_first(self._late, slots_for_server(self._budget), now)
-            if job is not None:
-                return job, 0.0
-            pause = min(pause, OCCUPIED_PAUSE)
+            pause = min(pause, soonest if queue is self._monitor else OCCUPIED_PAUSE)
         return None, pause
 
     def _take_first(self, queue: deque[Job], slots: Slots, now: float) -> tuple[Job | None, float]:

@@ -225,14 +225,19 @@ class TestWithoutLibvirt:
         bench.read()
         assert all(bench.types(name) == CLASS_A | CLASS_B for name in names)
 
-    def test_what_a_monitor_is_blocked_by_is_seen_meanwhile(self, make):  # noqa: F811
+    @pytest.fixture
+    def crowd(self, make) -> Bench:  # noqa: F811
+        """Sixteen domains that have been read."""
         bench = make(kernel=True)
-        names = [f"d{number:02}" for number in range(16)]
-        for name in names:
-            bench.hypervisor.add(name, nics=())
+        for number in range(16):
+            bench.hypervisor.add(f"d{number:02}", nics=())
         bench.inventory.start()
         bench.read()
         bench.read()
+        return bench
+
+    def test_what_a_monitor_is_blocked_by_is_seen_meanwhile(self, crowd):
+        bench, names = crowd, sorted(crowd.hypervisor.domains)
         with bench.hypervisor.full():
             bench.read()
             bench.read()
@@ -242,14 +247,8 @@ class TestWithoutLibvirt:
             assert bench.of(names[-1])["duration-monitor_blocked"] >= 9.0
             assert bench.healths.of(last.uuid, 0.0).cause == "by another client"
 
-    def test_half_of_the_domains_stuck_at_once_cost_the_others_nothing(self, make):  # noqa: F811
-        bench = make(kernel=True)
-        names = [f"d{number:02}" for number in range(16)]
-        for name in names:
-            bench.hypervisor.add(name, nics=())
-        bench.inventory.start()
-        bench.read()
-        bench.read()
+    def test_half_of_the_domains_stuck_at_once_cost_the_others_nothing(self, crowd):
+        bench, names = crowd, sorted(crowd.hypervisor.domains)
         with contextlib.ExitStack() as stuck:
             for name in names[:6]:
                 stuck.enter_context(bench.hypervisor.stuck(name, monitor=True))

@@ -201,18 +201,6 @@ def test_late_jobs_are_made_where_others_wait_for_slots_that_are_not_for_them(be
     assert b.calls == ["s", "t", "a", "b"]
 
 
-@pytest.mark.parametrize("late", [False, True])
-def test_class_a_is_asked_beyond_the_budget_where_all_of_it_is_stuck_in_monitors(bench, late):
-    b = bench(3)
-    pool = b.pool(share=10)
-    b.stuck = {"s", "t", "u"}
-    b.run(pool, b.jobs("s t"))
-    b.run(pool, [b.job("u", answered=b.clock() + 100.0)])
-    assert b.budget.room == 0
-    assert b.run(pool, late_jobs(b, "a b") if late else b.jobs("a b", SERVER)) == []
-    assert b.calls[-2:] == ["a", "b"]
-
-
 def test_late_jobs_that_there_is_no_time_for_are_not_made_in_the_next_read(bench):
     b = bench(1)
     pool = b.pool()
@@ -630,14 +618,16 @@ class TestLastSlot:
         b.run(pool, b.jobs(" ".join(sorted(b.stuck))))
         assert b.run(pool, b.jobs("a b c")) == []
 
-    def test_class_a_goes_on_beyond_the_budget_should_one_of_those_get_stuck(self, bench):
+    @pytest.mark.parametrize("late", [False, True], ids=["first", "late"])
+    def test_class_a_goes_on_beyond_the_budget_should_one_of_those_get_stuck(self, bench, late):
         b = bench(3)
         pool = b.pool(share=2)
         b.stuck = {"s", "t", "u"}
         b.run(pool, b.jobs("s t"))
         b.run(pool, [b.job("u", answered=b.clock() + 1.0)])
         assert (b.calls, b.budget.used) == (["s", "t", "u"], 3)
-        assert b.run(pool, b.jobs("a b", SERVER)) == []
+        assert b.run(pool, late_jobs(b, "a b") if late else b.jobs("a b", SERVER)) == []
+        assert b.calls[-2:] == ["a", "b"]
         assert b.most_used == 4
         b.stuck |= {"x", "y"}
         assert b.run(pool, b.jobs("x y", SERVER)) == ["y"]
