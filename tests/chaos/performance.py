@@ -26,8 +26,6 @@ from .witness import Witness
 
 LINE = re.compile(r"^\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\] (.*)$")
 """A line of collectd's log, with its time."""
-FIRST_READS = 3
-"""Intervals until everything runs evenly."""
 LOOK = 0.1
 """Seconds between two looks whether all parts are well."""
 OVERTIME = 300.0

@@ -98,8 +98,8 @@ class Settings(NamedTuple):
         parsers.seconds_or_never,
         "Seconds after which virt2 reads again what it knows of a domain (tag, disks, interfaces, memory). Each "
         "domain has its own moment in it, so that no read has all of them. Where libvirt's own file of a domain shows "
-        "that nothing has changed (root sees it), that is enough. 0 means that age alone never causes this. Lower it "
-        "where libvirt has no metadata events (before 3.0) and tags change.",
+        "that nothing has changed (root sees it), that is enough nine times in ten. 0 means that age alone never "
+        "causes this. Lower it where libvirt has no metadata events (before 3.0) and tags change.",
     )
     plugin_name: str = _option(
         "PluginName",

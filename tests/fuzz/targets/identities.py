@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.fuzz import hostile, mutation
 from tests.fuzz.mutation import Mutator, below, pick
 from tests.fuzz.target import Plain, Target, require
+from tests.unit.output.test_naming import FORMATS
 from virt2.description.filters import Filters
 from virt2.description.labels import Labels
 from virt2.model.domain import NO_ID, Description, Disk, Domain, Nic
@@ -19,15 +20,6 @@ from virt2.output.naming import Names
 from virt2.text import identifiers, printable
 from virt2.text.identifiers import LONGEST
 
-FORMATS = (
-    (("name",), ()),
-    (("hostname",), ("name",)),
-    (("uuid", "name"), ("name",)),
-    (("metadata",), ()),
-    (("hostname", "metadata"), ()),
-    (("hostname",), ("metadata",)),
-    (("metadata",), ("metadata", "name")),
-)
 NAMES = (
     "web-1",
     "web-2",
