@@ -7,9 +7,11 @@ that to its processes as the root of the hierarchy. What a dead lab leaves behin
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,9 +70,7 @@ def enter(lab: int) -> None:
 
 
 def _join(hierarchy: Hierarchy, own: Path) -> None:
-    own.mkdir()
-    # Never closed: the lock shows that this lab lives to whoever cannot see its processes.
-    fcntl.flock(os.open(own, os.O_RDONLY), fcntl.LOCK_SH)
+    claim(own)
     for name in ("cpuset.cpus", "cpuset.mems"):
         # Version 1 refuses processes in a cpuset that has not been given processors and memory.
         if hierarchy.version == 1 and (own / name).exists():
@@ -78,26 +78,53 @@ def _join(hierarchy: Hierarchy, own: Path) -> None:
     (own / "cgroup.procs").write_text("0")
 
 
+def claim(own: Path) -> None:
+    """Make a lab's tree in one hierarchy, and lock it: that shows that the lab lives to whoever cannot see it.
+
+    The lock lasts as long as the calling process.
+
+    Raises:
+        FileExistsError: another lab has it, or had it and was not swept.
+    """
+    while True:
+        own.mkdir()
+        try:
+            # Never closed.
+            folder = os.open(own, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        fcntl.flock(folder, fcntl.LOCK_SH)
+        # Somebody's sweep may have come before the lock. It holds a lock of its own until everything is removed.
+        if own.exists() and own.stat().st_ino == os.fstat(folder).st_ino:
+            return
+        os.close(folder)
+
+
 def sweep() -> None:
     """Remove what labs that are dead have left behind; called from outside."""
     for hierarchy in hierarchies():
         for tree in hierarchy.mount_point.glob(f"{PREFIX}*"):
-            if not Path("/proc", tree.name[len(PREFIX) :]).exists() and not _is_locked(tree):
-                _remove(tree)
+            if not Path("/proc", tree.name[len(PREFIX) :]).exists():
+                with _locked(tree) as is_ours:
+                    if is_ours:
+                        _remove(tree)
 
 
-def _is_locked(tree: Path) -> bool:
-    """Whether a live lab has the tree, also one of another pid namespace, whose pids we cannot know."""
+@contextlib.contextmanager
+def _locked(tree: Path) -> Iterator[bool]:
+    """Keep labs from the tree. It is refused where a live lab has it, also one of another pid namespace."""
     try:
         folder = os.open(tree, os.O_RDONLY)
     except FileNotFoundError:
-        return False
+        yield False
+        return
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
     finally:
         os.close(folder)
 
