@@ -259,9 +259,11 @@ def test_a_guest_that_stands_still_for_its_storage_fails(lab, tmp_path, number, 
 
 def test_errors_that_are_the_guests_to_deal_with_are_told_once(lab, tmp_path):
     storage = lab.storage("nfs")
-    lab.guest(booting(lab, "web", storage=storage, policy="error_policy='report'"))
+    guest = lab.guest(booting(lab, "web", storage=storage, policy="error_policy='report'"))
     counted = []
     with telling(lab, tmp_path / "collectd") as told, watching(lab, counted.append):
+        # The firmware never writes, and gives up after an error where it has not booted the guest yet.
+        wait_for(lambda: guest.domain.blockStats("vda")[2] > 0, SOON, "the guest has booted")
         storage.fail(errno.EIO)
         wait_for(lambda: sum(event.kind == "I/O error" for event in counted) >= 3, SOON, "the guest tries again")
         (one,) = told.of_type("web", "disk_error", "vda")
