@@ -119,7 +119,7 @@ class Results:
         key = (sample.call, sample.device)
         if sample.taken > health.newest.get(key, 0.0):
             health.newest[key] = sample.taken
-            device = _label(sample, domain.description)
+            device = label_of_device(sample, domain.description)
             mapping = MAPPING.get(sample.call)
             made = self._compare(sample, device, health) if mapping is None else mapping(sample.reply, device)
             self._sink.dispatch(identity, made, sample.time)
@@ -165,8 +165,8 @@ def _is_there(domain: Domain, trouble: Trouble) -> bool:
     return not trouble.device or trouble.device in targets
 
 
-def _label(sample: Sample, description: Description) -> str:
-    """What the sample's device is called."""
+def label_of_device(sample: Sample, description: Description) -> str:
+    """Give what the sample's device is called at collectd."""
     devices: tuple[Disk, ...] | tuple[Nic, ...] = ()
     if sample.call in OF_DISKS:
         devices = description.disks
