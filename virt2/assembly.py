@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from virt2.agents import selectors as agent_selectors
 from virt2.agents.connection import SharedConnection
-from virt2.agents.guestinfo import AGENT_SELECTORS, FILE_SYSTEM, FS_INFO
 from virt2.agents.reader import AgentReader
 from virt2.capacity import Capacity, Needs, Pools
 from virt2.config import reading
 from virt2.config.settings import MOST_AUTOMATIC, Settings
-from virt2.description import domainxml
+from virt2.description.describer import Describer
 from virt2.description.filters import Filters
 from virt2.description.labels import Labels
 from virt2.description.metadata import Pick
-from virt2.description.storage import Mounts
 from virt2.domains.discovery import Discovery
-from virt2.domains.entries import Describe, Describing
+from virt2.domains.entries import Describing
 from virt2.domains.health import Healths
 from virt2.domains.inventory import Inventory, Listeners, Schedule
 from virt2.domains.link import Link
 from virt2.metrics.selectors import Selection
-from virt2.model.domain import Description
 from virt2.model.events import Event
 from virt2.notifications.alarms import Alarms
 from virt2.notifications.domain_events import DomainEvents
@@ -132,7 +129,7 @@ class Assembly:
         if self._of_agents:
             bound = "Workers, never the last one"
             self.running.append(Running("virt2/agent/*", "GuestAgentInterval", bound, self.agent_pool))
-            self._announce_agents()
+            agent_selectors.announce(self._of_agents, self.settings.connection)
             self._register(Callback("virt2-agent", "agent", self._agent_tick, self.read_agents))
         self._add_readers(self.groups.sizes())
 
@@ -203,7 +200,7 @@ class Assembly:
             for instance in settings.explicit_instances
             if instance.extra_stats is not None
         }
-        self._of_agents = self._agent_selectors()
+        self._of_agents = agent_selectors.usable(settings.extra_stats, self._collectd)
 
     def _build_output(self) -> None:
         """Towards collectd: how domains and devices are called, values, notifications and what is said."""
@@ -255,6 +252,8 @@ class Assembly:
     def _build_domains(self) -> None:
         """The active domains, and how each one is."""
         settings, run_dir = self.settings, self._place.qemu_run_dir
+        tag = (settings.tag_namespace, settings.tag_element)
+        describer = Describer(tag, self._pick, self.labels, procfs.read_mounts)
         self.domain_events = DomainEvents(
             self.notifier.put,
             self.names.of_any,
@@ -266,7 +265,7 @@ class Assembly:
             self.hypervisor,
             self.budget,
             Describing(
-                self._describer,
+                describer.prepare,
                 status_file=procfs.StatusFiles(run_dir) if run_dir else None,
                 troubles=self.troubles,
                 backups=self._touches_storage or settings.disk_stats == "bulk",
@@ -387,28 +386,6 @@ class Assembly:
             gate=self._gate,
         )
 
-    def _announce_agents(self) -> None:
-        log.info(
-            "%s: one read-write connection to %s is opened, because libvirt lets nobody else ask guests' agents;"
-            " nothing else is done on it",
-            ", ".join(self._of_agents),
-            self.settings.connection,
-        )
-
-    def _agent_selectors(self) -> list[str]:
-        """The selectors that are on and need agents; without those whose type collectd does not know."""
-        selectors = [selector for selector in AGENT_SELECTORS if selector in self.settings.extra_stats]
-        if FS_INFO in selectors and not collectd_host.knows_type(self._collectd, FILE_SYSTEM):
-            selectors.remove(FS_INFO)
-            log.warning(
-                "%s is left out, because collectd knows no type %s: name %s with TypesDB, and collectd's own types.db"
-                " too",
-                FS_INFO,
-                FILE_SYSTEM,
-                os.path.join(os.path.dirname(__file__), "types.db"),
-            )
-        return selectors
-
     def _add_readers(self, names: Iterable[str]) -> None:
         """Make a reader of each name that has none yet, and have collectd call it."""
         for name in names:
@@ -480,25 +457,6 @@ class Assembly:
         """What ExtraStats says of a domain: its reader's own, or that of all."""
         reader = self.groups.reader_of(uuid) if self._selections else None
         return self._selection if reader is None else self._selections.get(reader, self._selection)
-
-    def _describer(self) -> Describe:
-        """What turns XML into descriptions, with the mounts as they are now."""
-        mounts = Mounts.load(procfs.read_mounts)
-        settings = self.settings
-
-        def describe(name: str, xml: str, fetch: Callable[[str], str], backup: str) -> Description:
-            description = domainxml.describe(
-                xml,
-                namespace=settings.tag_namespace,
-                element=settings.tag_element,
-                mounts=mounts,
-                metadata=fetch,
-                pick=self._pick,
-                backup=backup,
-            )
-            return self.labels.apply(name, description)
-
-        return describe
 
     def _on_list(self) -> None:
         """Told by the inventory's thread that all domains were looked at."""
