@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -51,6 +52,10 @@ from virt2.sources.admin_poller import AdminPoller
 from virt2.sources.hypervisor import Hypervisor
 from virt2.sources.netdev import HostInterfaces
 from virt2.sources.visibility import Visibility
+from virt2.status.desk import Desk
+from virt2.status.observer import Crews, Observer, Watched
+from virt2.status.server import Server
+from virt2.status.snapshot import About
 from virt2.text import xpath
 from virt2.threads import guarded
 from virt2.workers import sizing
@@ -99,6 +104,7 @@ class Assembly:
         self._build_capacity()
         self._build_storage()
         self._build_agents()
+        self._build_status()
 
     def __repr__(self) -> str:
         return f"<Assembly readers={sorted(self.readers)}>"
@@ -119,6 +125,9 @@ class Assembly:
             Running("virt2/look", "once for each connection, and while the list hangs", "itself alone"),
             Running("virt2/scout/*", "while the list hangs", "Workers", self.discovery_pool),
         ]
+        if self.status is not None:
+            bound = "2 s for each client; itself alone; stop waits 0.5 s"
+            self.running.append(Running("virt2/status", "when somebody asks", bound, self.status))
         self._start_threads()
         self.poller.poke()
         if self._touches_storage:
@@ -386,6 +395,32 @@ class Assembly:
             gate=self._gate,
         )
 
+    def _build_status(self) -> None:
+        """What somebody who asks is told."""
+        settings, touches_storage, asks_agents = self.settings, self._touches_storage, bool(self._of_agents)
+        others = {"storage": self.storage_pool} if touches_storage else {}
+        if asks_agents:
+            others["agent"] = self.agent_pool
+        about = About(
+            os.getpid(),
+            time.monotonic(),
+            settings.connection,
+            self.interval,
+            settings.timeout_for(self.interval),
+            settings.stuck_after,
+            settings.partition_by,
+            {one.name: tuple(match.text for match in one.tags) for one in settings.explicit_instances},
+            (settings.tag_namespace, settings.tag_element),
+            settings.workers,
+            touches_storage,
+            asks_agents,
+        )
+        crews = Crews(self.readers, self.pools, others)
+        watched = Watched(self._domains, self.budget, self.poller, self.capacity.plan, self._is_silent, crews)
+        self.observer = Observer(watched, about)
+        path = settings.status_socket
+        self.status = None if path is None else Server(path, Desk(self.observer.take))
+
     def _add_readers(self, names: Iterable[str]) -> None:
         """Make a reader of each name that has none yet, and have collectd call it."""
         for name in names:
@@ -432,6 +467,8 @@ class Assembly:
                 self.notifier.start()
                 self.hypervisor.start_events()
                 self.inventory.start()
+                if self.status is not None:
+                    self.status.start()
             finally:
                 self._starting.release()
 

@@ -371,7 +371,7 @@ def _is_off_kernel(facts: Facts | None) -> bool | None:
 
 def _values(domain: Domain, facts: Facts | None) -> list[Value]:
     """The last value of each default metric of a domain."""
-    samples = () if facts is None else facts.last.values()
+    samples = {} if facts is None else facts.last
     return [
         {
             "type": metric.type,
@@ -379,8 +379,8 @@ def _values(domain: Domain, facts: Facts | None) -> list[Value]:
             "time": sample.time,
             "values": list(metric.values),
         }
-        for sample in samples
-        for metric in defaults.MAPPING[sample.call](sample.reply, label_of_device(sample, domain.description))
+        for (call, target), sample in samples.items()
+        for metric in defaults.MAPPING[call](sample.reply, label_of_device(call, target, domain.description))
     ]
 
 

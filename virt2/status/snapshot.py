@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from virt2.domains.health import Known
+from virt2.domains.health import Known, Last
 from virt2.domains.link import Link
 from virt2.domains.states import Statuses
 from virt2.model.domain import Domain
 from virt2.model.limits import Limits
 from virt2.output.naming import Identity
-from virt2.readers.records import Sample
 from virt2.workers.sizing import Plan
 
 Key = tuple[str, str]
@@ -77,7 +76,7 @@ class Facts(NamedTuple):
     known: Known | None = None
     newest: Mapping[Key, float] = {}
     """When the newest sample of each call and device was taken that went out."""
-    last: Mapping[Key, Sample] = {}
+    last: Mapping[Key, Last] = {}
     """The newest sample of each call for a default metric."""
 
 
@@ -112,7 +111,7 @@ class Crew(NamedTuple):
     skipped: Sequence[str] = ()
     """The names of those that its last read left out."""
     began: float | None = None
-    """When its last complete read began, monotonic seconds; None before the first."""
+    """When its last read began that came to its end, monotonic seconds; None before the first."""
     took: float = 0.0
     """How long that read took, seconds."""
 
