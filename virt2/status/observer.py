@@ -103,14 +103,15 @@ class Observer:
     def _server(self) -> Server:
         inventory, poller = self._watched.domains.inventory, self._watched.poller
         return Server(
-            inventory.libvirt_version,
-            inventory.link,
-            inventory.hung_for(),
-            self._watched.is_silent(),
-            inventory.out_of_workers,
-            poller.limits(),
-            poller.age,
-            poller.reason,
+            version=inventory.libvirt_version,
+            link=inventory.link,
+            hung_for=inventory.hung_for(),
+            silent=self._watched.is_silent(),
+            answered_at=self._watched.budget.answered_at,
+            out_of_workers=inventory.out_of_workers,
+            limits=poller.limits(),
+            limits_age=poller.age,
+            limits_reason=poller.reason,
         )
 
     def _slots(self) -> Slots:

@@ -127,6 +127,8 @@ class Server(NamedTuple):
     """Seconds for which the list has hung; 0 where it does not."""
     silent: bool = False
     """Whether it seems to answer nobody."""
+    answered_at: float = 0.0
+    """When it last answered a call that needs one of its workers, monotonic seconds; 0 where it never did."""
     out_of_workers: bool = False
     """Whether it answers lists, and nothing that takes a worker."""
     limits: Limits | None = None

@@ -316,8 +316,9 @@ def _answered_sentences(row: DomainRow, facts: Facts | None, answers: Sequence[A
 def _wait_sentence(wait: Wait | None) -> str:
     if wait is None:
         return "It waits for nothing."
-    lasting = "" if wait["since"] is None else f", since {_seconds(wait['since'])}"
-    return f"It waits for {wait['what']}{lasting}."
+    if wait["since"] is None:
+        return f"It waits for {wait['what']}."
+    return f"It has waited {_seconds(wait['since'])} for {wait['what']}."
 
 
 def _wait(
@@ -329,15 +330,17 @@ def _wait(
         reason = f"libvirt, which cannot be reached: {server.link.reason}"
         return {"what": reason, "since": since(moment, server.link.since)}, [LIBVIRTD_AWAY]
     monitor = row["monitor"]
+    # Where nobody was answered since, that a domain was not says nothing of the domain.
+    blocked = 0.0 if monitor["since"] is None else monitor["since"]["seconds"]
+    if server.silent and blocked <= moment.since(server.answered_at):
+        hung = moment.monotonic - server.hung_for
+        return {"what": "libvirtd, which answers nobody", "since": since(moment, hung)}, [LIBVIRTD_SILENT]
     if monitor["state"] == BLOCKED:
         cause, words = _cause(monitor["cause"])
         next_step = cause.next_step.replace("{uuid}", domain.uuid)
         what = cause.waits_for.replace("{cause}", words)
         return {"what": what, "since": monitor["since"]}, [*_suspects(snapshot, domain), next_step]
     stuck = [call for call in calls if call["stuck"] and not call["cut_off"]]
-    if server.silent:
-        hung = moment.monotonic - server.hung_for
-        return {"what": "libvirtd, which answers nobody", "since": since(moment, hung)}, [LIBVIRTD_SILENT]
     if server.out_of_workers:
         begun = stuck[0]["since"] if stuck else None
         return {"what": "a worker of libvirtd, which has none left", "since": begun}, [NO_WORKERS]

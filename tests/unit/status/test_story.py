@@ -167,6 +167,15 @@ def test_libvirtd_that_answers_nobody_and_libvirtd_without_workers():
         "since": {"time": WALL - 5, "seconds": 5.0},
     }
     assert silent["next_steps"] == [story.LIBVIRTD_SILENT]
+    assert f"It has waited 5 s for {silent['waits_for']['what']}." in silent["sentences"]
+    soon = told(
+        server=server(silent=True, hung_for=5.0, answered_at=NOW - 5.2), facts=blocked("lock held", seconds=5.1)
+    )
+    assert soon["next_steps"] == [story.LIBVIRTD_SILENT]
+    before = told(
+        server=server(silent=True, hung_for=5.0, answered_at=NOW - 5.2), facts=blocked("lock held", seconds=60.0)
+    )
+    assert "the lock of the domain" in before["waits_for"]["what"]
     full = told(server=server(out_of_workers=True), calls=(call,))
     assert full["waits_for"]["what"] == "a worker of libvirtd, which has none left"
     assert full["waits_for"]["since"]["seconds"] == 4.0
