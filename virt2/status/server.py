@@ -198,6 +198,16 @@ class _Serving:
                 for client in tuple(self._clients.values()):
                     self._drop(client)
 
+    @property
+    def _oldest(self) -> _Client | None:
+        """The client that has been there longest."""
+        return next(iter(self._clients.values()), None)
+
+    def _is_full(self, now: float) -> bool:
+        """Whether all places are taken, by clients that may stay a while yet."""
+        oldest = self._oldest
+        return oldest is not None and len(self._clients) >= MOST_CLIENTS and now - oldest.came < GRACE
+
     def _serve(self, now: float) -> None:
         """Wait for something to do, and do it."""
         self._look_for_clients(now)
@@ -222,11 +232,9 @@ class _Serving:
     def _patience(self, now: float) -> float:
         """Seconds until something is due without anybody's doing."""
         due = [self._looked + AGAIN]
-        for client in self._clients.values():
-            due.append(client.came + LIMIT)
-            if len(self._clients) >= MOST_CLIENTS:
-                due.append(client.came + GRACE)
-            break
+        oldest = self._oldest
+        if oldest is not None:
+            due.append(oldest.came + (GRACE if self._is_full(now) else LIMIT))
         if self._rest_until > now:
             due.append(self._rest_until)
         if self._replies.tidy():
@@ -235,9 +243,7 @@ class _Serving:
 
     def _look_for_clients(self, now: float) -> None:
         """Have the selector tell of new clients as long as there is a place for one, or one that may be freed."""
-        oldest = next(iter(self._clients.values()), None)
-        is_full = oldest is not None and len(self._clients) >= MOST_CLIENTS and now - oldest.came < GRACE
-        wanted = now >= self._rest_until and not is_full
+        wanted = now >= self._rest_until and not self._is_full(now)
         if wanted and not self._listens:
             self._selector.register(self._listener.sock, selectors.EVENT_READ)
         elif self._listens and not wanted:
@@ -253,8 +259,9 @@ class _Serving:
             if error.errno in NO_MORE_FILES:
                 self._rest_until = self._clock() + GRACE
             return
-        if len(self._clients) >= MOST_CLIENTS:
-            self._refuse(next(iter(self._clients.values())), MADE_WAY)
+        oldest = self._oldest
+        if oldest is not None and len(self._clients) >= MOST_CLIENTS:
+            self._refuse(oldest, MADE_WAY)
         sock.setblocking(False)
         self._clients[sock.fileno()] = client = _Client(sock, self._clock())
         self._selector.register(sock, selectors.EVENT_READ, client)

@@ -385,6 +385,17 @@ def test_nothing_is_done_while_nobody_asks(server, path):
     wait_for(rests, "it never comes to rest")
 
 
+def test_all_places_taken_by_clients_that_say_nothing_is_no_reason_to_spin(server, path, monkeypatch):
+    monkeypatch.setattr(server_module, "LIMIT", SHORT)
+    turns, serve = [], server_module._Serving._serve
+    monkeypatch.setattr(server_module._Serving, "_serve", lambda self, now: (turns.append(now), serve(self, now)))
+    with contextlib.ExitStack() as stack:
+        for sock in [stack.enter_context(client(path)) for _ in range(MOST_CLIENTS)]:
+            assert json.loads(rest(sock))["error"] == server_module.TOO_LATE
+    # One for each that comes, one for each that goes, and some for what the kernel tells late.
+    assert len(turns) < 6 * MOST_CLIENTS
+
+
 def switches(thread: threading.Thread) -> list[str]:
     """How often a thread has run."""
     status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
