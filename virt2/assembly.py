@@ -10,24 +10,22 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from virt2.agents import selectors as agent_selectors
 from virt2.agents.connection import SharedConnection
-from virt2.agents.guestinfo import AGENT_SELECTORS, FILE_SYSTEM, FS_INFO
 from virt2.agents.reader import AgentReader
 from virt2.capacity import Capacity, Needs, Pools
 from virt2.config import reading
 from virt2.config.settings import MOST_AUTOMATIC, Settings
-from virt2.description import domainxml
+from virt2.description.describer import Describer
 from virt2.description.filters import Filters
 from virt2.description.labels import Labels
 from virt2.description.metadata import Pick
-from virt2.description.storage import Mounts
 from virt2.domains.discovery import Discovery
-from virt2.domains.entries import Describe, Describing
+from virt2.domains.entries import Describing
 from virt2.domains.health import Healths
 from virt2.domains.inventory import Inventory, Listeners, Schedule
 from virt2.domains.link import Link
 from virt2.metrics.selectors import Selection
-from virt2.model.domain import Description
 from virt2.model.events import Event
 from virt2.notifications.alarms import Alarms
 from virt2.notifications.domain_events import DomainEvents
@@ -54,6 +52,10 @@ from virt2.sources.admin_poller import AdminPoller
 from virt2.sources.hypervisor import Hypervisor
 from virt2.sources.netdev import HostInterfaces
 from virt2.sources.visibility import Visibility
+from virt2.status.desk import Desk
+from virt2.status.observer import Crews, Observer, Watched
+from virt2.status.server import Server
+from virt2.status.snapshot import About
 from virt2.text import xpath
 from virt2.threads import guarded
 from virt2.workers import sizing
@@ -102,6 +104,7 @@ class Assembly:
         self._build_capacity()
         self._build_storage()
         self._build_agents()
+        self._build_status()
 
     def __repr__(self) -> str:
         return f"<Assembly readers={sorted(self.readers)}>"
@@ -122,6 +125,9 @@ class Assembly:
             Running("virt2/look", "once for each connection, and while the list hangs", "itself alone"),
             Running("virt2/scout/*", "while the list hangs", "Workers", self.discovery_pool),
         ]
+        if self.status is not None:
+            bound = "2 s for each client; itself alone; stop waits 0.5 s"
+            self.running.append(Running("virt2/status", "when somebody asks", bound, self.status))
         self._start_threads()
         self.poller.poke()
         if self._touches_storage:
@@ -132,7 +138,7 @@ class Assembly:
         if self._of_agents:
             bound = "Workers, never the last one"
             self.running.append(Running("virt2/agent/*", "GuestAgentInterval", bound, self.agent_pool))
-            self._announce_agents()
+            agent_selectors.announce(self._of_agents, self.settings.connection)
             self._register(Callback("virt2-agent", "agent", self._agent_tick, self.read_agents))
         self._add_readers(self.groups.sizes())
 
@@ -203,7 +209,7 @@ class Assembly:
             for instance in settings.explicit_instances
             if instance.extra_stats is not None
         }
-        self._of_agents = self._agent_selectors()
+        self._of_agents = agent_selectors.usable(settings.extra_stats, self._collectd)
 
     def _build_output(self) -> None:
         """Towards collectd: how domains and devices are called, values, notifications and what is said."""
@@ -255,6 +261,8 @@ class Assembly:
     def _build_domains(self) -> None:
         """The active domains, and how each one is."""
         settings, run_dir = self.settings, self._place.qemu_run_dir
+        tag = (settings.tag_namespace, settings.tag_element)
+        describer = Describer(tag, self._pick, self.labels, procfs.read_mounts)
         self.domain_events = DomainEvents(
             self.notifier.put,
             self.names.of_any,
@@ -266,7 +274,7 @@ class Assembly:
             self.hypervisor,
             self.budget,
             Describing(
-                self._describer,
+                describer.prepare,
                 status_file=procfs.StatusFiles(run_dir) if run_dir else None,
                 troubles=self.troubles,
                 backups=self._touches_storage or settings.disk_stats == "bulk",
@@ -387,27 +395,31 @@ class Assembly:
             gate=self._gate,
         )
 
-    def _announce_agents(self) -> None:
-        log.info(
-            "%s: one read-write connection to %s is opened, because libvirt lets nobody else ask guests' agents;"
-            " nothing else is done on it",
-            ", ".join(self._of_agents),
-            self.settings.connection,
+    def _build_status(self) -> None:
+        """What somebody who asks is told."""
+        settings, touches_storage, asks_agents = self.settings, self._touches_storage, bool(self._of_agents)
+        others = {"storage": self.storage_pool} if touches_storage else {}
+        if asks_agents:
+            others["agent"] = self.agent_pool
+        about = About(
+            os.getpid(),
+            time.monotonic(),
+            settings.connection,
+            self.interval,
+            settings.timeout_for(self.interval),
+            settings.stuck_after,
+            settings.partition_by,
+            {one.name: tuple(match.text for match in one.tags) for one in settings.explicit_instances},
+            (settings.tag_namespace, settings.tag_element),
+            settings.workers,
+            touches_storage,
+            asks_agents,
         )
-
-    def _agent_selectors(self) -> list[str]:
-        """The selectors that are on and need agents; without those whose type collectd does not know."""
-        selectors = [selector for selector in AGENT_SELECTORS if selector in self.settings.extra_stats]
-        if FS_INFO in selectors and not collectd_host.knows_type(self._collectd, FILE_SYSTEM):
-            selectors.remove(FS_INFO)
-            log.warning(
-                "%s is left out, because collectd knows no type %s: name %s with TypesDB, and collectd's own types.db"
-                " too",
-                FS_INFO,
-                FILE_SYSTEM,
-                os.path.join(os.path.dirname(__file__), "types.db"),
-            )
-        return selectors
+        crews = Crews(self.readers, self.pools, others)
+        watched = Watched(self._domains, self.budget, self.poller, self.capacity.plan, self._is_silent, crews)
+        self.observer = Observer(watched, about)
+        path = settings.status_socket
+        self.status = None if path is None else Server(path, Desk(self.observer.take))
 
     def _add_readers(self, names: Iterable[str]) -> None:
         """Make a reader of each name that has none yet, and have collectd call it."""
@@ -455,6 +467,8 @@ class Assembly:
                 self.notifier.start()
                 self.hypervisor.start_events()
                 self.inventory.start()
+                if self.status is not None:
+                    self.status.start()
             finally:
                 self._starting.release()
 
@@ -480,25 +494,6 @@ class Assembly:
         """What ExtraStats says of a domain: its reader's own, or that of all."""
         reader = self.groups.reader_of(uuid) if self._selections else None
         return self._selection if reader is None else self._selections.get(reader, self._selection)
-
-    def _describer(self) -> Describe:
-        """What turns XML into descriptions, with the mounts as they are now."""
-        mounts = Mounts.load(procfs.read_mounts)
-        settings = self.settings
-
-        def describe(name: str, xml: str, fetch: Callable[[str], str], backup: str) -> Description:
-            description = domainxml.describe(
-                xml,
-                namespace=settings.tag_namespace,
-                element=settings.tag_element,
-                mounts=mounts,
-                metadata=fetch,
-                pick=self._pick,
-                backup=backup,
-            )
-            return self.labels.apply(name, description)
-
-        return describe
 
     def _on_list(self) -> None:
         """Told by the inventory's thread that all domains were looked at."""

@@ -49,14 +49,17 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{FOLDER}{os.getpid()}-")))
         sweep(folder.parent)
         place: Host | Lab = Host()
+        settings = 'Connection "qemu:///system"'
         if arguments.lab or not has_domains():
             console.print(f"Starting a private libvirtd with {len(GUESTS)} guests.")
             place = lab = stack.enter_context(Lab(folder))
             lab.guests(GUESTS)
         else:
             console.print("Watching this host's domains.")
+            # The socket belongs to this host's own collectd.
+            settings += "\nStatusSocket none"
         (folder / "collectd").mkdir()
-        drop_ins = {"virt2.conf": python_module("virt2", 'Connection "qemu:///system"')}
+        drop_ins = {"virt2.conf": python_module("virt2", settings)}
         collectd = Collectd(place, folder / "collectd", drop_ins, arguments.interval, record=True)
         stack.enter_context(collectd)
         show(collectd, console, arguments, ended)

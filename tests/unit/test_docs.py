@@ -11,6 +11,8 @@ from tests.unit.fakes import TYPES
 from tests.unit.test_imports import FREE, WINGS
 from virt2.config.settings import INSTANCE_OPTIONS, OPTIONS
 from virt2.metrics.selectors import LIBVIRT_NAMES, SELECTORS
+from virt2.status import server, wire
+from virt2.status.desk import FRESH
 from virt2.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,6 +108,23 @@ def test_both_commands_stand_on_the_first_screen():
     screen = "\n".join(README.splitlines()[:24])
     assert "scripts/run" in screen
     assert "scripts/test" in screen
+
+
+STATUS = (ROOT / "docs" / "status.md").read_text(encoding="utf-8")
+
+
+def test_the_questions_that_are_listed_are_those_that_are_answered():
+    asked = [wire.parse(row[0].strip("`").encode()).ask for row in rows(STATUS, "How to ask")]
+    assert asked == list(wire.QUESTIONS)
+
+
+def test_the_bounds_of_the_status_socket_are_those_that_are_kept():
+    bounds = re.sub(r"\s+", " ", sections(STATUS)["Bounds"])
+    assert f"at most {wire.LONGEST_QUESTION:,} bytes" in bounds
+    assert f"A client has {server.LIMIT:g} s for everything" in bounds
+    assert f"At most {server.MOST_CLIENTS} clients are served at a time" in bounds
+    assert f"goes after {server.GRACE:g} s" in bounds
+    assert f"The same question within {FRESH:g} s gets the same answer" in bounds
 
 
 def test_the_selector_table_is_what_extra_stats_accept():

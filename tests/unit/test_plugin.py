@@ -57,8 +57,9 @@ class Session:
 class Host:
     """What there is on the host: a libvirt, its limits, and no process of any domain."""
 
-    def __init__(self) -> None:
+    def __init__(self, status_socket: str) -> None:
         self.hypervisor = FakeHypervisor()
+        self.status_socket = status_socket
         self.limits: Limits | None = None
         self.uris: list[str] = []
         self.asked: list[str] = []
@@ -83,8 +84,8 @@ class Host:
 
 
 @pytest.fixture
-def host(monkeypatch) -> Host:
-    host = Host()
+def host(monkeypatch, tmp_path) -> Host:
+    host = Host(str(tmp_path / "virt2.sock"))
     monkeypatch.setattr(admin, "Session", host.session)
     monkeypatch.setattr(procfs, "guests", lambda run_dir: [])
     monkeypatch.setattr(procfs.Processes, "problem", lambda self: host.unseen)
@@ -116,14 +117,17 @@ def collectd() -> FakeCollectd:
 class Daemon:
     """collectd, doing what it does with a plugin."""
 
-    def __init__(self, module: types.ModuleType, collectd: FakeCollectd) -> None:
+    def __init__(self, module: types.ModuleType, collectd: FakeCollectd, host: Host) -> None:
         self.collectd = collectd
+        self._host = host
         self.plugin: Any = module.register(collectd)
 
     def start(self, *options: Node) -> None:
         """Configure and initialise."""
         if not any(option.key == "Interval" for option in options):
             options = (*options, Node("Interval", INTERVAL))
+        if not any(option.key == "StatusSocket" for option in options):
+            options = (*options, Node("StatusSocket", self._host.status_socket))
         self.collectd.configs["virt2"](Node("Module", "virt2", children=options))
         self.collectd.inits["virt2"]()
 
@@ -153,7 +157,7 @@ class Daemon:
 
 @pytest.fixture
 def daemon(module, collectd, host) -> Iterator[Daemon]:
-    daemon = Daemon(module, collectd)
+    daemon = Daemon(module, collectd, host)
     yield daemon
     host.hypervisor.cut()
     collectd.shutdowns["virt2"]()

@@ -85,7 +85,8 @@ def test_virt2_as_it_is_reads_the_simulated_domains(
     host.hypervisor, host.limits = hypervisor, limits(20)
     collectd = Stub()
     plugin = module.register(collectd)
-    collectd.callbacks["config"](Node("Module", ("virt2",), (Node("Interval", (10.0,)),)))
+    options = (Node("Interval", (10.0,)), Node("StatusSocket", (host.status_socket,)))
+    collectd.callbacks["config"](Node("Module", ("virt2",), options))
     collectd.callbacks["init"]()
     try:
         assert plugin.assembly.inventory.refresh(BOUND, BOUND)

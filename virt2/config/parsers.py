@@ -34,6 +34,9 @@ default."""
 
 MOST_NAMESPACES = 8
 
+SOCKET_BYTES = 107
+"""How many bytes the kernel takes of the path of a unix socket."""
+
 _EXACT = 2.0**53
 """From this number on, a float cannot be every whole number."""
 _SHOWN = 80
@@ -172,6 +175,18 @@ def text(accepted: str, suits: Callable[[str], object], if_empty: str = "") -> P
         return value or if_empty
 
     return parse
+
+
+def socket_path(key: str, values: Written) -> str | None:
+    """Read the path of a unix socket, or ``none``, which is returned as None."""
+    value = _single(values)
+    if isinstance(value, str) and value.strip().lower() == "none":
+        return None
+    if not isinstance(value, str) or not _is_clean(value) or not value.startswith("/"):
+        raise BadSetting(key, values, "the path of a socket, from / on, in quotes, or none")
+    if len(value.encode()) > SOCKET_BYTES:
+        raise BadSetting(key, values, f"the path of a socket, at most {SOCKET_BYTES} bytes long, or none")
+    return value
 
 
 def words(allowed: Sequence[str], fewest: int, most: int, last: str | None = None) -> Parser[tuple[str, ...]]:

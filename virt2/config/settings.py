@@ -363,6 +363,16 @@ class Settings(NamedTuple):
         "find the admin socket by itself, for example to `virtqemud:///system?socket=/path`.",
     )
 
+    status_socket: str | None = _option(
+        "StatusSocket",
+        "/run/virt2.sock",
+        "/run/virt2.sock",
+        parsers.socket_path,
+        "Path of the unix socket at which virt2 answers the command `virt2` and whoever else asks what it does, or "
+        "`none`. Only the user that collectd runs as, and root, may connect. Change it where that user may not write "
+        "to `/run`, or where two daemons run.",
+    )
+
     def timeout_for(self, interval: float) -> float:
         """Give how many seconds a read may take that is repeated every ``interval`` seconds."""
         if self.timeout is None:

@@ -29,6 +29,22 @@ class Baseline(Protocol):
         """What libvirt replied, which has another type for each call."""
 
 
+class Last(Protocol):
+    """The newest sample of a call (see `virt2.readers.records.Sample`), where somebody may ask for its value."""
+
+    @property
+    def taken(self) -> float:
+        """The time before the call, monotonic seconds."""
+
+    @property
+    def time(self) -> float:
+        """The same moment as wall time."""
+
+    @property
+    def reply(self) -> Any:
+        """What libvirt or the kernel said."""
+
+
 class Known(NamedTuple):
     """What libvirt said of a domain last."""
 
@@ -53,6 +69,7 @@ class Health:
         "first_seen",
         "incoming",
         "known",
+        "last",
         "monitored",
         "newest",
         "refused",
@@ -89,6 +106,9 @@ class Health:
         """libvirt's number for the run of the domain that all this belongs to."""
         self.baselines: dict[tuple[str, str], Baseline] = {}
         """The last sample of each call and device, where it takes two samples to make a value."""
+        self.last: dict[tuple[str, str], Last] = {}
+        """The newest sample of each call and device for a default metric that went out. Whoever asks what virt2 knows
+        is told these, so that nobody has to keep what was dispatched."""
         self.unsupported: set[tuple[str, str]] = set()
         """Calls, each with a device, that this driver cannot make for the device. They are not made again. A worker
         writes it."""
@@ -164,6 +184,7 @@ class Health:
         if self.run is not None:
             self.forget_refusals()
             self.baselines.clear()
+            self.last.clear()
             self.slow = set()
             self.known = None
             self.confirmed = 0.0
@@ -183,8 +204,9 @@ class Health:
         if changed:
             self.forget_refusals()
             self.slow = set(self.slow) - changed
-            for key in [key for key in tuple(self.baselines) if key[1] in changed]:
-                self.baselines.pop(key, None)
+            for samples in (self.baselines, self.last):
+                for key in [key for key in tuple(samples) if key[1] in changed]:
+                    samples.pop(key, None)
 
     def age(self, now: float) -> float:
         """Seconds since the last complete sample, or since the domain was first seen."""
@@ -218,6 +240,10 @@ class Healths:
         health = self._healths.get(event.uuid)
         if health is not None and event.kind in (CHANGED, LIFECYCLE, MEMORY):
             health.doubted = now
+
+    def all(self) -> dict[str, Health]:
+        """The health of each domain that is known, by UUID. Any thread may ask."""
+        return self._healths.copy()
 
     def reconnected(self) -> None:
         """Assume that libvirtd is another one."""

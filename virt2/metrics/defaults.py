@@ -83,6 +83,8 @@ MAPPING: dict[str, Callable[[Any, str], Iterable[Metric]]] = {
 """What becomes of a call's reply, or of a part of it. Each function takes its own."""
 
 
+DEFAULTS = frozenset({CPU_TIME, BALLOON_SIZE, DISK, NIC})
+"""What the default metrics are made of."""
 OF_DISKS = frozenset({DISK, SIZES})
 """Calls whose device is a disk, called by its label. Disk errors go by the target, because libvirt names them so."""
 OF_NICS = frozenset({NIC})

@@ -93,6 +93,10 @@ class Names:
             self._say(domain, named.identity)
         return named.identity
 
+    def known(self) -> dict[str, Identity]:
+        """Give the identities that active domains have, by UUID. This gives none, and any thread may ask."""
+        return {uuid: named.identity for uuid, named in self._named.copy().items()}
+
     def of_any(self, domain: Domain) -> Identity:
         """Give the identity of a domain that may be inactive: the one that it has, had last, or will have.
 

@@ -102,6 +102,16 @@ class Groups:
         self._current()
         return self._readers.get(uuid)
 
+    @property
+    def made(self) -> Partition:
+        """The groups as they were made last. Unlike the rest, this makes none, so that any thread may ask."""
+        return self._partition
+
+    @property
+    def assigned(self) -> Mapping[str, str]:
+        """The reader of each domain as it was decided last, by UUID. Any thread may ask."""
+        return self._readers
+
     def begin(self, reader: str) -> list[Domain]:
         """The domains a reader is to read now. The reader calls `end` when it has dispatched what it read.
 

@@ -57,6 +57,15 @@ NO_SOURCES = HostSources()
 """Everything is asked of libvirt."""
 
 
+class LastRead(NamedTuple):
+    """How the last read that came to its end went."""
+
+    began: float
+    """Monotonic seconds."""
+    took: float
+    """Seconds."""
+
+
 class Reader:
     """Reads its group once per interval.
 
@@ -88,6 +97,8 @@ class Reader:
         """The names of those of them that there was no time for."""
         self.stuck = 0
         """Workers whose call was out before that read."""
+        self.last_read: LastRead | None = None
+        """How that read went; None before the first."""
         self._inventory, self._discovery, self._groups = domains.inventory, domains.discovery, domains.groups
         self._healths, self._names, self._alarms = domains.healths, domains.names, domains.alarms
         self._pool, self._budget, self._silent = workers.pool, workers.budget, workers.silent
@@ -459,6 +470,7 @@ class Reader:
         self, domains: Sequence[Domain], healths: Mapping[str, Health], skipped: int, began: float
     ) -> None:
         blocked = sum(1 for domain in domains if healths[domain.uuid].blocked)
+        self.last_read = LastRead(began, self._clock() - began)
         values = [
             gauge("domains", len(domains)),
             gauge("domains_stuck", blocked),
@@ -466,7 +478,7 @@ class Reader:
             gauge("workers", self._pool.workers),
             gauge("workers_busy", self._pool.busy),
             gauge("workers_stuck", self._pool.stalled),
-            Metric("duration", "read", (self._clock() - began,)),
+            Metric("duration", "read", (self.last_read.took,)),
         ]
         self._sink.dispatch(Identity("", self.name), values, self._wall())
 

@@ -119,9 +119,11 @@ class Results:
         key = (sample.call, sample.device)
         if sample.taken > health.newest.get(key, 0.0):
             health.newest[key] = sample.taken
-            device = _label(sample, domain.description)
+            device = label_of_device(sample.call, sample.device, domain.description)
             mapping = MAPPING.get(sample.call)
             made = self._compare(sample, device, health) if mapping is None else mapping(sample.reply, device)
+            if sample.call in defaults.DEFAULTS:
+                health.last[key] = sample
             self._sink.dispatch(identity, made, sample.time)
 
     def _compare(self, sample: Sample, device: str, health: Health) -> Iterable[Metric]:
@@ -165,14 +167,14 @@ def _is_there(domain: Domain, trouble: Trouble) -> bool:
     return not trouble.device or trouble.device in targets
 
 
-def _label(sample: Sample, description: Description) -> str:
-    """What the sample's device is called."""
+def label_of_device(call: str, target: str, description: Description) -> str:
+    """Give what a device is called at collectd that a call was made for."""
     devices: tuple[Disk, ...] | tuple[Nic, ...] = ()
-    if sample.call in OF_DISKS:
+    if call in OF_DISKS:
         devices = description.disks
-    elif sample.call in OF_NICS:
+    elif call in OF_NICS:
         devices = description.nics
     for device in devices:
-        if device.target == sample.device and device.label:
+        if device.target == target and device.label:
             return device.label
-    return presentable(sample.device)
+    return presentable(target)

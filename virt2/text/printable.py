@@ -22,6 +22,11 @@ def _escaped(char: str) -> str:
     return char.encode("unicode_escape").decode()
 
 
+def encodable(text: str) -> str:
+    """Escape what UTF-8 cannot encode, such as half of a surrogate pair; nearly every text is returned as it is."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def quoted(text: str, longest: int = 60) -> str:
     """Quote the start of a text of unknown origin on one line; `longest` is in characters."""
     return repr(text[:longest]) + ("..." if len(text) > longest else "")

@@ -11,6 +11,7 @@ from tests.fuzz.targets.identities import Identities
 from tests.fuzz.targets.operator_texts import OperatorTexts
 from tests.fuzz.targets.proc_files import ProcFiles
 from tests.fuzz.targets.statistics import Statistics
+from tests.fuzz.targets.status_questions import StatusQuestions
 
 TARGETS: dict[str, type[Target]] = {
     target.name: target
@@ -23,5 +24,6 @@ TARGETS: dict[str, type[Target]] = {
         OperatorTexts,
         AgentReplies,
         AdminProtocol,
+        StatusQuestions,
     )
 }

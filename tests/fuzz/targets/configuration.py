@@ -67,6 +67,8 @@ BLOCKS: tuple[tuple[Node, ...], ...] = (
         option("DiskStats", "bulk"),
         option("TagNamespace", "urn:x"),
         option("TagElement", "tag"),
+        option("StatusSocket", "/run/virt2.sock"),
+        option("StatusSocket", "none"),
         option("Intervall", 10.0),
         option("", ()),
     ),
@@ -74,6 +76,7 @@ BLOCKS: tuple[tuple[Node, ...], ...] = (
 
 _CHECKS: dict[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
+    "str | None": lambda value: value is None or isinstance(value, str),
     "bool": lambda value: isinstance(value, bool),
     "float": lambda value: isinstance(value, float) and value > 0,
     "float | None": lambda value: value is None or (isinstance(value, float) and 0 < value < math.inf),

@@ -94,6 +94,7 @@ def test_the_defaults():
         "guest_agent_interval": 60.0,
         "guest_agent_timeout": 10.0,
         "admin_connection": "",
+        "status_socket": "/run/virt2.sock",
     }
 
 
@@ -108,6 +109,10 @@ ACCEPTED = [
     ("GuestAgentTimeout", (3.5,), "guest_agent_timeout", 3.5),
     ("GuestAgentTimeout", (0.0,), "guest_agent_timeout", math.inf),
     ("PartitionBy", ("tag,storage",), "partition_by", ("tag", "storage")),
+    ("StatusSocket", ("/tmp/a b.sock",), "status_socket", "/tmp/a b.sock"),
+    ("StatusSocket", ("/" + "x" * 106,), "status_socket", "/" + "x" * 106),
+    ("StatusSocket", ("none",), "status_socket", None),
+    ("StatusSocket", (" None ",), "status_socket", None),
     ("Connection", ("test:///default",), "connection", "test:///default"),
     ("Connection", ("",), "connection", "qemu:///system"),
     ("Interval", (5.0,), "interval", 5.0),
@@ -237,6 +242,22 @@ BAD_SECONDS = [0.0, -1.0, 0.0001, 86401.0, math.nan, math.inf, 1e308, True, "", 
         ("Connection", ("qemu:///system\n",), "URI"),
         ("Connection", (True,), "in quotes"),
         ("AdminConnection", ("a\0b",), "URI"),
+        *[
+            ("StatusSocket", values, "the path of a socket, from / on, in quotes, or none")
+            for values in (
+                (),
+                ("",),
+                ("virt2.sock",),
+                ("@virt2",),
+                ("/a\nb",),
+                ("/\udc80",),
+                (1.0,),
+                (True,),
+                ("/",) * 2,
+            )
+        ],
+        ("StatusSocket", ("/" + "x" * 107,), "at most 107 bytes"),
+        ("StatusSocket", ("/" + "\u00e4" * 54,), "at most 107 bytes"),
         ("PluginName", ("",), "1 to 127 bytes"),
         ("PluginName", ("x" * 128,), "1 to 127 bytes"),
         ("PluginName", ("\u00e4" * 64,), "1 to 127 bytes"),

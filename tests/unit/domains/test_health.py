@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from virt2.domains.health import ANEW, Health, Healths, Known
+from virt2.metrics import defaults
+from virt2.model.domain import Description, Disk, Nic
 from virt2.model.events import CHANGED, IO_ERROR, LIFECYCLE, MEMORY, Event
 from virt2.model.replies import Info
+from virt2.readers.records import Sample
 
 
 @pytest.fixture
@@ -158,3 +161,36 @@ class TestMemory:
     def test_what_is_told_of_others_is_nothing(self, healths):
         healths.tell(Event(MEMORY, "b"), 25.0)
         assert healths.of("a", 30.0).memory(10.0, None) == 1024
+
+
+@pytest.fixture
+def last(health) -> dict:
+    """The newest samples of a domain with one disk and one interface, in its first run."""
+    health.begin(1)
+    health.describe(Description(disks=(Disk("vda", "a", "s"),), nics=(Nic("vnet0", "m"),)))
+    for call, device in ((defaults.CPU_TIME, ""), (defaults.DISK, "vda"), (defaults.NIC, "vnet0")):
+        health.last[call, device] = Sample("u", call, device, 100.0, 1.7e9, 1)
+    return health.last
+
+
+def test_the_last_values_of_a_device_are_forgotten_with_it(health, last):
+    health.describe(Description(disks=(Disk("vda", "b", "s"),), nics=(Nic("vnet0", "m"),)))
+    assert set(last) == {(defaults.CPU_TIME, ""), (defaults.NIC, "vnet0")}
+
+
+def test_the_last_values_are_kept_while_the_domain_is_described_again_as_it_was(health, last):
+    health.describe(Description("tag", (Disk("vda", "a", "s"),), (Nic("vnet0", "m"),)))
+    assert len(last) == 3
+
+
+def test_no_value_outlives_the_run_that_it_is_of(health, last):
+    health.begin(2)
+    assert last == {}
+
+
+def test_all_healths_are_a_copy_that_others_may_go_through_while_domains_come():
+    healths = Healths()
+    one = healths.of("a", 1.0)
+    found = healths.all()
+    healths.of("b", 1.0)
+    assert found == {"a": one}

@@ -447,3 +447,12 @@ class TestThroughAllOfAHostsHistory:
             assert all(len(part.encode()) <= LONGEST for identity in identities.values() for part in identity)
             if formats[0] == ("metadata",):
                 assert all(identity.host for identity in identities.values())
+
+
+def test_identities_that_are_known_can_be_looked_at_and_none_is_given_by_that(names, caplog):
+    assert names.known() == {}
+    names.settle([domain("web", UUID + "1"), domain("web", UUID + "2", id=2)])
+    assert names.known() == {UUID + "1": Identity("web", ""), UUID + "2": Identity("web~00000000", "")}
+    assert caplog.records == []
+    names.retain([UUID + "2"])
+    assert set(names.known()) == {UUID + "2"}

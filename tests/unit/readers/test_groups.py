@@ -99,6 +99,19 @@ def test_a_change_is_followed_at_the_next_read():
     assert bench.read("a", 2 * INTERVAL) == ["y"]
 
 
+def test_who_only_looks_makes_no_groups():
+    inventory = Inventory(x="a")
+    bench = Bench(inventory, "a")
+    assert bench.groups.assigned == {}
+    assert {name: len(group) for name, group in bench.groups.made.groups.items()} == {"a": 0, "0": 0}
+    assert bench.changes == []
+    bench.begin("a")
+    inventory.retag(y="a")
+    assert bench.groups.assigned == {"uuid-x": "a"}
+    assert {name: len(group) for name, group in bench.groups.made.groups.items()} == {"a": 1, "0": 0}
+    assert bench.changes == [{"uuid-x"}]
+
+
 def test_whoever_forgets_is_told_of_each_change_once_and_before_anybody_reads():
     inventory = Inventory(x="a", y="b")
     bench = Bench(inventory, "a", "b")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from virt2.text.identifiers import LONGEST, MARK, digest, presentable
-from virt2.text.printable import printable
+from virt2.text.printable import encodable, printable
 
 MIB = 1 << 20
 
@@ -60,3 +60,15 @@ def test_very_long_names_are_not_remembered(traced):
     for number in range(20):
         assert presentable(f"{number}" + "x" * MIB).startswith(f"{number}x")
     assert grown(before) < MIB
+
+
+@given(st.text(st.characters()))
+def test_what_utf8_can_encode_is_left_as_it_is_and_the_rest_is_escaped(text):
+    found = encodable(text)
+    found.encode()
+    assert encodable(found) == found
+    assert (found == text) == (not any("\ud800" <= char <= "\udfff" for char in text))
+
+
+def test_half_of_a_surrogate_pair_is_told_by_its_number():
+    assert encodable("a\udcffb\ud800") == r"a\udcffb\ud800"
