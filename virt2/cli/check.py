@@ -14,7 +14,7 @@ from virt2.cli.bounded import Look
 from virt2.cli.effective import Effective
 from virt2.cli.findings import ERROR, NOTE, WARNING, Finding, status_of
 from virt2.cli.rules import side_by_side, threads, writers
-from virt2.cli.survey import Survey
+from virt2.cli.survey import Survey, plugins_alone
 from virt2.config import reading
 from virt2.config.reading import Problem, Traced
 
@@ -64,7 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.show_config:
         return _show(arguments.json, configuration, collectd, traced)
     found, about = list(_in_files(configuration, collectd, traced)), ""
-    if collectd.imported is not None:
+    if collectd.imported is None:
+        found += plugins_alone(collectd, start + BOUND)
+    else:
         looked = Survey(collectd, traced.settings)
         found += looked.findings(traced, start + BOUND)
         about = looked.about

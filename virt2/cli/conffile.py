@@ -262,9 +262,7 @@ class _Reading:
         cost = "collectd does not start with this"
         if came.left_out:
             cost = f"collectd leaves out {came.left_out}, and reads what is behind this line as a part of the next file"
-        self.findings.append(
-            Finding(ERROR, f"{broken.reason}; {cost}", "Correct this line.", broken.at, incomplete=True)
-        )
+        self.findings.append(Finding(ERROR, f"{broken.reason}; {cost}", broken.todo, broken.at, incomplete=True))
 
     def _fail(self, what: str, todo: str, came: _From) -> None:
         """Say why collectd gives up a file."""

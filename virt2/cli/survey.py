@@ -17,6 +17,7 @@ from virt2.cli.rules import domains, files, rights, threads, versions
 from virt2.config.reading import Line, Traced
 from virt2.config.settings import Settings
 from virt2.errors import AdminUnavailable
+from virt2.model.domain import Domain
 from virt2.model.known_bad import BINDING, CLIENT, DAEMON
 from virt2.sources import admin, daemon, procfs
 
@@ -26,6 +27,13 @@ ADMIN = 1.0
 _UNFREEZE = (
     "Look whether libvirtd is stopped or has no free worker: systemctl status libvirtd virtqemud, and virt-admin"
     " srv-threadpool-info libvirtd. Restarting it does not stop any guest."
+)
+
+
+_FILES_HANG = Finding(
+    WARNING,
+    "the files of collectd and of its Python could not be looked at in time",
+    "Look whether /usr is on storage that hangs.",
 )
 
 
@@ -55,6 +63,8 @@ class Survey:
         self._uri = daemon.resolve(settings.connection)
         self._place = daemon.place(self._uri)
         self._not_asked = asking.not_asked(self._uri)
+        self._domains: tuple[Domain, ...] | None = None
+        """The domains that are reported; None where libvirt did not tell all in time."""
         self._files = Look("files", self._look_at_files)
         self._libvirt = None if self._not_asked else Look("libvirt", self._ask)
         self._admin = Look("admin", self._ask_admin)
@@ -69,16 +79,15 @@ class Survey:
         try:
             looked = self._files.result(until)
         except TimeoutError:
-            what = "the files of collectd and of its Python could not be looked at in time"
-            yield Finding(WARNING, what, "Look whether /usr is on storage that hangs.")
+            yield _FILES_HANG
         if looked is not None:
             python = looked.python
             yield from files.plugin_files(self._collectd, looked.plugins)
             yield from files.modules(self._collectd, python, looked.versions)
             yield from files.types(self._collectd, self._settings, looked.types)
         yield from self._of_libvirt(traced, until)
-        yield from threads.read_threads(self._collectd, self._settings, self._told.domains)
-        if self._told.domains is not None:
+        yield from threads.read_threads(self._collectd, self._settings, self._domains)
+        if self._domains is not None:
             yield from self._of_rights(until)
         told = {
             DAEMON: self._told.daemon,
@@ -95,6 +104,7 @@ class Survey:
             return
         try:
             self._libvirt.result(until)
+            self._domains = self._told.domains
         except TimeoutError:
             what = f"libvirt at {self._uri} did not answer in time while {self._told.doing}"
             yield Finding(ERROR, what, _UNFREEZE, at)
@@ -110,11 +120,11 @@ class Survey:
 
     def _of_domains(self, traced: Traced) -> Iterator[Finding]:
         told = self._told
-        if told.domains is None:
+        if self._domains is None:
             return
-        self.about = f"Domains at {self._uri}: {len(told.domains)} reported of those that run."
+        self.about = f"{self._uri} has {_count(len(self._domains))} that virt2 reports."
         hostname = self._collectd.text("Hostname") or socket.gethostname()
-        yield from domains.identities(self._settings, traced.lines, told.domains, hostname)
+        yield from domains.identities(self._settings, traced.lines, self._domains, hostname)
         wanted = (
             *self._settings.domains,
             *self._settings.block_devices,
@@ -132,13 +142,13 @@ class Survey:
             yield Finding(NOTE, what, "Run this again when domains run.")
         else:
             yield from domains.filters(self._settings, traced.lines, told.names, told.inactive)
-            yield from domains.tags(self._settings, traced.lines, told.domains)
+            yield from domains.tags(self._settings, traced.lines, self._domains)
 
     def _of_rights(self, until: float) -> Iterator[Finding]:
         refused, unseen = "", ""
         if self._place.reason:
             what = f"{self._place.reason}: so this host's processes and network devices are not looked at"
-            yield Finding(NOTE, what, "Nothing, if that is meant. docs/readers.md tells what is slower then.")
+            yield Finding(NOTE, what, "Nothing, if that is meant. CPU time and interfaces are then asked of libvirt.")
         else:
             try:
                 self._admin.result(until)
@@ -164,6 +174,8 @@ class Survey:
 
     def _reach(self) -> str:
         """Say what to do where libvirt cannot be reached."""
+        if "socket=" in self._uri.lower():
+            return "Look whether that socket is there and its daemon runs, or correct Connection."
         sockets = daemon.client_sockets(self._place)
         if not sockets:
             return "Correct Connection, or look whether that host can be reached."
@@ -210,6 +222,23 @@ class Survey:
             except OSError as error:
                 read.append(files.TypesDb(path, at, frozenset(), error.strerror or str(error)))
         return tuple(read)
+
+
+def plugins_alone(collectd: Effective, until: float) -> Iterator[Finding]:
+    """Look only for collectd's plugins, where nothing of a configuration reaches virt2.
+
+    Args:
+        until: a moment on the monotonic clock, at which this is given up.
+    """
+    look = Look("files", lambda: host.plugins(collectd.text("PluginDir")))
+    try:
+        yield from files.plugin_files(collectd, look.result(until))
+    except TimeoutError:
+        yield _FILES_HANG
+
+
+def _count(number: int) -> str:
+    return f"{number} running domain" + ("" if number == 1 else "s")
 
 
 def _plain(error: errors.Error) -> str:

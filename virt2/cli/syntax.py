@@ -57,12 +57,20 @@ class Broken(Exception):
     Attributes:
         at: the line where reading ended.
         reason: what is wrong there, in words.
+        todo: what to do, in a sentence.
     """
 
-    def __init__(self, at: Line, reason: str) -> None:
+    def __init__(self, at: Line, reason: str, todo: str) -> None:
         super().__init__(f"{at}: {reason}")
         self.at = at
         self.reason = reason
+        self.todo = todo
+
+
+_QUOTE = "Put the whole text that it belongs to in quotes."
+_KEY = (
+    "A line begins with a key, which has letters, digits and underscores, and is not true, false, yes, no, on or off."
+)
 
 
 def parse(file: str, text: bytes) -> Parsed:
@@ -139,9 +147,23 @@ class _Parser:
         self._dropped: dict[Line, bytes] = {}
         self._open_quote = False
         """Whether a quote was found that is not closed: then none behind it is."""
+        self._long: tuple[Line, Line] | None = None
+        """Where the last text in quotes begins and ends that has more than one line."""
 
     def parse(self) -> Parsed:
         """Give the statements of the file."""
+        try:
+            nodes = self._statements()
+        except Broken as broken:
+            if self._long is not None and self._long[1].number <= broken.at.number:
+                begin, end = self._long
+                lines = f"A text in quotes goes from line {begin.number} to line {end.number}"
+                raise Broken(broken.at, broken.reason, f"{broken.todo} {lines}: is a quote missing?") from None
+            raise
+        dropped = (Dropped(at, chars.decode("utf-8", "backslashreplace")) for at, chars in self._dropped.items())
+        return Parsed(nodes, tuple(dropped))
+
+    def _statements(self) -> tuple[Node, ...]:
         blocks: list[tuple[str, tuple[Value, ...], Line, list[Node]]] = [("", (), Line(self._file, 1), [])]
         tokens = self._tokens()
         for token in tokens:
@@ -151,24 +173,21 @@ class _Parser:
                 key = self._key(token)
                 values, end = self._values(tokens)
                 if end is None or end.kind != _END:
-                    raise self._broken(end, f"the option {key}", "its values")
+                    raise self._broken(end, f"the option {key}")
                 if not values:
-                    raise Broken(self._line(token.position), f"the option {key} has no value")
+                    todo = "Give it a value. Where it is meant to be empty, write two quotes."
+                    raise Broken(self._line(token.position), f"the option {key} has no value", todo)
                 blocks[-1][-1].append(Node(key, values, (), self._line(token.position)))
             elif token.kind == _OPEN:
                 self._take_block(blocks, tokens, token)
             else:
                 shown = token.kind if token.kind in (_CLOSE, _SLASH) else _shown(token.value)
-                raise Broken(
-                    self._line(token.position),
-                    f"a line begins with {shown}, which is no key. A key has letters, digits and underscores, and is"
-                    " not a number and not true, false, yes, no, on or off",
-                )
+                raise Broken(self._line(token.position), f"a line begins with {shown}, which is no key", _KEY)
         if len(blocks) > 1:
             key, _, at, _ = blocks[-1]
-            raise Broken(at, f"the block <{key}> is not closed by a line </{key}>")
-        dropped = (Dropped(at, chars.decode("utf-8", "backslashreplace")) for at, chars in self._dropped.items())
-        return Parsed(tuple(blocks[0][-1]), tuple(dropped))
+            what = f"the block <{key}> is not closed by a line </{key}>"
+            raise Broken(at, what, f"Write </{key}> where it ends.")
+        return tuple(blocks[0][-1])
 
     def _take_block(
         self,
@@ -183,26 +202,31 @@ class _Parser:
         if ends:
             name = next(tokens, None)
         if name is None or name.kind != _WORD:
-            raise Broken(at, "a < is not followed by the name of a block. Put it in quotes where it is part of a text")
+            raise Broken(at, "a < is not followed by the name of a block", f"Write the name. {_QUOTE}")
         key = self._key(name)
         values, closing = self._values(tokens)
         shown = f"</{key}" if ends else f"<{key}"
         if closing is None or closing.kind != _CLOSE or (ends and values):
-            raise Broken(at, f"the > of {shown} is missing, or something in that line has to be in quotes")
+            todo = "Write it at the end of the line, and put texts before it in quotes."
+            raise Broken(at, f"the > of {shown} is missing", todo)
         behind = next(tokens, None)
         if behind is None or behind.kind != _END:
-            raise self._broken(behind, f"{shown}>", "it")
+            raise self._broken(behind, f"{shown}>")
         if not ends:
             if len(blocks) > DEEPEST:
-                raise Broken(at, f"more than {DEEPEST} blocks are within each other")
+                todo = "Close each block before the next one begins."
+                raise Broken(at, f"more than {DEEPEST} blocks are within each other", todo)
             blocks.append((key, values, at, []))
             return
         if len(blocks) == 1:
-            raise Broken(at, f"{shown}> closes a block that is not open")
+            raise Broken(at, f"{shown}> closes a block that is not open", "Remove this line.")
         opened, values, began, children = blocks.pop()
         if opened != key:
+            todo = f"Write </{opened}>."
+            if opened.lower() == key.lower():
+                todo += " Upper and lower case count here."
             raise Broken(
-                at, f"{shown}> closes the block <{opened}> of line {began.number}. Case counts here, unlike elsewhere"
+                at, f"{shown}> stands where the block <{opened}> of line {began.number} has to be closed", todo
             )
         if values or children:
             # collectd keeps nothing of a block that is empty.
@@ -217,17 +241,13 @@ class _Parser:
             values.append(token.value)
         return tuple(values), None
 
-    def _broken(self, found: _Token | None, what: str, behind: str) -> Broken:
-        """Say why a statement does not end where it should."""
+    def _broken(self, found: _Token | None, what: str) -> Broken:
+        """Say why the line of something does not end behind it."""
         if found is None:
             end = self._line(max(len(self._text) - 1, 0))
-            return Broken(end, f"the file ends within the line of {what}. Its last line has to end with a newline")
+            return Broken(end, f"the file ends within the line of {what}", "End the last line with a newline.")
         shown = found.kind if found.kind in (_OPEN, _CLOSE, _SLASH) else _shown(found.value)
-        return Broken(
-            self._line(found.position),
-            f"a {shown} stands behind {what} instead of the end of the line. Put text that has such characters in"
-            " quotes",
-        )
+        return Broken(self._line(found.position), f"a {shown} stands behind {what}, outside of quotes", _QUOTE)
 
     def _tokens(self) -> Iterator[_Token]:
         text, at = self._text, 0
@@ -292,6 +312,8 @@ class _Parser:
         if whole is None:
             self._open_quote = True
             return None
+        if b"\n" in whole.group():
+            self._long = self._line(at), self._line(whole.end() - 1)
         return _Token(_VALUE, at, _text(whole.group())), whole.end()
 
     def _continued(self, at: int, first: re.Match[bytes]) -> tuple[_Token, int]:
@@ -305,7 +327,8 @@ class _Parser:
             if last is not None and (more is None or last.end() > more.end()):
                 return _Token(_VALUE, at, _text(b"".join((*pieces, last.group())))), last.end()
             if more is None:
-                raise Broken(self._line(at), "a text in quotes begins here and does not end in this file")
+                what = "a text in quotes begins here and does not end in this file"
+                raise Broken(self._line(at), what, "Put a quote where it ends.")
             pieces.append(_without_end(more.group()))
             here = more.end()
 

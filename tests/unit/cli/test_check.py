@@ -93,7 +93,7 @@ def test_where_all_is_well_one_line_says_what_was_looked_at(bench):
     bench.options('Domain "web-1"\n<Instance "fast">\nTag "sd-fast"\n</Instance>')
     assert bench.run() == (
         0,
-        ["Nothing is wrong. Read: 2 files. Domains at qemu:///system: 1 reported of those that run."],
+        ["Nothing is wrong. Read: 2 files. qemu:///system has 1 running domain that virt2 reports."],
         [],
     )
 
@@ -106,7 +106,7 @@ def test_a_mistake_is_said_with_file_and_line_and_what_to_do(bench):
         f"{path}:7: error: Interval 'soon' is not usable: accepted is a number of seconds greater than 0, from 0.001 to"
         " 86400.",
         "    Correct it. Until then virt2 goes on as if the line was not there.",
-        "1 error. Read: 2 files. Domains at qemu:///system: 1 reported of those that run.",
+        "1 error. Read: 2 files. qemu:///system has 1 running domain that virt2 reports.",
     ]
 
 
@@ -203,6 +203,24 @@ def test_a_configuration_without_virt2_is_told_once(bench):
     ]
     assert len(out) == 3
     assert bench.libvirt.calls == []
+
+
+def test_without_virt2_the_plugins_are_looked_for_all_the_same(bench):
+    path = bench.write("conf.d/virt2.conf", "LoadPlugin virt2\n")
+    _, out, _ = bench.run()
+    assert out[2].startswith(f"{path}:1: error: there is no plugin 'virt2' in /p; collectd does not start with this")
+    assert bench.libvirt.calls == []
+
+
+def test_files_that_hang_are_told_in_time(bench, monkeypatch):
+    release = threading.Event()
+    monkeypatch.setattr(check, "BOUND", 0.2)
+    monkeypatch.setattr(host, "plugins", lambda folder="": release.wait(10.0))
+    for options in (bench.options, lambda: bench.write("conf.d/virt2.conf", "")):
+        options()
+        _, out, _ = bench.run()
+        assert any("could not be looked at in time" in line for line in out)
+    release.set()
 
 
 def test_a_block_that_has_no_effect_is_not_told_twice(bench):
@@ -346,7 +364,7 @@ def test_the_findings_as_json(bench):
         "virt2": VERSION,
         "status": status,
         "files": [bench.main, path],
-        "about": "Domains at qemu:///system: 1 reported of those that run.",
+        "about": "qemu:///system has 1 running domain that virt2 reports.",
         "findings": [
             {
                 "severity": "warning",

@@ -113,8 +113,9 @@ def test_what_is_broken_is_said_with_its_line_and_what_collectd_does(write, tmp_
     finding = only(read([write({"main.conf": "A 1\n<B>\nC 2\n</D>\n"})]))
     assert finding.at == Line(str(tmp_path / "main.conf"), 4)
     assert finding.what == (
-        "</D> closes the block <B> of line 2. Case counts here, unlike elsewhere; collectd does not start with this"
+        "</D> stands where the block <B> of line 2 has to be closed; collectd does not start with this"
     )
+    assert finding.todo == "Write </B>."
 
 
 def test_a_broken_file_of_a_folder_is_left_out_and_the_others_are_read(write, tmp_path):

@@ -93,7 +93,7 @@ def test_values_are_read_as_collectd_reads_them(text, read):
 )
 def test_characters_outside_of_quotes_are_dropped_and_told(text, read, dropped):
     if read is None:
-        assert "a / stands behind the option Key" in broken(b"Key a " + text + b"\n")[1]
+        assert "a / stands behind the option Key, outside of quotes" in broken(b"Key a " + text + b"\n")[1]
         return
     parsed = parse(FILE, b"\nKey " + text + b"\n")
     assert parsed.nodes == (Node("Key", read, (), Line(FILE, 2)),)
@@ -156,18 +156,18 @@ def test_a_file_may_have_nothing_in_it(text):
         (b"true x\n", 1, "a line begins with True, which is no key"),
         (b'"A" x\n', 1, "a line begins with 'A', which is no key"),
         (b"> x\n", 1, "a line begins with >, which is no key"),
-        (b"A /x\n", 1, "a / stands behind the option A instead of the end of the line"),
+        (b"A /x\n", 1, "a / stands behind the option A, outside of quotes"),
         (b"A b <c\n", 1, "a < stands behind the option A"),
-        (b"A 1\nB 2", 2, "the file ends within the line of the option B. Its last line has to end with a newline"),
+        (b"A 1\nB 2", 2, "the file ends within the line of the option B"),
         (b"\n<A>\nB 1\n", 2, "the block <A> is not closed by a line </A>"),
-        (b"<A>\nB 1\n</A>", 3, "the file ends within the line of </A>. Its last line"),
-        (b"<A x\nB 1\n</A>\n", 1, "the > of <A is missing, or something in that line has to be in quotes"),
-        (b"<A qemu:///x>\n</A>\n", 1, "the > of <A is missing, or something in that line has to be in quotes"),
-        (b"<A> B 1\n</A>\n", 1, "a 'B' stands behind <A> instead of the end of the line"),
+        (b"<A>\nB 1\n</A>", 3, "the file ends within the line of </A>"),
+        (b"<A x\nB 1\n</A>\n", 1, "the > of <A is missing"),
+        (b"<A qemu:///x>\n</A>\n", 1, "the > of <A is missing"),
+        (b"<A> B 1\n</A>\n", 1, "a 'B' stands behind <A>, outside of quotes"),
         (b"<>\n", 1, "a < is not followed by the name of a block"),
         (b"<A>\n</ >\n", 2, "a < is not followed by the name of a block"),
         (b"B 1\n</A>\n", 2, "</A> closes a block that is not open"),
-        (b"<A>\nB 1\n\n</a>\n", 4, "</a> closes the block <A> of line 1. Case counts here"),
+        (b"<A>\nB 1\n\n</a>\n", 4, "</a> stands where the block <A> of line 1 has to be closed"),
         (b"<A>\n</A 1>\n", 2, "the > of </A is missing"),
         (b'A 1\nB "x \\\n y\nC 2\n', 2, "a text in quotes begins here and does not end in this file"),
         (b"<A>\n" * (DEEPEST + 1), DEEPEST + 1, f"more than {DEEPEST} blocks are within each other"),
@@ -178,6 +178,28 @@ def test_what_collectd_does_not_take_is_said_with_its_line(text, line, reason):
     found = broken(text)
     assert found[0] == line
     assert reason in found[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "todo"),
+    [
+        (b"<A>\nB 1\n</a>\n", "Write </A>. Upper and lower case count here."),
+        (b"<A>\nB 1\n</C>\n", "Write </A>."),
+        (b"A /x\n", "Put the whole text that it belongs to in quotes."),
+        (b"A 1", "End the last line with a newline."),
+        (
+            b'A "x\nB "y"\nC /z\n',
+            "Put the whole text that it belongs to in quotes. A text in quotes goes from line 1 to line 2: is a quote"
+            " missing?",
+        ),
+        (b'A /z\nB "x\ny"\n', "Put the whole text that it belongs to in quotes."),
+    ],
+    ids=repr,
+)
+def test_what_to_do_is_said_too(text, todo):
+    with pytest.raises(Broken) as failure:
+        parse(FILE, text)
+    assert failure.value.todo == todo
 
 
 KEYS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(
