@@ -102,8 +102,7 @@ def text(settings: Iterator[Setting]) -> Iterator[str]:
         else:
             indent = "  " if setting.instance else ""
             rows.append((f"{indent}{setting.option} {_written(setting.value)}", place))
-    if open_block:
-        rows.append(("</Instance>", ""))
+    # More options follow those of the blocks, so no block is open here.
     width = min(max((len(row) for row, _ in rows), default=0), 60)
     for row, place in rows:
         yield printable(f"{row.ljust(width)}  # {place}" if place else row, LONGEST)

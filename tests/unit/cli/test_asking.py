@@ -136,7 +136,18 @@ def test_while_the_list_hangs_the_version_is_known(libvirt):
     ],
 )
 def test_a_transport_that_may_ask_for_a_password_is_not_used(uri, is_asked):
-    assert (not_asked(uri) == "") is is_asked
+    assert not_asked(uri) == (
+        "" if is_asked else f"{uri} is reached through another program, which may ask for a password"
+    )
+
+
+@pytest.mark.parametrize(("options", "metadata"), [("", None), ("HostnameFormat metadata", "shop")])
+def test_the_name_in_the_metadata_is_read_where_it_is_used(libvirt, options, metadata):
+    namespace = "http://openstack.org/xmlns/libvirt/nova/1.1"
+    instance = f"<n:instance xmlns:n='{namespace}'><n:name>shop</n:name></n:instance>"
+    libvirt.domains["db-1"].broken_metadata = instance
+    told = asked(libvirt, options)
+    assert {domain.name: domain.description.metadata for domain in told.domains}["db-1"] == metadata
 
 
 class Failure(Exception):

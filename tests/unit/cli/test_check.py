@@ -212,6 +212,49 @@ def test_without_virt2_the_plugins_are_looked_for_all_the_same(bench):
     assert bench.libvirt.calls == []
 
 
+def test_a_whole_configuration_without_a_writer_is_told_and_a_drop_in_is_not(bench):
+    path = bench.options()
+    bench.write("collectd.conf", MAIN.replace("LoadPlugin csv\n", ""))
+    assert any("no write plugin is loaded" in line for line in bench.run()[1])
+    assert bench.run(path)[0] == 0
+
+
+def test_types_are_those_of_the_typesdb_lines_or_collectds_own(bench, monkeypatch):
+    files = {"/own": frozenset(TYPES), "/more": frozenset({"file_system"})}
+
+    def types_in(path):
+        if path not in files:
+            raise FileNotFoundError(2, "No such file or directory")
+        return files[path]
+
+    monkeypatch.setattr(host, "types_in", types_in)
+    monkeypatch.setattr(host, "TYPES_DBS", ("/nowhere", bench.main))
+    files[bench.main] = files["/own"]
+    bench.options("ExtraStats fs_info")
+    assert "no types.db has the type file_system" in bench.run()[1][0]
+    bench.write("collectd.conf", 'TypesDB "/own" "/more"\n' + MAIN)
+    assert bench.run()[0] == 0
+    bench.write("collectd.conf", 'TypesDB "/more"\n' + MAIN)
+    assert "no types.db that is named has disk_octets" in bench.run()[1][0]
+    bench.write("collectd.conf", 'TypesDB "/own"\nTypesDB "/none"\nTypesDB 12\n' + MAIN)
+    assert bench.run()[1][0].startswith(f"{bench.main}:2: error: /none cannot be read: No such file or directory.")
+
+
+def test_a_host_without_collectd_is_checked_as_far_as_that_goes(bench, monkeypatch):
+    monkeypatch.setattr(host, "plugins", lambda folder="": None)
+    bench.options()
+    status, out, _ = bench.run()
+    assert status == 0
+    assert out[0] == "note: collectd's plugins are not found on this host."
+
+
+def test_names_are_compared_with_collectds_own_hostname(bench):
+    bench.libvirt.add("host1", uuid="00000000-0000-4000-8000-00000000beef")
+    bench.options('HostnameFormat "hostname"\nPluginInstanceFormat "name"\n<Instance "web-1">\nTag x\n</Instance>')
+    _, out, _ = bench.run()
+    assert "domain web-1 is reported as host host1, plugin instance web-1~00000000" in out[0]
+
+
 def test_files_that_hang_are_told_in_time(bench, monkeypatch):
     release = threading.Event()
     monkeypatch.setattr(check, "BOUND", 0.2)

@@ -199,6 +199,20 @@ def test_a_file_whose_name_collectd_expands_is_not_read_by_it(write, name):
     assert "because of its name" in finding.what
 
 
+def test_a_folder_with_a_path_that_is_too_long_for_collectd_is_given_up(tmp_path):
+    deep = tmp_path / "d"
+    while len(str(deep)) < conffile.LONGEST_NAME - 10:
+        deep = deep / ("x" * min(200, conffile.LONGEST_NAME - 4 - len(str(deep))))
+    deep.mkdir(parents=True)
+    for name in ("ab", "abcdefghijkl"):
+        (deep / name).write_text("A 1\n")
+    found = read([str(tmp_path / "d")])
+    assert found.nodes == ()
+    assert "has a file whose path has more than 1023 bytes" in only(found).what
+    (deep / "abcdefghijkl").unlink()
+    assert keys(read([str(tmp_path / "d")])) == ["A"]
+
+
 def test_a_circle_ends(write, tmp_path):
     main = write({"main.conf": 'A 1\nInclude "FOLDER/main.conf"\n'})
     assert "includes itself; collectd does not start with this" in only(read([main])).what

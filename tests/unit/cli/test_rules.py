@@ -227,6 +227,15 @@ def test_a_tag_that_no_domain_has_is_told():
     assert len(tagged(options)) == 2
 
 
+@pytest.mark.parametrize(
+    ("count", "end"), [(5, "'e'."), (6, "'e' and 1 more."), (0, "No domain of this host has one.")]
+)
+def test_the_tags_that_there_are_are_told(count, end):
+    guests = [guest(name, name, number) for number, name in enumerate("abcdef"[:count], 1)]
+    found = traced('<Instance "fast">\nTag "x"\n</Instance>')
+    assert one(domains.tags(found.settings, found.lines, guests)).todo.endswith(end)
+
+
 def test_a_domain_without_a_tag_is_taken_by_its_storage():
     options = '<Instance "fast">\nTag "nfs:/fast"\n</Instance>'
     assert tagged(options, guest("a", disks=[Disk("vda", "/x", "nfs:/fast")])) == []
@@ -256,6 +265,7 @@ def test_of_many_changed_names_some_are_told():
     found = identities("", *guests)
     assert len(found) == domains.MOST_TOLD + 1
     assert found[-1][2] == "3 more domains are reported under changed names"
+    assert len(identities("", *guests[: domains.MOST_TOLD + 1])) == domains.MOST_TOLD
 
 
 def test_a_hostile_name_is_made_printable():
@@ -421,9 +431,11 @@ def test_what_the_configuration_brings_about_is_a_warning():
     assert found[0].todo == "Install 6.1.0 or newer. Remove iothread from ExtraStats."
     instance = traced("<Instance a>\nTag x\nExtraStats iothread\n</Instance>").settings
     assert WARNING in [finding.severity for finding in versions.versions({DAEMON: "5.0.0"}, instance)]
-    bulk = traced("DiskStats bulk").settings
-    assert WARNING in [finding.severity for finding in versions.versions({DAEMON: "3.0.0"}, bulk)]
+    for options, is_told in (("DiskStats bulk", True), ("DiskStats each", False)):
+        reasons = [finding.what for finding in versions.versions({DAEMON: "3.0.0"}, traced(options).settings)]
+        assert any("CVE-2017-2635" in reason for reason in reasons) is is_told
 
 
 def test_a_version_that_is_too_old_is_told():
     assert "with which virt2 was never tried" in told(versions.versions({CLIENT: "1.3.0"}, traced("").settings))[0][2]
+    assert list(versions.versions({CLIENT: "2.0.0"}, traced("").settings)) == []

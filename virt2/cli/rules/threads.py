@@ -56,7 +56,7 @@ def write_queue(collectd: Effective) -> Iterator[Finding]:
     """Tell of limits between which collectd 5.12 drops values in the wrong order."""
     high = collectd.number("WriteQueueLimitHigh", 0)
     low = collectd.number("WriteQueueLimitLow", high // 2)
-    if high > 0 and low < high:
+    if low < high:
         yield Finding(
             WARNING,
             f"between WriteQueueLimitLow ({low}) and WriteQueueLimitHigh ({high}) collectd 5.12 drops the most values"

@@ -86,7 +86,7 @@ def _timeouts(collectd: Effective, plugin: str, blocks: tuple[str, ...], what: s
 
 def _tcp(collectd: Effective, plugin: str, has_udp: bool) -> Iterator[Finding]:
     """Look at a plugin that has no option to limit how long it waits for a TCP connection."""
-    if plugin not in collectd.loaded or collectd.number("WriteQueueLimitHigh", 0) > 0:
+    if collectd.number("WriteQueueLimitHigh", 0) > 0:
         return
     for node in _nodes(collectd, plugin, ("node", "carbon")):
         protocol = _child(node, "protocol")
@@ -103,8 +103,6 @@ def _tcp(collectd: Effective, plugin: str, has_udp: bool) -> Iterator[Finding]:
 
 
 def _http_errors(collectd: Effective) -> Iterator[Finding]:
-    if "write_http" not in collectd.loaded:
-        return
     for node in _nodes(collectd, "write_http", ("node", "url")):
         child = _child(node, "loghttperror")
         if child is None or as_text(child.values[0] if child.values else False).lower() not in ("true", "yes", "on"):
