@@ -36,9 +36,11 @@ class Names(NamedTuple):
     domains: Domains
     """The active domains."""
     disks: frozenset[str]
-    """``DOMAIN:DISK`` of every disk."""
+    """``DOMAIN:DISK`` of every disk of those that are reported."""
     nics: frozenset[str]
-    """``DOMAIN:INTERFACE`` of every interface."""
+    """``DOMAIN:INTERFACE`` of every interface of those."""
+    are_complete: bool
+    """Whether all of these could be described. Where they could not, some disks, interfaces and tags are missing."""
 
 
 class _Seen(Filters):
@@ -71,7 +73,7 @@ class Told:
         self.inactive = Domains(frozenset(), frozenset())
         """The domains that are defined and do not run, as far as they are known."""
         self.names: Names | None = None
-        """None while they are not known, or where not all domains could be described."""
+        """None while they are not known."""
         self.domains: tuple[Domain, ...] | None = None
         """The active domains that the configuration reports, described as far as possible; None while unknown."""
         self.undescribed = ""
@@ -129,9 +131,9 @@ def ask(settings: Settings, told: Told, connect: Callable[[str], Any] | None = N
         found.append(domain)
         complete = complete and domain.description.complete
     told.domains, told.undescribed = tuple(found), describe.reason
-    if complete and not describe.reason:
-        active = Domains(frozenset(one.name for one in listed), frozenset(one.uuid for one in listed))
-        told.names = Names(active, frozenset(filters.disks), frozenset(filters.nics))
+    active = Domains(frozenset(one.name for one in listed), frozenset(one.uuid for one in listed))
+    complete = complete and not describe.reason
+    told.names = Names(active, frozenset(filters.disks), frozenset(filters.nics), complete)
     told.doing = ""
     connection.close()
 

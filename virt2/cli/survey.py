@@ -125,24 +125,21 @@ class Survey:
         self.about = f"{self._uri} has {_count(len(self._domains))} that virt2 reports."
         hostname = self._collectd.text("Hostname") or socket.gethostname()
         yield from domains.identities(self._settings, traced.lines, self._domains, hostname)
-        wanted = (
-            *self._settings.domains,
-            *self._settings.block_devices,
-            *self._settings.interface_devices,
-            *self._settings.explicit_instances,
-        )
-        if not wanted:
+        settings, names = self._settings, told.names
+        of_devices = (*settings.block_devices, *settings.interface_devices, *settings.explicit_instances)
+        if names is None or not (settings.domains or of_devices):
             return
-        if told.names is None:
-            why = told.undescribed or "not all of them could be described"
-            what = f"the domains were not compared with filters and tags, because {why}"
-            yield Finding(NOTE, what, "Run this as root, or again later.")
-        elif not told.names.domains.names:
+        if not names.domains.names:
             what = "no domain runs, so filters and tags were compared with nothing"
             yield Finding(NOTE, what, "Run this again when domains run.")
-        else:
-            yield from domains.filters(self._settings, traced.lines, told.names, told.inactive)
-            yield from domains.tags(self._settings, traced.lines, self._domains)
+            return
+        yield from domains.filters(settings, traced.lines, names, told.inactive)
+        if names.are_complete:
+            yield from domains.tags(settings, traced.lines, self._domains)
+        elif of_devices:
+            why = told.undescribed or "not all domains could be described"
+            what = f"disks, interfaces and tags were not compared with the configuration, because {why}"
+            yield Finding(NOTE, what, "Run this as root, or again later.")
 
     def _of_rights(self, until: float) -> Iterator[Finding]:
         refused, unseen = "", ""

@@ -48,6 +48,7 @@ def test_all_that_the_rules_need_is_told(libvirt):
         Domains(frozenset({"web-1", "db-1"}), uuids),
         frozenset({"web-1:vda", "web-1:vdb", "db-1:vda"}),
         frozenset({"web-1:vnet0"}),
+        True,
     )
     assert told.inactive == Domains(frozenset({"old"}), frozenset({"u-old"}))
     assert {domain.name: domain.description.tag for domain in told.domains} == {"web-1": "sd-fast", "db-1": ""}
@@ -79,7 +80,8 @@ def test_a_libvirtd_that_waits_for_the_monitor_is_asked_for_no_xml(libvirt, vers
     with libvirt.stuck("web-1", monitor=True):
         told = asked(libvirt)
     assert "waits for a domain's monitor" in told.undescribed
-    assert told.names is None
+    assert told.names.are_complete is False
+    assert told.names.domains.names == {"web-1", "db-1"}
     assert len(told.domains) == 2
     assert not any(call == "xml" for call, _, _ in libvirt.calls)
 
@@ -102,7 +104,7 @@ def test_a_domain_that_cannot_be_described_leaves_the_comparison_out(libvirt):
     libvirt.domains["web-1"].failures["xml"] = CallFailed("no", 1)
     told = asked(libvirt)
     assert len(told.domains) == 2
-    assert told.names is None
+    assert told.names.are_complete is False
 
 
 def test_a_libvirt_that_cannot_be_reached_raises(libvirt):

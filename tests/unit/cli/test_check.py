@@ -390,6 +390,29 @@ def test_missing_rights_are_told(bench):
     assert "/proc hides" not in "".join(bench.run()[1])
 
 
+def test_the_limits_are_asked_of_whom_the_configuration_names(bench, monkeypatch):
+    asked = []
+    monkeypatch.setattr(admin, "read_limits", lambda uri, timeout: asked.append((uri, timeout)))
+    for options in ("", 'AdminConnection "virtqemud:///system"'):
+        bench.options(options)
+        bench.run()
+    assert asked == [("qemu:///system", survey.ADMIN), ("virtqemud:///system", survey.ADMIN)]
+
+
+def test_what_was_not_asked_for_is_not_compared(bench, monkeypatch):
+    monkeypatch.setattr(procfs, "status_xml", lambda name, run_dir: "")
+    bench.libvirt.version = "11.3.0"
+    path = bench.options('Domain "web-1" "nothing"')
+    status, out, _ = bench.run()
+    assert status == 1
+    assert out[0].startswith(f"{path}:7: warning: Domain 'nothing' matches no domain")
+    assert not any("compared with the configuration" in line for line in out)
+    bench.options('Domain "web-1"\nBlockDevice "web-1:nothing"\n<Instance "a">\nTag "nothing"\n</Instance>')
+    status, out, _ = bench.run()
+    assert status == 0
+    assert "disks, interfaces and tags were not compared with the configuration, because this version of" in out[0]
+
+
 def test_hostile_names_cannot_reach_the_terminal(bench):
     bench.libvirt.add("a\x1b]0;x\x07\n", uuid="00000000-0000-4000-8000-00000000beef")
     bench.options('Domain "a\x1b[2J" "/./"')

@@ -121,6 +121,8 @@ def test_the_timeout_is_told_in_milliseconds_and_by_the_interval():
     assert short.todo.endswith("write 10000.")
     assert "longer than its interval of 10 s" in one(writers.writers(http("Timeout 20000", "LogHttpError true"))).what
     assert list(writers.writers(http("Timeout 20000", "Timeout 5000", "LogHttpError true"))) == []
+    assert list(writers.writers(http("Timeout 10000", "LogHttpError true"))) == []
+    assert list(writers.writers(http("Timeout 100", "LogHttpError true"))) == []
 
 
 def test_refused_values_are_lost_without_a_word_unless_that_is_logged():
@@ -172,6 +174,7 @@ HERE = Names(
     Domains(frozenset({"web-1", "db-1"}), frozenset({UUID + "1", UUID + "2"})),
     frozenset({"web-1:vda", "db-1:vda"}),
     frozenset({"web-1:vnet0"}),
+    True,
 )
 IDLE = Domains(frozenset({"old"}), frozenset({UUID + "9"}))
 
@@ -194,6 +197,12 @@ def test_each_entry_that_matches_nothing_is_told_with_its_line():
     assert found[2][2].startswith("BlockDevice 'web-1:vdb' matches no disk of this host")
 
 
+def test_devices_that_are_not_all_known_are_not_compared():
+    found = traced('Domain "web-2"\nBlockDevice "web-1:vdb"\nInterfaceDevice "vnet0"')
+    told_of = told(domains.filters(found.settings, found.lines, HERE._replace(are_complete=False), IDLE))
+    assert [line for _, line, _ in told_of] == [7]
+
+
 def test_what_is_to_be_left_out_is_told_in_its_words():
     ((_, _, what),) = compared('IgnoreSelected true\nDomain "web-2"')
     assert what.endswith("no domain is left out by it")
@@ -210,7 +219,9 @@ def test_a_domain_that_does_not_run_is_only_a_note():
 
 def test_entries_for_devices_that_are_not_reported_are_told():
     found = compared('ReportBlockDevices false\nBlockDevice "web-1:vda"')
-    assert [(severity, line) for severity, line, _ in found] == [(NOTE, 8)]
+    assert found == [(NOTE, 8, "BlockDevice has no effect, because ReportBlockDevices is false")]
+    found = compared('ReportNetworkInterfaces false\nInterfaceDevice "web-1:vnet0"')
+    assert found == [(NOTE, 8, "InterfaceDevice has no effect, because ReportNetworkInterfaces is false")]
 
 
 def tagged(options, *guests):

@@ -26,7 +26,7 @@ def filters(settings: Settings, lines: Lines, names: Names, inactive: Domains) -
     """Tell of the entries that match nothing.
 
     Args:
-        names: what the entries are compared with.
+        names: what the entries are compared with. Those for disks and interfaces are only where all of these are known.
         inactive: the domains that do not run.
     """
     for entry in settings.domains:
@@ -37,6 +37,8 @@ def filters(settings: Settings, lines: Lines, names: Names, inactive: Domains) -
                 yield Finding(NOTE, what, "Nothing, if that is meant.", at)
             else:
                 yield _nothing(settings, DOMAIN, entry, "domain", names.domains.names, at)
+    if not names.are_complete:
+        return
     for key, entries, what, devices, reported in (
         (DISK, settings.block_devices, "disk", names.disks, settings.report_block_devices),
         (NIC, settings.interface_devices, "interface", names.nics, settings.report_network_interfaces),
