@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -91,10 +92,12 @@ def not_asked(uri: str) -> str:
     return ""
 
 
-def ask(settings: Settings, told: Told, connect: Callable[[str], Any] | None = None) -> None:
+def ask(settings: Settings, told: Told, until: float, connect: Callable[[str], Any] | None = None) -> None:
     """Ask libvirt, and write down what it tells. Blocks while libvirt does not answer.
 
     Arguments:
+        until: the moment on the monotonic clock from which no more domains are described. Very many take their time,
+            even if nothing hangs.
         connect: gives a connection for a URI (see `virt2.sources.hypervisor`); None for the real libvirt.
 
     Raises:
@@ -123,7 +126,10 @@ def ask(settings: Settings, told: Told, connect: Callable[[str], Any] | None = N
         if not filters.domain(one.name, one.uuid):
             continue
         try:
-            domain = describe(domain)
+            if time.monotonic() < until:
+                domain = describe(domain)
+            else:
+                describe.reason = f"there was no time left to describe all of {len(listed)} domains"
         except errors.DomainGone:
             continue
         except errors.Error:

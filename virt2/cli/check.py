@@ -67,8 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     if collectd.imported is None:
         found += plugins_alone(collectd, start + BOUND)
     else:
-        looked = Survey(collectd, traced.settings)
-        found += looked.findings(traced, start + BOUND)
+        looked = Survey(collectd, traced.settings, start + BOUND)
+        found += looked.findings(traced)
         about = looked.about
     findings = report.in_order(found)
     done = report.Report(findings, configuration.files, about, status_of(findings))

@@ -37,6 +37,10 @@ _FILES_HANG = Finding(
 )
 
 
+LEAVE = 0.5
+"""Seconds before the end from which no more domains are described, because a last one may take a moment."""
+
+
 class _Files(NamedTuple):
     """What the files of this host tell."""
 
@@ -52,9 +56,11 @@ class Survey:
 
     Arguments:
         collectd, settings: the configuration.
+        until: the moment on the monotonic clock until which all this is waited for.
     """
 
-    def __init__(self, collectd: Effective, settings: Settings) -> None:
+    def __init__(self, collectd: Effective, settings: Settings, until: float) -> None:
+        self._until = until
         self._collectd = collectd
         self._settings = settings
         self.about = ""
@@ -73,11 +79,11 @@ class Survey:
     def __repr__(self) -> str:
         return f"<Survey {self._uri}>"
 
-    def findings(self, traced: Traced, until: float) -> Iterator[Finding]:
-        """Give what is wrong, with what has answered until then (a moment on the monotonic clock)."""
+    def findings(self, traced: Traced) -> Iterator[Finding]:
+        """Give what is wrong, with what has answered in time."""
         looked, python = None, None
         try:
-            looked = self._files.result(until)
+            looked = self._files.result(self._until)
         except TimeoutError:
             yield _FILES_HANG
         if looked is not None:
@@ -85,10 +91,10 @@ class Survey:
             yield from files.plugin_files(self._collectd, looked.plugins)
             yield from files.modules(self._collectd, python, looked.versions)
             yield from files.types(self._collectd, self._settings, looked.types)
-        yield from self._of_libvirt(traced, until)
+        yield from self._of_libvirt(traced)
         yield from threads.read_threads(self._collectd, self._settings, self._domains)
         if self._domains is not None:
-            yield from self._of_rights(until)
+            yield from self._of_rights()
         told = {
             DAEMON: self._told.daemon,
             CLIENT: self._told.client,
@@ -96,14 +102,14 @@ class Survey:
         }
         yield from versions.versions(told, self._settings)
 
-    def _of_libvirt(self, traced: Traced, until: float) -> Iterator[Finding]:
+    def _of_libvirt(self, traced: Traced) -> Iterator[Finding]:
         at = traced.lines.get(("Connection",))
         if self._libvirt is None:
             what = f"libvirt was not asked: {self._not_asked}. So filters, tags, names and versions were not looked at"
             yield Finding(NOTE, what, "Run this on that host, with its own configuration.", at)
             return
         try:
-            self._libvirt.result(until)
+            self._libvirt.result(self._until)
             self._domains = self._told.domains
         except TimeoutError:
             what = f"libvirt at {self._uri} did not answer in time while {self._told.doing}"
@@ -141,20 +147,20 @@ class Survey:
             what = f"disks, interfaces and tags were not compared with the configuration, because {why}"
             yield Finding(NOTE, what, "Run this as root, or again later.")
 
-    def _of_rights(self, until: float) -> Iterator[Finding]:
+    def _of_rights(self) -> Iterator[Finding]:
         refused, unseen = "", ""
         if self._place.reason:
             what = f"{self._place.reason}: so this host's processes and network devices are not looked at"
             yield Finding(NOTE, what, "Nothing, if that is meant. CPU time and interfaces are then asked of libvirt.")
         else:
             try:
-                self._admin.result(until)
+                self._admin.result(self._until)
             except TimeoutError:
                 refused = "it did not answer in time"
             except AdminUnavailable as error:
                 refused = error.reason
             try:
-                unseen = self._processes.result(until) if self._settings.host_pre_scan else ""
+                unseen = self._processes.result(self._until) if self._settings.host_pre_scan else ""
             except TimeoutError:
                 unseen = "they could not be looked at in time"
         sockets = daemon.client_sockets(self._place, read_only=False)
@@ -190,7 +196,7 @@ class Survey:
         return "Look whether it runs, such as with: systemctl status libvirtd virtqemud."
 
     def _ask(self) -> None:
-        asking.ask(self._settings, self._told)
+        asking.ask(self._settings, self._told, self._until - LEAVE)
 
     def _ask_admin(self) -> None:
         if not self._place.reason:

@@ -34,9 +34,9 @@ def libvirt(monkeypatch):
     return hypervisor
 
 
-def asked(libvirt, options="", told=None):
+def asked(libvirt, options="", told=None, until=None):
     told = told or Told()
-    ask(traced(options).settings, told, lambda uri: libvirt.connect())
+    ask(traced(options).settings, told, soon() if until is None else until, lambda uri: libvirt.connect())
     return told
 
 
@@ -93,6 +93,14 @@ def test_libvirts_own_files_are_read_first(libvirt, monkeypatch):
     told = asked(libvirt)
     assert told.undescribed == ""
     assert len(told.names.disks) == 3
+
+
+def test_where_there_is_no_time_left_the_domains_are_known_by_name(libvirt):
+    told = asked(libvirt, until=0.0)
+    assert told.undescribed == "there was no time left to describe all of 2 domains"
+    assert told.names.domains.names == {"web-1", "db-1"}
+    assert told.names.are_complete is False
+    assert len(told.domains) == 2
 
 
 def test_a_domain_that_ends_meanwhile_is_left_out(libvirt):

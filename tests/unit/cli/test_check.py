@@ -62,7 +62,9 @@ class Bench:
         monkeypatch.setattr(conffile, "USUAL", ("/none", self.main))
         real = asking.ask
         monkeypatch.setattr(
-            asking, "ask", lambda settings, told: real(settings, told, lambda uri: self.libvirt.connect())
+            asking,
+            "ask",
+            lambda settings, told, until: real(settings, told, until, lambda uri: self.libvirt.connect()),
         )
 
     def _limits(self):
@@ -340,7 +342,7 @@ def test_a_libvirt_that_does_not_answer_is_told_in_time(bench, monkeypatch):
 def test_an_error_of_libvirt_is_told_in_its_words(bench, monkeypatch, error, told):
     bench.options()
 
-    def fail(settings, told):
+    def fail(settings, told, until):
         raise error
 
     monkeypatch.setattr(asking, "ask", fail)
@@ -350,7 +352,7 @@ def test_an_error_of_libvirt_is_told_in_its_words(bench, monkeypatch, error, tol
 def test_without_the_binding_the_rest_is_checked(bench, monkeypatch):
     bench.options("Intervall 3")
 
-    def fail(settings, told):
+    def fail(settings, told, until):
         raise ModuleNotFoundError("No module named 'libvirt'")
 
     monkeypatch.setattr(asking, "ask", fail)

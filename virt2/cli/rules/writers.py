@@ -15,7 +15,7 @@ from virt2.text.printable import quoted
 
 WRITERS = frozenset(
     {
-        *("amqp", "amqp1", "csv", "grpc", "kafka", "mqtt", "network", "postgresql", "rrdcached", "rrdtool", "unixsock"),
+        *("amqp", "amqp1", "csv", "grpc", "mqtt", "network", "postgresql", "rrdcached", "rrdtool", "unixsock"),
         *("write_graphite", "write_http", "write_influxdb_udp", "write_kafka", "write_log", "write_mongodb"),
         *("write_prometheus", "write_redis", "write_riemann", "write_sensu", "write_stackdriver", "write_syslog"),
         *("write_tsdb", "lua", "perl", "java", "exec"),
