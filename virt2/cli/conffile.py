@@ -106,11 +106,10 @@ class _Reading:
     def _absent(self, path: bytes, error: OSError, came: _From) -> list[Node] | None:
         """Say that a path is not there, or cannot be seen."""
         if came.at is None:
-            self._fail(f"{_shown(path)} cannot be read: {error.strerror}", _how(error), came)
+            self._unreadable(path, "read", error, came)
             return None
         if isinstance(error, PermissionError):
-            what = f"{_shown(path)} cannot be read: {error.strerror}"
-            self.findings.append(Finding(ERROR, what, _how(error), came.at, incomplete=True))
+            self._unreadable(path, "read", error, came)
         elif any(sign in path for sign in b"*?["):
             what = f"Include {_shown(path)} matches no file"
             self.findings.append(Finding(NOTE, what, "Nothing, if there is to be none.", came.at))
@@ -123,7 +122,7 @@ class _Reading:
         try:
             names = os.listdir(path)
         except OSError as error:
-            self._fail(f"{_shown(path)} cannot be listed: {error.strerror}", _how(error), came)
+            self._unreadable(path, "listed", error, came)
             return None
         paths = sorted(path + b"/" + name for name in names if not name.startswith(b"."))
         for inside in paths:
@@ -165,7 +164,7 @@ class _Reading:
             with open(path, "rb") as file:
                 text = file.read(MOST_BYTES + 1 - self._bytes)
         except OSError as error:
-            self._fail(f"{_shown(path)} cannot be read: {error.strerror}", _how(error), came)
+            self._unreadable(path, "read", error, came)
             return None
         self._bytes += len(text)
         if self._bytes > MOST_BYTES:
@@ -264,6 +263,15 @@ class _Reading:
             cost = f"collectd leaves out {came.left_out}, and reads what is behind this line as a part of the next file"
         self.findings.append(Finding(ERROR, f"{broken.reason}; {cost}", broken.todo, broken.at, incomplete=True))
 
+    def _unreadable(self, path: bytes, what: str, error: OSError, came: _From) -> None:
+        """Say that a path cannot be read by whoever runs this. collectd may have the right to read it."""
+        told = f"{_shown(path)} cannot be {what}: {error.strerror}"
+        if isinstance(error, PermissionError):
+            todo = "Run this as root, or as the user that collectd runs as."
+            self.findings.append(Finding(ERROR, told, todo, came.at, incomplete=True))
+        else:
+            self._fail(told, "Correct the path.", came)
+
     def _fail(self, what: str, todo: str, came: _From) -> None:
         """Say why collectd gives up a file."""
         cost = f"collectd leaves out {came.left_out}" if came.left_out else "collectd does not start with this"
@@ -271,13 +279,6 @@ class _Reading:
 
     def _warn(self, what: str, todo: str, came: _From) -> None:
         self.findings.append(Finding(WARNING, what, todo, came.at))
-
-
-def _how(error: OSError) -> str:
-    """Say what to do about a file that cannot be read."""
-    if isinstance(error, PermissionError):
-        return "Run this as root, or as the user that collectd runs as."
-    return "Correct the path."
 
 
 def _shown(path: str | bytes) -> str:
