@@ -30,6 +30,7 @@ setup(
     license="MIT",
     packages=find_packages(include=["virt2", "virt2.*"]),
     package_data={"virt2": ["types.db"]},
+    entry_points={"console_scripts": ["virt2 = virt2.cli.__main__:main"]},
     python_requires=">=3.9",
     # libvirt-python is no requirement: it has to match the system's libvirt and comes with it (python3-libvirt), while
     # pip would build one from source.

@@ -10,9 +10,10 @@ python_packages=(python3 python3-venv)
 # A lab with guests and a collectd needs these.
 demo_packages=(collectd-core libvirt-clients libvirt-daemon libvirt-daemon-system libxml2 qemu-system-x86
     python3 python3-libvirt python3-rich)
-# The tests also need these: storage that hangs is a FUSE file system, and containers show a driver with few calls.
+# The tests also need these: storage that hangs is a FUSE file system, containers show a driver with few calls, and the
+# command's words are completed in real shells.
 # The containers' driver of Debian 12 runs the program ip, but depends on no package that has it.
-lab_packages=("${demo_packages[@]}" iproute2 libfuse2 libvirt-daemon-driver-lxc)
+lab_packages=("${demo_packages[@]}" fish iproute2 libfuse2 libvirt-daemon-driver-lxc zsh)
 
 say() {
     printf '== %s\n' "$*" >&2

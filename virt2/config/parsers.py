@@ -20,6 +20,7 @@ from typing import NamedTuple, TypeVar, Union
 from virt2.errors import BadSetting
 from virt2.text import xpath
 from virt2.text.patterns import Match
+from virt2.text.similar import most_similar
 
 T = TypeVar("T")
 
@@ -98,7 +99,7 @@ def _shown(value: Value) -> str:
 def guessed(values: Written, read: object) -> list[str]:
     """Give those texts in a parser's result that were numbers to collectd, which forgets how they were written.
 
-    ``007`` and ``7.0`` arrive as 7, ``1e5`` as 100000. An operator who means such a name has to put it in quotes.
+    ``007`` and ``7.0`` arrive as 7, ``1.0e+5`` as 100000. An operator who means such a name has to put it in quotes.
     """
     numbers = {_text(value) for value in values if isinstance(value, float)}
     texts = [read] if isinstance(read, str) else [*read] if isinstance(read, tuple) else []
@@ -208,7 +209,7 @@ def words(allowed: Sequence[str], fewest: int, most: int, last: str | None = Non
         if last in found:
             found = found[: found.index(last)]
         if not fewest <= len(found) <= most or not set(found) <= set(allowed):
-            raise BadSetting(key, values, accepted)
+            raise BadSetting(key, values, accepted + _similar_hint(found, allowed))
         return tuple(found)
 
     return parse
@@ -222,7 +223,7 @@ def choice(allowed: Sequence[str]) -> Parser[str]:
         value = _single(values)
         word = value.strip().lower() if isinstance(value, str) else ""
         if word not in allowed:
-            raise BadSetting(key, values, accepted)
+            raise BadSetting(key, values, accepted + _similar_hint([word], allowed))
         return word
 
     return parse
@@ -303,6 +304,13 @@ def _text(value: Value | None) -> str | None:
 
 def _quote_hint(values: Written) -> str:
     return "; put it in quotes" if any(isinstance(value, (float, bool)) for value in values) else ""
+
+
+def _similar_hint(found: Sequence[str], allowed: Sequence[str]) -> str:
+    """Say which word is not accepted, and what it may have been meant to be."""
+    unknown = next((word for word in found if word and word not in allowed), "")
+    similar = most_similar(unknown, allowed) if unknown else ""
+    return f"; {unknown[:_SHOWN]!r} is most like {similar}" if similar else ""
 
 
 def _is_clean(value: str) -> bool:

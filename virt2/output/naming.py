@@ -97,6 +97,16 @@ class Names:
         """Give the identities that active domains have, by UUID. This gives none, and any thread may ask."""
         return {uuid: named.identity for uuid, named in self._named.copy().items()}
 
+    def changed(self, domain: Domain) -> Identity | None:
+        """Give the identity of an active domain, where that is not what the domain asks for; else None.
+
+        `of` logs the same. Whoever asks here says it in words of its own, and `of` says it no more.
+        """
+        with self._lock:
+            named = self._name(domain)
+            self._to_say.pop(domain.uuid, None)
+            return named.identity if self._is_changed(domain, named) else None
+
     def of_any(self, domain: Domain) -> Identity:
         """Give the identity of a domain that may be inactive: the one that it has, had last, or will have.
 
@@ -204,9 +214,13 @@ class Names:
             named = _Named(domain.name, metadata, identity, active=True)
         self._named[domain.uuid] = named
         self._take(named.identity, domain.uuid)
-        if self._written(named.identity) != self._written(_slashless(self._wanted(domain, named.metadata))):
+        if self._is_changed(domain, named):
             self._to_say[domain.uuid] = named.identity
         return named
+
+    def _is_changed(self, domain: Domain, named: _Named) -> bool:
+        """Whether an identity is not what the domain asks for."""
+        return self._written(named.identity) != self._written(_slashless(self._wanted(domain, named.metadata)))
 
     def _say(self, domain: Domain, identity: Identity) -> None:
         log.warning(

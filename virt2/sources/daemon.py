@@ -190,6 +190,18 @@ def admin_servers(
     return found, ""
 
 
+def client_sockets(there: Place, read_only: bool = True) -> tuple[str, ...]:
+    """Give the sockets that libvirt's client may connect to, in its order; none where the daemon is not on this host.
+
+    Arguments:
+        there: where the daemon is.
+        read_only: whether those for read-only connections are meant, or those for all others.
+    """
+    suffix = "-ro" if read_only else ""
+    prefixes = ("libvirt" if name == MONOLITHIC else name for name in there.daemons if there.sockets)
+    return tuple(os.path.join(there.sockets, f"{prefix}-sock{suffix}") for prefix in prefixes)
+
+
 def _aliases_in(text: str) -> list[str]:
     """Give the entries of the first list of aliases that is complete."""
     for beginning in _ALIASES.finditer(text):
@@ -253,8 +265,8 @@ def _is_folder(one: str, other: str) -> bool:
 
 def _listens(folder: str, daemon: str, exists: Callable[[str], bool]) -> bool:
     """Whether a socket of the daemon's is there, for read-only or for other clients."""
-    prefix = "libvirt" if daemon == MONOLITHIC else daemon
-    return any(exists(os.path.join(folder, f"{prefix}-sock{suffix}")) for suffix in ("-ro", ""))
+    there = Place((daemon,), folder, "", "", "")
+    return any(exists(path) for only in (True, False) for path in client_sockets(there, only))
 
 
 def _by_name(driver: str, socket: str) -> tuple[str, ...]:

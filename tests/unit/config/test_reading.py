@@ -8,7 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from virt2.config import reading
-from virt2.config.reading import INSTANCE_OPTIONS, OPTIONS, Instance, Match, Problem, Settings, parse, stopping
+from virt2.config.reading import (
+    INSTANCE_OPTIONS,
+    OPTIONS,
+    Instance,
+    Line,
+    Match,
+    Problem,
+    Settings,
+    parse,
+    stopping,
+    trace,
+)
 
 
 class Node(NamedTuple):
@@ -409,7 +420,8 @@ def test_the_same_value_twice_is_no_problem(key, first, second):
 def test_of_different_values_the_last_one_wins_with_a_warning():
     settings, problems = parse([module(option("Interval", 5.0)), module(option("interval", "7"))])
     assert settings.interval == 7.0
-    assert problems == (Problem("warning", "Interval is set to 5 and then to '7': the last one, '7', is used"),)
+    text, todo = "Interval is set to 5 and then to '7': the last one, '7', is used", "Leave only one of these lines."
+    assert problems == (Problem("warning", text, todo=todo),)
 
 
 def test_three_different_values_are_one_warning():
@@ -436,7 +448,7 @@ def test_an_unknown_key_is_a_warning_with_the_closest_one(key, closest):
     settings, problems = read(option(key, 5.0))
     assert settings == Settings()
     expected = f"unknown option {key!r}: the most similar option is {closest}"
-    assert problems == (Problem("warning", expected, stops_strict=True),)
+    assert [problem[:3] for problem in problems] == [("warning", expected, True)]
 
 
 @pytest.mark.parametrize(
@@ -630,9 +642,110 @@ def test_an_instance_without_tags_is_warned_of():
 
 def test_an_unknown_key_in_an_instance_is_a_warning():
     _, problems = read(instance("a", option("Tag", "x"), option("Tagg", "y")))
-    assert problems == (
-        Problem("warning", "unknown option 'Tagg' in <Instance>: the most similar option is Tag", stops_strict=True),
-    )
+    text = "unknown option 'Tagg' in <Instance>: the most similar option is Tag"
+    assert problems == (Problem("warning", text, True, todo="Correct or remove it. Until then virt2 ignores it."),)
+
+
+@pytest.mark.parametrize(
+    ("node", "hint"),
+    [
+        (option("ExtraStats", "disk vcpuu"), "'vcpuu' is most like vcpu"),
+        (option("BlockDeviceFormat", "sorce"), "'sorce' is most like source"),
+        (option("HostnameFormat", "name", "uid"), "'uid' is most like uuid"),
+    ],
+)
+def test_a_word_that_is_not_accepted_is_told_with_the_nearest_one(node, hint):
+    assert refused(node).endswith(f"; {hint}")
+
+
+def test_a_word_that_is_like_none_is_told_without_another():
+    assert "most like" not in refused(option("BlockDeviceFormat", "xyz"))
+
+
+# Places
+
+
+class PlacedNode(NamedTuple):
+    """A node that tells where it stands."""
+
+    key: str
+    values: tuple
+    children: tuple
+    at: Line
+
+
+def placed(line, key, *values, inside=()):
+    return PlacedNode(key, values, tuple(inside), Line("v.conf", line))
+
+
+def test_what_is_in_force_is_traced_to_its_lines():
+    web, db = Match("web"), Match("/db/")
+    first = [
+        placed(2, "Interval", 5.0),
+        placed(3, "interval", 5.0),
+        placed(4, "Domain", "web", "/db/"),
+        placed(5, "Domain", "web"),
+        placed(6, "ExtraStats", "vcpu"),
+        placed(7, "ExtraStats", "disk pcpu"),
+        placed(8, "Instance", "a", inside=[placed(9, "Tag", "x"), placed(10, "ExtraStats", "")]),
+    ]
+    second = [placed(21, "ExtraStats", "disk vm"), placed(22, "Instance", "a", inside=[placed(23, "Tag", "x", "y")])]
+    traced = trace([placed(1, "Module", "virt2", inside=first), placed(20, "Module", "virt2", inside=second)])
+    assert traced.problems == ()
+    assert traced.settings == parse([placed(1, "Module", "virt2", inside=[*first, *second[1:]]), module(second[0])])[0]
+    assert {key: line.number for key, line in traced.lines.items()} == {
+        ("Interval",): 3,
+        ("Domain", web): 4,
+        ("Domain", db): 4,
+        ("ExtraStats", "disk"): 7,
+        ("ExtraStats", "pcpu"): 7,
+        ("ExtraStats", "vm"): 21,
+        ("Instance", "a"): 8,
+        ("Instance", "a", "Tag", Match("x")): 9,
+        ("Instance", "a", "Tag", Match("y")): 23,
+        ("Instance", "a", "ExtraStats"): 10,
+    }
+
+
+def test_each_problem_has_its_line_and_the_same_one_in_two_lines_is_two_mistakes():
+    nodes = [
+        placed(2, "Intervall", 5.0),
+        placed(3, "Intervall", 5.0),
+        placed(4, "Interval", "soon"),
+        placed(5, "Interval", "soon"),
+        placed(6, "Workers", 3.0),
+        placed(7, "Workers", 4.0),
+        placed(8, "Domain", 12.0),
+        placed(9, "Instance", "a", inside=[placed(10, "Tagg", 1.0), placed(11, "Tag", "/(/")]),
+        placed(12, "Instance", "0", inside=[placed(13, "Tag", "x")]),
+        placed(14, "Instance", "b c"),
+        placed(15, "Timeout", 20.0),
+        placed(16, "Interval", 10.0),
+    ]
+    problems = trace([placed(1, "Module", "virt2", inside=nodes)]).problems
+    assert [(problem.at.number, problem.text.split(" ")[0]) for problem in problems] == [
+        (2, "unknown"),
+        (3, "unknown"),
+        (4, "Interval"),
+        (5, "Interval"),
+        (8, "Domain"),
+        (10, "unknown"),
+        (11, "<Instance"),
+        (14, "Instance"),
+        (7, "Workers"),
+        (12, "Instance"),
+        (15, "Timeout"),
+        (15, "Timeout"),
+        (9, "<Instance"),
+    ]
+    assert all(problem.at.file == "v.conf" and problem.todo for problem in problems)
+    assert str(problems[0].at) == "v.conf:2"
+
+
+def test_nodes_of_collectds_tell_no_lines():
+    traced = trace([module(option("Interval", 5.0), option("Nothing", 1.0))])
+    assert traced.lines == {}
+    assert traced.problems[0].at is None
 
 
 # Deadlines

@@ -456,3 +456,15 @@ def test_identities_that_are_known_can_be_looked_at_and_none_is_given_by_that(na
     assert caplog.records == []
     names.retain([UUID + "2"])
     assert set(names.known()) == {UUID + "2"}
+
+
+def test_a_changed_identity_is_told_to_who_asks_and_then_not_logged(names, caplog):
+    first, second = domain("db", UUID + "1"), domain("db", UUID + "2", id=2)
+    names.settle([first, second])
+    assert names.changed(first) is None
+    assert names.changed(second) == Identity("db~00000000", "")
+    assert names.changed(second) == Identity("db~00000000", "")
+    assert names.of(second) == Identity("db~00000000", "")
+    assert caplog.text == ""
+    assert names.changed(domain("shop/db", UUID + "3")) is None
+    assert names.changed(domain("x" * 200, UUID + "4")) == Identity(presentable("x" * 200), "")

@@ -320,3 +320,19 @@ def test_a_folder_of_the_users_whose_name_is_no_text_may_have_a_pid_file(host, t
     user = os.fsdecode(folder) + "/libvirt"
     place = daemon.Place(("libvirtd",), user, user, user, "")
     assert daemon.identify(place, str(host.proc)) == Daemon("libvirtd", 5, 900)
+
+
+@pytest.mark.parametrize(
+    ("uri", "sockets", "read_only", "expected"),
+    [
+        ("qemu:///system", [], True, ("/run/libvirt/virtqemud-sock-ro", "/run/libvirt/libvirt-sock-ro")),
+        ("qemu:///system", ["libvirt-sock"], True, ("/run/libvirt/libvirt-sock-ro",)),
+        ("qemu:///system", ["libvirt-sock"], False, ("/run/libvirt/libvirt-sock",)),
+        ("qemu:///session?mode=direct", [], False, ("/run/user/1000/libvirt/virtqemud-sock",)),
+        ("qemu+tls://host/system", [], True, ()),
+        ("test:///default", [], True, ()),
+    ],
+)
+def test_the_sockets_of_clients_are_in_libvirts_own_order(uri, sockets, read_only, expected):
+    found = there(uri, *(f"/run/libvirt/{name}" for name in sockets))
+    assert daemon.client_sockets(found, read_only) == expected
