@@ -195,7 +195,8 @@ def test_one_module_talks_to_libvirt_admin():
 @pytest.mark.parametrize(
     ("path", "others"),
     [
-        ("-sock", set()),
+        # The views have an option --socket, of virt2's own socket.
+        ("-sock", {"cli.word"}),
         # The default of an option is a path, and belongs to no connection.
         ('"/run', {"config.settings"}),
         # procfs is given the folder of the QEMUs' pid files, and collectd has a pid file of its own.

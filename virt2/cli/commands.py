@@ -40,6 +40,9 @@ class Command(NamedTuple):
 COMMANDS: tuple[Command, ...] = (
     Command("check", "virt2.cli.check", "say what is wrong with the configuration and with this host"),
     Command("completion", "virt2.cli.completion", "print what makes a shell complete the words of this command"),
+    Command("domains", "virt2.cli.domains", "list the domains, who reads them, and how their monitors are"),
+    Command("explain", "virt2.cli.explain", "tell the story of one domain: what it waits for, and what to do"),
+    Command("limits", "virt2.cli.limits", "tell what libvirtd can bear, and the plan that follows"),
 )
 """Every command, in alphabetical order."""
 
@@ -48,6 +51,11 @@ class CannotDo(Error):
     """What was asked for cannot be done. The message says why and what to do, in whole sentences."""
 
 
+UNFREEZE = (
+    "Look whether libvirtd is stopped or has no free worker: systemctl status libvirtd virtqemud, and virt-admin"
+    " srv-threadpool-info libvirtd. Restarting it does not stop any guest."
+)
+"""What to do where libvirtd does not answer."""
 FILES = "files"
 """How the words of an option are completed: by the names of files."""
 

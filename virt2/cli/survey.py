@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from virt2 import errors
-from virt2.cli import asking, host
+from virt2.cli import asking, commands, host
 from virt2.cli.bounded import Look
 from virt2.cli.effective import Effective
 from virt2.cli.findings import ERROR, NOTE, WARNING, Finding
@@ -23,11 +23,6 @@ from virt2.sources import admin, daemon, procfs
 
 ADMIN = 1.0
 """Seconds that libvirtd has for each step when it is asked for its limits. It takes a millisecond."""
-
-_UNFREEZE = (
-    "Look whether libvirtd is stopped or has no free worker: systemctl status libvirtd virtqemud, and virt-admin"
-    " srv-threadpool-info libvirtd. Restarting it does not stop any guest."
-)
 
 
 _FILES_HANG = Finding(
@@ -113,7 +108,7 @@ class Survey:
             self._domains = self._told.domains
         except TimeoutError:
             what = f"libvirt at {self._uri} did not answer in time while {self._told.doing}"
-            yield Finding(ERROR, what, _UNFREEZE, at)
+            yield Finding(ERROR, what, commands.UNFREEZE, at)
         except ImportError as error:
             what = f"libvirt was not asked, because this Python ({sys.executable}) cannot load its binding: {error}"
             todo = "Install python3-libvirt, and run this with the system's Python: /usr/bin/python3 -m virt2.cli."
@@ -121,7 +116,9 @@ class Survey:
         except errors.Disconnected as error:
             yield Finding(ERROR, f"libvirt at {self._uri} cannot be reached: {_plain(error)}", self._reach(), at)
         except errors.Error as error:
-            yield Finding(ERROR, f"libvirt at {self._uri} answers with an error: {_plain(error)}", _UNFREEZE, at)
+            yield Finding(
+                ERROR, f"libvirt at {self._uri} answers with an error: {_plain(error)}", commands.UNFREEZE, at
+            )
         yield from self._of_domains(traced)
 
     def _of_domains(self, traced: Traced) -> Iterator[Finding]:

@@ -93,28 +93,28 @@ def _question(found: Mapping[str, Any]) -> Question:
 
 def answer(found: Mapping[str, object]) -> Iterator[bytes]:
     """Write an answer, in pieces of at most one entry of one of its lists, so that no piece takes long to make."""
-    yield f'{{"version": {FORMAT}, "virt2": {_json(VERSION)}, "answer": {{'.encode()
+    yield f'{{"version": {FORMAT}, "virt2": {as_json(VERSION)}, "answer": {{'.encode()
     start = ""
     for key, value in found.items():
-        yield f"{start}{_json(key)}: ".encode()
+        yield f"{start}{as_json(key)}: ".encode()
         if isinstance(value, list):
             yield b"["
             for number, entry in enumerate(value):
-                yield f"{', ' if number else ''}{_json(entry)}".encode()
+                yield f"{', ' if number else ''}{as_json(entry)}".encode()
             yield b"]"
         else:
-            yield _json(value).encode()
+            yield as_json(value).encode()
         start = ", "
     yield b"}}\n"
 
 
 def error(sentence: str) -> bytes:
     """Write why there is no answer."""
-    return f'{{"version": {FORMAT}, "error": {_json(sentence)}}}\n'.encode()
+    return f'{{"version": {FORMAT}, "error": {as_json(sentence)}}}\n'.encode()
 
 
-def _json(value: object) -> str:
-    """Write a value as JSON in ASCII. What JSON has no form for is told in another way, because nothing is to fail."""
+def as_json(value: object) -> str:
+    """Write a value as one line of JSON in ASCII. What JSON has no form for is told in another way; nothing fails."""
     try:
         text = json.dumps(value, allow_nan=False)
     except ValueError:
