@@ -10,13 +10,11 @@ import select
 import subprocess
 import sys
 import time
-import types
 
 import pytest
 
 from tests.lab.machine import ROOT
-from virt2.cli import commands
-from virt2.cli.commands import COMMANDS, Command, complete_with
+from virt2.cli.commands import COMMANDS
 from virt2.cli.completion import script
 
 SOON = 20.0
@@ -50,19 +48,6 @@ def folder(tmp_path):
     program.chmod(0o755)
     (tmp_path / "my own.conf").touch()
     return tmp_path
-
-
-@pytest.fixture
-def explain(monkeypatch):
-    """A command that completes the names of domains."""
-
-    def declare(parser):
-        complete_with(parser.add_argument("domain", help="its name"), ("domains", "--names"))
-
-    module = types.ModuleType("virt2_command_of_a_test")
-    module.declare, module.run = declare, lambda arguments: 0
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(commands, "COMMANDS", (*COMMANDS, Command("explain", module.__name__, "tells of one domain")))
 
 
 class Shell:
@@ -143,7 +128,7 @@ def test_what_there_is_to_choose_is_listed(name, folder):
 
 
 @pytest.mark.parametrize("name", START)
-def test_hostile_names_of_domains_are_words_and_run_nothing(name, folder, explain):
+def test_hostile_names_of_domains_are_words_and_run_nothing(name, folder):
     (folder / "completion").write_text(script(name))
     with shell(name, folder, "source ./completion") as running:
         running.send("virt2 explain web-\t")
@@ -195,7 +180,7 @@ def test_fish_completes_commands_options_and_files(folder):
     assert [word for word, _ in files] == ["my own.conf"]
 
 
-def test_fish_completes_hostile_names_of_domains(folder, explain):
+def test_fish_completes_hostile_names_of_domains(folder):
     (folder / "completion.fish").write_text(script("fish"))
     (names,) = fish(folder, "'virt2 explain '")
     assert sorted(word for word, _ in names) == sorted(HOSTILE)

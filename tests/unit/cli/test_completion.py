@@ -32,7 +32,7 @@ def more(monkeypatch):
     module = types.ModuleType("virt2_command_of_a_test")
     module.declare, module.run = declare, lambda arguments: 0
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(commands, "COMMANDS", (*COMMANDS, Command("explain", module.__name__, "tells of one domain")))
+    monkeypatch.setattr(commands, "COMMANDS", (*COMMANDS, Command("describe", module.__name__, "tells of one domain")))
 
 
 @pytest.mark.parametrize("shell", SHELLS)
