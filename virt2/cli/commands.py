@@ -43,6 +43,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("domains", "virt2.cli.domains", "list the domains, who reads them, and how their monitors are"),
     Command("explain", "virt2.cli.explain", "tell the story of one domain: what it waits for, and what to do"),
     Command("limits", "virt2.cli.limits", "tell what libvirtd can bear, and the plan that follows"),
+    Command("top", "virt2.cli.top", "show the domains with their rates, and suspected storage, live"),
 )
 """Every command, in alphabetical order."""
 
