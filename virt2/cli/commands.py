@@ -57,6 +57,14 @@ UNFREEZE = (
     " srv-threadpool-info libvirtd. Restarting it does not stop any guest."
 )
 """What to do where libvirtd does not answer."""
+
+
+def as_sentence(text: str) -> str:
+    """Make a sentence of a text without a full stop, which begins in lower case where it begins with a name."""
+    start = text if text.startswith(("libvirt", "virt2")) else text[:1].upper() + text[1:]
+    return f"{start}."
+
+
 FILES = "files"
 """How the words of an option are completed: by the names of files."""
 

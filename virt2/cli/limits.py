@@ -6,7 +6,7 @@ import argparse
 import time
 from collections.abc import Iterator
 
-from virt2.cli import report, saying, word
+from virt2.cli import commands, report, saying, word
 from virt2.cli.columns import Column, table
 from virt2.status.answers import Limits, Number
 
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     with word.Source(arguments, time.monotonic()) as source:
         told = source.ask("limits")
     answer: Limits = told.answer
-    troubles = list(_troubles(answer))
+    troubles = list(_troubles(answer, told.listed))
     status = saying.status_of(told, bool(troubles))
     if arguments.json:
         print(saying.as_json(told, status, answer))
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     for line in text(answer, width):
         print(line)
     for trouble in troubles:
-        print("\n".join(saying.wrapped(f"{trouble[0].upper()}{trouble[1:]}.", width)))
+        print("\n".join(saying.wrapped(commands.as_sentence(trouble), width)))
     print("\n".join(saying.about(told, width)))
     return status
 
@@ -103,10 +103,10 @@ def _number(what: str, number: Number, width: int | None) -> Iterator[str]:
     yield from saying.wrapped(f"  {number['value']:>5}  {what}: {number['reason']}.", width, " " * 9)
 
 
-def _troubles(answer: Limits) -> Iterator[str]:
-    """Give what is wrong."""
+def _troubles(answer: Limits, is_listed: bool) -> Iterator[str]:
+    """Give what is wrong. Where there is no list, why that is so is told with what is missing."""
     trouble = saying.trouble(answer["reach"])
-    if trouble:
+    if trouble and is_listed:
         yield trouble
     if answer["silent"]:
         yield "libvirtd seems to answer nobody; look whether it is stopped, and restart it if that lasts"
@@ -117,5 +117,5 @@ def _troubles(answer: Limits) -> Iterator[str]:
         are = "call is" if count == 1 else "calls are"
         yield f"{count} {are} stuck; virt2 explain tells what the domain waits for"
     connects = answer["connects"]
-    if connects["refusal"]:
+    if connects["refusal"] and not trouble:
         yield f"the last attempt to connect failed: {connects['refusal']}"

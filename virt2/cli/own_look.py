@@ -191,7 +191,7 @@ def _missing(snapshot: Snapshot) -> list[str]:
     elif not server.link.up:
         told.append(f"libvirt cannot be reached: {server.link.reason}")
     elif snapshot.listed_at is None:
-        told.append("libvirt did not list its domains in time, so it is not known which there are")
+        told.append("libvirt did not list its domains in time, so it is not known which domains there are")
     unseen = sum(1 for domain in snapshot.domains if domain.uuid not in snapshot.facts)
     if unseen:
         told.append(f"{unseen} of {len(snapshot.domains)} domains could not be looked at in time")

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
+from virt2.cli import commands
 from virt2.cli.findings import FAILED
 from virt2.cli.word import Word
 from virt2.status import wire
@@ -38,14 +39,14 @@ def trouble(reach: Reach) -> str:
     if reach["state"] == "up":
         return ""
     if reach["since"] is None:
-        return "libvirt was never reached"
+        return "libvirt did not answer, so it is not known which domains there are"
     return f"libvirt cannot be reached, since {since(reach['since'])}: {reach['reason']}"
 
 
 def about(word: Word, width: int | None) -> Iterator[str]:
     """Say where an answer is from, and what is missing in it."""
     for sentence in word.missing:
-        yield from wrapped(f"Not known: {sentence}.", width)
+        yield from wrapped(commands.as_sentence(sentence), width)
     yield from wrapped(f"{word.about}.", width)
 
 

@@ -119,7 +119,7 @@ class Source:
                     f"{error}. Look whether collectd hangs, and at its log. With --look this host is looked at instead."
                 ) from None
             except client.Refused as error:
-                raise commands.CannotDo(f"{_upper(str(error))}.") from None
+                raise commands.CannotDo(commands.as_sentence(str(error))) from None
         return self._by_looking(question, domain)
 
     def __enter__(self) -> Source:
@@ -149,11 +149,11 @@ class Source:
         if about:
             told = f"{about}. {told}"
         if not found.listed and question != "limits":
-            raise commands.CannotDo(f"{_upper('. '.join(found.missing))}. {told}. {commands.UNFREEZE}")
+            raise commands.CannotDo(" ".join((*map(commands.as_sentence, (*found.missing, told)), commands.UNFREEZE)))
         try:
             answer = find_answer(Question(question, domain), found.snapshot)
         except UnknownDomain as error:
-            raise commands.CannotDo(f"{_upper(str(error))}.") from None
+            raise commands.CannotDo(commands.as_sentence(str(error))) from None
         return Word(answer, HOST, told, found.missing, found.listed)
 
 
@@ -215,7 +215,3 @@ def _made(settings: Settings, until: float) -> OwnLook:
             f"This host was not looked at, because this Python ({sys.executable}) cannot load the binding of libvirt:"
             f" {error}. Install python3-libvirt, and run this with the system's Python: /usr/bin/python3 -m virt2.cli."
         ) from None
-
-
-def _upper(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]
