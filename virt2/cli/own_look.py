@@ -108,12 +108,13 @@ class OwnLook:
         self._listing.wait(began + (until - began) * LISTING)
         if assembly.inventory.listed:
             assembly.adjust()
-            for name, callback in tuple(self._callbacks.items()):
-                # A read that is still under way is not begun a second time.
-                if name not in self._reads or self._reads[name].wait(began):
-                    self._reads[name] = Look(f"read/{name}"[:9], callback.read)
-            for look in self._reads.values():
-                look.wait(until)
+        # Where the list hangs, because the lock of one domain is held, a read finds the others by another way.
+        for name, callback in tuple(self._callbacks.items()):
+            # A read that is still under way is not begun a second time.
+            if name not in self._reads or self._reads[name].wait(began):
+                self._reads[name] = Look(f"read/{name}"[:9], callback.read)
+        for look in self._reads.values():
+            look.wait(until)
         return self._found(assembly.observer.take())
 
     def close(self) -> None:
@@ -122,7 +123,7 @@ class OwnLook:
 
     def _found(self, snapshot: Snapshot) -> Found:
         meant = _as_configured(snapshot, self._settings)
-        return Found(meant, tuple(_missing(meant)), snapshot.listed_at is not None)
+        return Found(meant, tuple(_missing(meant)), snapshot.listed_at is not None or bool(meant.domains))
 
 
 def _harmless(settings: Settings) -> Settings:
@@ -190,6 +191,11 @@ def _missing(snapshot: Snapshot) -> list[str]:
         told.append("libvirt did not answer in time, so it is not known which domains there are")
     elif not server.link.up:
         told.append(f"libvirt cannot be reached: {server.link.reason}")
+    elif snapshot.listed_at is None and snapshot.domains:
+        told.append(
+            "libvirt did not list its domains in time, because the lock of one is held, or it is overloaded. These were"
+            " found one by one, and others may be missing"
+        )
     elif snapshot.listed_at is None:
         told.append("libvirt did not list its domains in time, so it is not known which domains there are")
     unseen = sum(1 for domain in snapshot.domains if domain.uuid not in snapshot.facts)

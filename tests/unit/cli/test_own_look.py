@@ -14,6 +14,8 @@ from virt2.cli.own_look import WORKERS, OwnLook
 from virt2.config.settings import Settings
 from virt2.metrics.selectors import NAMES
 from virt2.model.limits import Limits
+from virt2.sources import procfs
+from virt2.sources.procfs import Guest
 from virt2.status.desk import find_answer
 from virt2.status.wire import Question
 
@@ -87,6 +89,18 @@ def test_a_frozen_libvirtd_costs_no_more_than_the_time_that_is_given(look, host)
     assert not found.listed
     assert "it is not known which" in found.missing[0]
     assert answer(found, "limits")["plan"]["budget"]["value"] > 0
+
+
+def test_a_domain_whose_lock_is_held_does_not_hide_the_others(look, host, monkeypatch):
+    for name in ("web", "db"):
+        host.hypervisor.add(name)
+    guests = [Guest(name, one.uuid, 1) for name, one in host.hypervisor.domains.items()]
+    monkeypatch.setattr(procfs, "guests", lambda run_dir: guests)
+    with host.hypervisor.stuck("web", lock=True):
+        found = look()
+        assert found.listed
+        assert "db" in {domain.name for domain in found.snapshot.domains}
+        assert "others may be missing" in found.missing[0]
 
 
 def test_a_libvirt_that_is_away_is_told_with_its_words(look, host):
