@@ -16,6 +16,8 @@ PLAIN, TITLE, STUCK, QUIET = "plain", "title", "stuck", "quiet"
 """The styles of a line."""
 MARK = "!"
 """Marks a domain that is stuck, and a storage domain that is suspected."""
+ABOVE = 2
+"""Lines above the titles of the columns."""
 STORAGE_PART = 4
 """The second pane has this part of the lines at the most."""
 LEAST_FOR_STORAGE = 12
@@ -78,16 +80,9 @@ def lines(view: View, width: int | None, height: int | None) -> list[Line]:
     Arguments:
         width, height: of the terminal; None for any.
     """
-    answer = view.answer
-    above = _header(view, width)
-    if height is None:
-        below = _storage(answer["storage"], width, None)
-        room = len(answer["domains"])
-    else:
-        most = height // STORAGE_PART if height >= LEAST_FOR_STORAGE else 0
-        below = [*_storage(answer["storage"], width, most), Line(HELP, TITLE)]
-        room = max(height - len(above) - len(below) - 1, 0)
-    first = first_of(view, room)
+    above, below = _header(view, width), _below(view, width, height)
+    room = room_for(view, height)
+    first = max(0, min(view.first, len(view.answer["domains"]) - room))
     rows = in_order(view)[first : first + room]
     title, *texts = table(COLUMNS, [_texts(row, view.figures(row["uuid"])) for row in rows], width).lines
     shown = [Line(title, TITLE)]
@@ -98,9 +93,11 @@ def lines(view: View, width: int | None, height: int | None) -> list[Line]:
     return made if height is None else [*made[: max(height - 1, 0)], made[-1]][:height]
 
 
-def first_of(view: View, room: int) -> int:
-    """Give how many domains are above the screen, so that none of its lines is empty without need."""
-    return max(0, min(view.first, len(view.answer["domains"]) - room))
+def room_for(view: View, height: int | None) -> int:
+    """Give how many domains there is room for."""
+    if height is None:
+        return len(view.answer["domains"])
+    return max(height - ABOVE - 1 - len(_below(view, None, height)), 0)
 
 
 def in_order(view: View) -> list[TopRow]:
@@ -173,6 +170,14 @@ def _header(view: View, width: int | None) -> list[Line]:
         Line(_cut(text, width), STUCK if stuck else PLAIN),
         Line(_cut(trouble or view.about, width), STUCK if trouble else QUIET),
     ]
+
+
+def _below(view: View, width: int | None, height: int | None) -> list[Line]:
+    """Give what is below the domains."""
+    if height is None:
+        return _storage(view.answer["storage"], width, None)
+    most = height // STORAGE_PART if height >= LEAST_FOR_STORAGE else 0
+    return [*_storage(view.answer["storage"], width, most), Line(HELP, TITLE)]
 
 
 def _storage(rows: Sequence[StorageRow], width: int | None, most: int | None) -> list[Line]:

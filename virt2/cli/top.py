@@ -220,7 +220,9 @@ class Viewer:
         elif char == "p":
             self._paused = None if self._paused is not None else self._live.view(self._order)
         elif key in steps:
-            most = len(self._live.told.answer["domains"]) - 1
+            height, _ = self._window.getmaxyx()
+            view = self._live.view(self._order)
+            most = max(0, len(view.answer["domains"]) - screen.room_for(view, height))
             self._first = max(0, min(self._first + steps[key], most))
         elif key == curses.KEY_HOME:
             self._first = 0

@@ -12,6 +12,7 @@ import pytest
 from tests.unit.cli.fake_status import serving
 from tests.unit.status.snapshots import domain, snapshot
 from tests.unit.test_docs import ROOT, rows
+from virt2.cli import client, commands, screen
 from virt2.cli.commands import COMMANDS
 from virt2.cli.conffile import USUAL
 from virt2.cli.findings import ERROR, NOTE, WARNING
@@ -65,6 +66,19 @@ def test_each_command_line_works(host, line):
     assert done.returncode in ((0, 1) if line.startswith("virt2 check") and "--show" not in line else (0,)), done.stdout
     written = re.search(r"> (\S+)", here)
     assert (host / written.group(1)).stat().st_size > 100 if written else done.stdout
+
+
+def test_the_bounds_and_the_keys_of_the_views_are_those_of_the_code():
+    assert f"It has {client.LIMIT:g} s." in PAGE
+    assert f"Every `--interval` seconds, {top_interval():g} by default" in PAGE
+    for key in (*screen.KEYS, "r", "p"):
+        assert f"`{key}` " in PAGE
+    columns = re.findall(r"`([^`]+)`", "".join(row[0] for row in rows(PAGE, "Watch the domains")))
+    assert columns == [column.title for column in screen.COLUMNS[2:8]]
+
+
+def top_interval():
+    return commands.parser("top").parse_args(["top"]).interval
 
 
 def test_every_command_is_on_the_page_and_is_run():

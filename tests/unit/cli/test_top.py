@@ -168,6 +168,13 @@ def test_scrolling_ends_at_the_last_domain():
     assert names(made)[-1] == "web-9"
 
 
+def test_there_is_room_for_as_many_domains_as_are_shown():
+    for height in (3, 8, 12, 24):
+        seen = view(many(60))
+        shown = [line for line in lines(seen, 80, height) if line.text.startswith("   web-")]
+        assert screen.room_for(seen, height) == len(shown)
+
+
 def test_without_a_height_everything_is_there():
     made = lines(view(many(300)), None, None)
     assert sum(line.text.startswith("   web-") for line in made) == 300
