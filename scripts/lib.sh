@@ -13,6 +13,11 @@ demo_packages=(collectd-core libvirt-clients libvirt-daemon libvirt-daemon-syste
 # The tests also need these: storage that hangs is a FUSE file system, and containers show a driver with few calls.
 # The containers' driver of Debian 12 runs the program ip, but depends on no package that has it.
 lab_packages=("${demo_packages[@]}" iproute2 libfuse2 libvirt-daemon-driver-lxc)
+# Only scripts/package needs these, for each kind of package. Those of the deb are the Build-Depends of
+# packaging/debian/control.
+deb_packages=(debhelper dh-python git pybuild-plugin-pyproject python3 python3-setuptools python3-wheel)
+wheel_packages=(git python3 python3-build python3-setuptools python3-wheel)
+rpm_packages=("${wheel_packages[@]}" python3-installer rpm)
 
 say() {
     printf '== %s\n' "$*" >&2

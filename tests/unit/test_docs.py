@@ -18,7 +18,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DEVELOPMENT = (ROOT / "docs" / "development.md").read_text(encoding="utf-8")
 METRICS = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 OPTION_PAGE = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
-PAGES = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md"))
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("packaging/**/*.md"))]
 
 
 def sections(text):
@@ -97,7 +97,9 @@ def test_every_link_within_the_project_leads_somewhere(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_every_path_of_the_project_that_is_named_exists(page):
     text = re.sub(r"\]\([^)]+\)", "]", page.read_text(encoding="utf-8"))  # a link is relative to its page
-    for path in re.findall(r"(?<![\w./-])(?:scripts|docs|tests|bench|collectd\.conf\.d|virt2)/[\w./-]*\w", text):
+    for path in re.findall(
+        r"(?<![\w./-])(?:scripts|docs|tests|bench|collectd\.conf\.d|packaging|virt2)/[\w./-]*\w", text
+    ):
         is_a_thread = path.startswith("virt2/") and "." not in path
         assert is_a_thread or (ROOT / path).exists(), path
 
@@ -171,7 +173,18 @@ ARCHAIC = {
 }
 """Turns of phrase that plain English does without, each with what it says instead."""
 
-PROSE = [*PAGES, *sorted((ROOT / "collectd.conf.d").rglob("*.conf")), *sorted((ROOT / "scripts").iterdir())]
+
+def _is_made_elsewhere(path):
+    """Whether the words of a file are not ours: a license, or what Python has compiled."""
+    return path.name == "copyright" or "__pycache__" in path.parts
+
+
+PROSE = [
+    *PAGES,
+    *sorted((ROOT / "collectd.conf.d").rglob("*.conf")),
+    *sorted((ROOT / "scripts").iterdir()),
+    *sorted(path for path in (ROOT / "packaging").rglob("*") if path.is_file() and not _is_made_elsewhere(path)),
+]
 
 
 @pytest.mark.parametrize("page", PROSE, ids=lambda p: p.name)
