@@ -18,9 +18,7 @@ set -euo pipefail
 echo 'APT::Get::Assume-Yes "true";' >/etc/apt/apt.conf.d/90yes
 export DEBIAN_FRONTEND=noninteractive
 """
-BASE = (
-    "tar --create --one-file-system --directory / --exclude ./root/virt2 --exclude ./var/tmp --file /var/tmp/base.tar ."
-)
+BASE = "tar -c --one-file-system -C / --exclude './root/virt2' --exclude './var/tmp/*' -f /var/tmp/base.tar ."
 """Keeps the system as it is before anything is installed, as the base of an image."""
 PYTHON = "apt-get update --quiet=2 && apt-get install --quiet=2 --no-install-recommends python3"
 
