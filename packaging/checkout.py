@@ -6,8 +6,6 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-HAS_COMMAND = (ROOT / "virt2" / "cli" / "commands.py").exists()
-"""Whether there is a command `virt2` to be packaged, with its page and what shells complete."""
 
 
 def read(name: str) -> str:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import command_page
 import plugin_page
-from checkout import HAS_COMMAND, date_of, read
+from checkout import date_of, read
 
+from virt2.cli import commands
 from virt2.version import VERSION
 
 
@@ -16,9 +17,7 @@ def texts() -> dict[str, str]:
     """Give the text of every man page by the name of its file."""
     date = date_of(VERSION, read("CHANGELOG.md"))
     options, metrics, agents = (read(f"docs/{name}.md") for name in ("options", "metrics", "guest-agent"))
-    made = {"collectd-virt2.5": plugin_page.page(options, metrics, agents, date)}
-    if HAS_COMMAND:
-        from virt2.cli import commands
-
-        made["virt2.1"] = command_page.page(commands.parser(), date)
-    return made
+    return {
+        "collectd-virt2.5": plugin_page.page(options, metrics, agents, date),
+        "virt2.1": command_page.page(commands.parser(), date),
+    }

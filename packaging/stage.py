@@ -15,7 +15,9 @@ from pathlib import Path
 
 import drop_ins
 import manpages
-from checkout import HAS_COMMAND, ROOT
+from checkout import ROOT
+
+from virt2.cli import completion
 
 COMPLETIONS = {
     "bash": "bash-completion/completions/virt2",
@@ -35,10 +37,6 @@ def documents() -> Iterator[Path]:
 
 def completions() -> dict[str, str]:
     """Give what each shell reads to complete the words of the command."""
-    if not HAS_COMMAND:
-        return {}
-    from virt2.cli import completion
-
     return {shell: completion.script(shell) for shell in COMPLETIONS}
 
 

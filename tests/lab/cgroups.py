@@ -95,7 +95,7 @@ def claim(own: Path) -> None:
             continue
         fcntl.flock(folder, fcntl.LOCK_SH)
         # Somebody's sweep may have come before the lock. It holds a lock of its own until everything is removed.
-        if own.exists() and own.stat().st_ino == os.fstat(folder).st_ino:
+        if own.exists() and os.path.samestat(own.stat(), os.fstat(folder)):
             return
         os.close(folder)
 
