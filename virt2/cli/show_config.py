@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from virt2.cli.effective import Effective
 from virt2.config.reading import Line, Traced
-from virt2.config.settings import INSTANCE_OPTIONS, OPTIONS, Instance, Option
+from virt2.config.settings import INSTANCE_OPTIONS, OPTIONS, Instance, Option, Settings
 from virt2.text.patterns import Match
 from virt2.text.printable import printable
 
@@ -79,6 +79,8 @@ def _of(option: Option, value: Any, traced: Traced, inside: tuple[object, ...]) 
         value = list(value)
     elif isinstance(value, float) and math.isinf(value):
         value = 0.0
+    elif value is None and Settings._field_defaults.get(option.field) is not None:
+        value = "none"
     yield Setting(option.key, value, at, about=option.default_text)
 
 
