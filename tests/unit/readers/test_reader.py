@@ -19,7 +19,6 @@ from tests.unit.fakes import (
 )
 from tests.unit.readers.reader_bench import CLASS_A, CLASS_B, Point
 from virt2.metrics.defaults import CPU_TIME
-from virt2.metrics.selectors import SELECTORS
 from virt2.output.naming import Identity
 from virt2.readers.records import Outcome, Sample
 from virt2.workers.job import MONITOR
@@ -253,12 +252,6 @@ def test_a_domain_that_comes_is_reported_with_the_next_read(bench):
     bench.read()
     assert bench.types("new") == CLASS_A | CLASS_B
     assert bench.own()["domains"] == 4
-
-
-EVERY = {kind: {selector.name for selector in SELECTORS if selector.kind == kind} for kind in "ABC"}
-EXTRA_A = {"percent", "domain_state", "ps_cputime", "virt_vcpu", "cpu_affinity", "gauge"}
-EXTRA_B = {"disk_time", "total_requests", "total_time_in_ms", "derive"}
-CALLS_WITH_EVERYTHING = ("state", "interfaceStats", "info", "vcpus", "getCPUStats", "controlInfo", "blockStatsFlags")
 
 
 @pytest.mark.parametrize(

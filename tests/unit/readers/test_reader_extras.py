@@ -7,8 +7,13 @@ from collections import Counter
 import pytest
 
 from tests.unit.readers.reader_bench import CLASS_A, CLASS_B, CLASS_NETWORK, REFRESH, Bench
-from tests.unit.readers.test_reader import CALLS_WITH_EVERYTHING, EVERY, EXTRA_A, EXTRA_B
+from virt2.metrics.selectors import SELECTORS
 from virt2.workers.pool import BUSY_WORKERS
+
+EVERY = {kind: {selector.name for selector in SELECTORS if selector.kind == kind} for kind in "ABC"}
+EXTRA_A = {"percent", "domain_state", "ps_cputime", "virt_vcpu", "cpu_affinity", "gauge"}
+EXTRA_B = {"disk_time", "total_requests", "total_time_in_ms", "derive"}
+CALLS_WITH_EVERYTHING = ("state", "interfaceStats", "info", "vcpus", "getCPUStats", "controlInfo", "blockStatsFlags")
 
 
 class TestExtras:
