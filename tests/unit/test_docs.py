@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.fakes import TYPES
+from tests.unit.fake_collectd import TYPES
 from tests.unit.test_imports import FREE, WINGS
 from virt2.config.settings import INSTANCE_OPTIONS, OPTIONS
 from virt2.metrics.selectors import LIBVIRT_NAMES, SELECTORS

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.threads import started
-from tests.unit.fakes import BOUND, Clock, FakeHypervisor
-from tests.unit.readers.test_reader import CLASS_A, CLASS_B, TIMEOUT, Guest, describer
-from tests.unit.readers.test_reader import Bench as ReaderBench
+from tests.unit.fake_time import BOUND, Clock
+from tests.unit.fakes import FakeHypervisor
+from tests.unit.readers.reader_bench import CLASS_A, CLASS_B, TIMEOUT, Guest, describer
+from tests.unit.readers.reader_bench import Bench as ReaderBench
 from virt2.domains.discovery import Discovery
 from virt2.domains.entries import Describing
 from virt2.domains.inventory import HUNG_AFTER, Inventory

@@ -13,11 +13,14 @@ from collections.abc import Iterator
 import pytest
 
 from tests.threads import started
-from tests.unit.fakes import BOUND, LOOK, FakeCollectd, FakeProcesses, Node
+from tests.unit.fake_collectd import FakeCollectd, Node
+from tests.unit.fake_time import BOUND, LOOK
+from tests.unit.fakes import FakeProcesses
+from tests.unit.plugin.conftest import collectd, daemon, host, module  # noqa: F401 - fixtures
+from tests.unit.plugin.daemon import Daemon, limits
 from tests.unit.status.shapes import check
 from tests.unit.status.test_server import ask as exchange
 from tests.unit.status.test_server import await_socket
-from tests.unit.test_plugin import Daemon, collectd, daemon, host, limits, module  # noqa: F401 - fixtures
 from virt2.model.domain import Status
 from virt2.model.replies import DiskStats
 from virt2.sources import procfs
