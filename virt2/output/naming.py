@@ -149,7 +149,7 @@ class Names:
         return identity
 
     def _is_namesakes(self, wanted: Identity, domain: Domain) -> bool:
-        """Whether what an active domain asks for is had by another one of the same name. Caller holds the lock.
+        """Whether another domain of the same name has what an active one asks for. Caller holds the lock.
 
         libvirt has one domain of a name at a time, so that one has ended, as the next list will tell. A few drivers
         have several. So nothing is kept of this: if both are in the next list, the later one gets its mark then.
