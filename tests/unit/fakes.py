@@ -393,6 +393,8 @@ class FakeProcesses:
         """Whether they cannot be found."""
         self.groups = True
         """Whether libvirt has made a control group for each."""
+        self.states: dict[str, str] = {}
+        """T or D by UUID, where a process will not answer."""
 
     def account(self, uuid: str) -> Account | None:
         domain = self._running(uuid)
@@ -401,6 +403,9 @@ class FakeProcesses:
     def cpu_times(self, uuid: str) -> CpuTimes | None:
         domain = self._running(uuid)
         return domain.cpu_times if domain is not None and self.groups else None
+
+    def state(self, uuid: str) -> str:
+        return self.states.get(uuid, "")
 
     def has_ended(self, uuid: str) -> bool:
         return uuid in self._known and self._running(uuid) is None
@@ -420,7 +425,7 @@ class FakeProcesses:
         return len(self._known)
 
     def stopped(self, uuid: str, name: str) -> str:
-        return ""
+        return self.states.get(uuid, "")
 
     def keep(self, uuids: Collection[str]) -> None:
         self._known = {uuid: run for uuid, run in self._known.items() if uuid in uuids}

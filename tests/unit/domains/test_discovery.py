@@ -88,6 +88,26 @@ def test_what_is_known_is_not_looked_up_again(bench):
     assert sorted(bench.tags) == ["db", "new", "web"]
 
 
+@pytest.mark.parametrize("is_locked", [False, True], ids=["found", "locked"])
+def test_one_that_takes_the_place_of_another_ends_that_as_no_list_can_tell_so(bench, is_locked):
+    bench.run("db", "web")
+    bench.look()
+    before = bench.hypervisor.domains["web"].uuid
+    bench.hypervisor.remove("web")
+    bench.guests.pop()
+    bench.run("web")
+    after = bench.hypervisor.domains["web"].uuid
+    assert before != after
+    if is_locked:
+        with bench.hypervisor.stuck("web", lock=True):
+            bench.look()
+            bench.look()
+    else:
+        bench.look()
+    assert {domain.name: domain.uuid for domain in bench.inventory.domains()[1]}["web"] == after
+    assert len(bench.inventory.domains()[1]) == 2
+
+
 def test_a_domain_whose_lock_is_held_costs_one_slot_and_the_others_nothing(bench):
     bench.run("a", "db", "web")
     with bench.hypervisor.stuck("db", lock=True):

@@ -173,6 +173,62 @@ class TestWithoutLibvirt:
         assert found[0] is None
         assert all(seconds is not None and seconds > 0 for seconds in found[1:])
 
+    @pytest.mark.parametrize("goes_on", [True, False], ids=["blocked", "well again"])
+    def test_what_a_read_could_not_tell_of_a_monitor_comes_with_the_next_one_and_its_own_time(self, make, goes_on):
+        bench = make(kernel=True)
+        bench.hypervisor.add("web", disks=("vda",), nics=())
+        bench.inventory.start()
+        bench.read()
+        bench.read()
+        with bench.hypervisor.stuck("web", monitor=True):
+            wall = bench.clock.wall() + INTERVAL
+            bench.read()
+            assert "duration-monitor_blocked" not in bench.of("web")
+            if goes_on:
+                bench.read()
+        if not goes_on:
+            bench.clock.settle()
+            bench.read()
+        points = [point for point in bench.sink.points if point.type_instance == "monitor_blocked"]
+        assert [point.time - wall for point in points] == pytest.approx([0.0, INTERVAL + TIMEOUT], abs=0.1)
+        seconds = [point.values[0] for point in points]
+        assert seconds == (pytest.approx([TIMEOUT, INTERVAL + TIMEOUT], abs=0.2) if goes_on else [0.0, 0.0])
+        bench.read()
+        assert len([point for point in bench.sink.points if point.type_instance == "monitor_blocked"]) == 1
+
+    def test_a_stopped_process_is_told_where_there_is_no_slot_for_a_look(self, make):
+        bench = make(kernel=True, size=1)
+        web = bench.hypervisor.add("web", disks=("vda",), nics=())
+        bench.hypervisor.add("db", disks=("vda",), nics=())
+        bench.inventory.start()
+        bench.read()
+        bench.read()
+        with bench.hypervisor.stuck("db", monitor=True):
+            bench.read()
+            bench.processes.states[web.uuid] = "T"
+            bench.read()
+            assert bench.healths.of(web.uuid, 0.0).cause == "process stopped"
+            assert bench.of("web")["duration-monitor_blocked"] > 0
+            bench.processes.states[web.uuid] = "D"
+            bench.healths.of(web.uuid, 0.0).clear()
+            bench.read()
+            assert bench.of("web")["duration-monitor_blocked"] == 0
+            bench.read()
+            assert bench.healths.of(web.uuid, 0.0).cause == "process in uninterruptible sleep"
+
+    def test_a_domain_whose_process_has_ended_is_not_told_of_as_long_as_a_list_hangs(self, make):
+        bench = make(kernel=True)
+        bench.hypervisor.add("web", disks=("vda",), nics=())
+        bench.hypervisor.add("db", disks=("vda",), nics=())
+        bench.inventory.start()
+        bench.read()
+        bench.read()
+        with bench.hypervisor.stuck("db", lock=True):
+            bench.hypervisor.remove("web")
+            bench.read()
+            assert bench.of("web") == {}
+            assert "duration-sample_age" in bench.of("db")
+
     def test_a_lock_that_is_taken_after_the_list_is_told_as_one_in_the_next_read(self, bench):
         db = bench.hypervisor.domains["db"]
 
