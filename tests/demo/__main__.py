@@ -22,7 +22,7 @@ from .live import Live
 from .plain import Plain
 from .show import Pace, Show
 from .signals import Bell
-from .stage import FUSE, GUESTS, Stage, rival, watching
+from .stage import FUSE, GUESTS, Stage, can_hang, rival, watching
 
 FOLDER = "virt2-run-"
 """Followed by our pid: a run that was killed leaves its folder to the next one."""
@@ -46,8 +46,8 @@ def main() -> None:
         other: Collectd | None = None
         if in_lab:
             announce(f"Starting a private libvirtd with {len(GUESTS)} guests.")
-            if not FUSE.exists():
-                announce(f"No storage will hang, because there is no {FUSE} here.")
+            if not can_hang():
+                announce(f"No storage will hang, because {FUSE} cannot be opened here.")
             place = lab = stack.enter_context(Lab(folder))
             stage = Stage(lab)
             if arguments.against:
@@ -103,4 +103,9 @@ def positive(text: str) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. Python writes what is left of it when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
