@@ -7,13 +7,13 @@ venv=$root/.venv
 requirements=$root/requirements-dev.txt
 
 python_packages=(python3 python3-venv)
-# A lab with guests and a collectd needs these.
+# A lab with guests, a collectd and storage that hangs, which is a FUSE file system, needs these.
 demo_packages=(collectd-core libvirt-clients libvirt-daemon libvirt-daemon-system libxml2 qemu-system-x86
-    python3 python3-libvirt python3-rich)
-# The tests also need these: storage that hangs is a FUSE file system, containers show a driver with few calls, the
-# command's words are completed in real shells, and its live view is watched in a real terminal.
+    python3 python3-fusepy python3-libvirt python3-rich)
+# The tests also need these: containers show a driver with few calls, the command's words are completed in real shells,
+# and live views are watched in a real terminal.
 # The containers' driver of Debian 12 runs the program ip, but depends on no package that has it.
-lab_packages=("${demo_packages[@]}" fish iproute2 libfuse2 libvirt-daemon-driver-lxc tmux zsh)
+lab_packages=("${demo_packages[@]}" fish iproute2 libvirt-daemon-driver-lxc tmux zsh)
 # Only scripts/package needs these, for each kind of package. Those of the deb are the Build-Depends of
 # packaging/debian/control.
 deb_packages=(debhelper dh-python git pybuild-plugin-pyproject python3 python3-setuptools python3-wheel)
