@@ -28,14 +28,6 @@ OCCUPIED = 500
 PAUSE = 0.02
 """Seconds between two looks at libvirtd's workers: many in the time that a read takes."""
 NIC_TYPES = ("if_octets", "if_packets", "if_errors", "if_dropped")
-C_PLUGIN = """\
-LoadPlugin virt
-<Plugin virt>
-  Connection "qemu:///system"
-  {settings}
-</Plugin>
-"""
-"""A drop-in that loads the C plugin with these settings."""
 
 
 def collectd(lab: Lab, folder, settings: str = "", interval: float = INTERVAL, **more: str) -> Collectd:
