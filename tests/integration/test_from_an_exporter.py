@@ -34,11 +34,11 @@ def expected():
 def possible_names():
     """The names that each of collectd's types can have, by the rule of write_prometheus, for the plugin virt2."""
     for line in TYPES_DB.read_text().splitlines():
-        kind, _, sources = line.partition(" ")
-        for source in sources.replace("\t", " ").split(","):
-            name, values, *_ = source.strip().split(":") if ":" in source else ("", "")
+        kind, *sources = line.replace(",", " ").split() or ["#"]
+        for source in sources if not kind.startswith("#") else ():
+            name, counts, *_ = source.split(":")
             middle = "" if name == "value" else f"_{name}"
-            yield f"collectd_virt2_{kind.split()[0]}{middle}{'_total' if values in ('DERIVE', 'COUNTER') else ''}"
+            yield f"collectd_virt2_{kind}{middle}{'_total' if counts in ('DERIVE', 'COUNTER') else ''}"
 
 
 def scraped(text):

@@ -11,7 +11,7 @@ _DAEMONS = Never("Debian packages no virtqemud.")
 LINES: dict[str, How] = {
     "virt2 domains --stuck": (Lab("^web-2 +running +ok"), Lab(r"^web-1 .*process stopped", status=1, state="stuck")),
     "stat --file-system /srv/images & sleep 5; jobs": (
-        Lab(r"Blocks: Total[\s\S]*Done +stat"),
+        Lab(r"Blocks: Total(?![\s\S]*Running)"),
         Lab(r"Running +stat", state="hanging"),
     ),
     "virsh domblkinfo": _HARM,
