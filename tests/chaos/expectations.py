@@ -174,12 +174,13 @@ def expect(story: Story, from_kernel: bool = True) -> Expectations:
     locked = list(_given_up(story, table, table["hot_plug"].targets))
     together = [*locked, *_paused_on_dead_storage(story, table)]
     sticking = list(_sticking(story, table, together))
+    short = list(_more_stuck_than_budget(story, sticking))
     excuses = [
         *_single(story, table),
         *together,
         *_lost(story, locked),
         *_unknown_to_a_new_collectd(story, table, locked),
-        *_more_stuck_than_budget(story, sticking),
+        *short,
         *_stalled(story),
     ]
     blind = _blind(story, table)
@@ -191,7 +192,7 @@ def expect(story: Story, from_kernel: bool = True) -> Expectations:
             span = (demand.begin + RECOVERY + SLACK, demand.end - TIMEOUT - SLACK)
             healthy.setdefault(demand.domain, []).append(span)
     silences = list(_silences(story, table))
-    stuck = list(_stuck(story, table, excuses, blind))
+    stuck = list(_stuck(story, table, excuses, short, blind))
     return Expectations(demands, silences, healthy, stuck, excuses, sticking, _calms(story))
 
 
@@ -401,12 +402,21 @@ def _silences(story: Story, table: Mapping[str, Effect]) -> Iterator[Silence]:
 
 
 def _stuck(
-    story: Story, table: Mapping[str, Effect], excuses: Sequence[Excuse], blind: Sequence[Span]
+    story: Story,
+    table: Mapping[str, Effect],
+    excuses: Sequence[Excuse],
+    short: Sequence[Excuse],
+    blind: Sequence[Span],
 ) -> Iterator[tuple[str, Span]]:
+    """When domains must be reported as stuck.
+
+    Arguments:
+        short: when so many are stuck that there may be no worker left to ask others, nor any word of them.
+    """
     silent = [
         (excuse.begin - TIMEOUT - SLACK, excuse.end + RECOVERY + SLACK)
-        for excuse in excuses
-        if BLOCKED in excuse.kinds and excuse.domains is None
+        for excuse in (*excuses, *short)
+        if excuse in short or (BLOCKED in excuse.kinds and excuse.domains is None)
     ]
     for deed in _deeds(story, table, "sticks"):
         if deed.done == FOREVER:

@@ -15,6 +15,7 @@ from .model import (
     COUNTERS,
     FOREVER,
     GAP,
+    INTERVAL,
     MEMORY_TOTAL,
     MONITOR_BLOCKED,
     RECOVERY,
@@ -222,7 +223,8 @@ def reads(story: Story, _: Expectations) -> Iterator[Violation]:
         for run in story.runs:
             own = between(points, run.started, run.stopping)
             for (one, _values), (two, _others) in zip(own, own[1:]):
-                if two - one - story.stalled(one, two) > GAP + ROUNDED:
+                # These points have the time at which their read ended.
+                if two - one - story.stalled(one, two) > INTERVAL + TIMEOUT + LATE_READ:
                     yield Violation("read", one, by, f"it does not read for {two - one:.2f} s")
             for when, values in own:
                 # Its time is that of its begin or of its end.
@@ -242,14 +244,16 @@ def workers(story: Story, expected: Expectations) -> Iterator[Violation]:
     for when, until, held, _most in story.held:
         first = when - BUDGET_SEEN - story.stalled(when - BUDGET_SEEN, when)
         last = story.later(until, BUDGET_SEEN)
-        now = [values[0] for _, values in between(budgets, first, last)]
+        # The last one before was in force until the first of these was told.
+        now = [values[0] for when, values in budgets if when < first][-1:]
+        now += [values[0] for _, values in between(budgets, first, last)]
         if not now or held <= min(now):
             continue
         # A smaller budget does not end the calls that are stuck already.
         since = min(
             [begin for begin, end in sticking if begin <= until and when <= story.later(end, SLACK)], default=when
         )
-        told = [values[0] for _, values in between(budgets, min(first, since - BUDGET_SEEN), last)]
+        told = [*now, *(values[0] for _, values in between(budgets, min(first, since - BUDGET_SEEN), last))]
         others = sum(1 for begin, end in story.visits if begin <= until + SLACK and when <= story.later(end, SLACK))
         stuck = {
             name

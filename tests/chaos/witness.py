@@ -156,10 +156,11 @@ def cpu_time(stat: int) -> int | None:
         text = os.pread(stat, 1024, 0).decode("utf-8", "replace")
     except ProcessLookupError:
         return None
-    # Its name, which may hold anything, ends at the last parenthesis. Then come the state, and 11 and 12 fields later
-    # the ticks in user and in kernel mode (proc(5)).
+    # Its name, which may hold anything, ends at the last parenthesis. Then come the state, 11 and 12 fields later the
+    # ticks in user and in kernel mode, and 17 later the number of threads (proc(5)). Where its main thread has ended,
+    # the process lives on for as long as storage that hangs keeps another one.
     fields = text.rpartition(")")[2].split()
-    return None if fields[0] in ENDED else (int(fields[11]) + int(fields[12])) * TICK
+    return None if fields[0] in ENDED and int(fields[17]) <= 1 else (int(fields[11]) + int(fields[12])) * TICK
 
 
 def counters_of_nics(text: str) -> Mapping[str, tuple[int, ...]]:

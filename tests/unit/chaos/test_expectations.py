@@ -265,6 +265,15 @@ def test_a_domain_that_is_surely_stuck_must_be_said_to_be_unless_libvirtd_is_awa
     assert spans == [(30.5 + GAP + SLACK, 40 - READ), (50 + RECOVERY + SLACK, 59.5 - READ)]
 
 
+def test_of_whom_there_is_no_worker_left_to_ask_nothing_need_be_said():
+    lives = [life(name) for name in ("one", "two", "three")]
+    stopped = [deed("stop_guests", begin, 70, name) for begin, name in ((30, "one"), (31, "two"), (32, "three"))]
+    few = deed("limit_workers", 50, 60, detail="6")
+    spans = [(begin - BEGAN, end - BEGAN) for name, (begin, end) in expect(story(*lives, deeds=[*stopped, few])).stuck]
+    assert [end for _, end in spans] == [50 - READ] * 3
+    assert [end - BEGAN for _, (_, end) in expect(story(*lives, deeds=stopped)).stuck] == [69.5 - READ] * 3
+
+
 def test_a_domain_that_is_stuck_before_it_is_known_is_said_to_be_when_it_is_known():
     late = life("late", BEGAN + 28, up=BEGAN + 29.9)
     stopped = deed("stop_guests", 30, 60, "late")

@@ -242,6 +242,11 @@ def test_reads_that_pause_or_take_too_long_are_found():
     own = found.series["collectd", "virt2-0", "duration-read"]
     found.series["collectd", "virt2-0", "duration-read"] = [p for p in own if not 50 < p[0] - BEGAN < 53]
     assert wrong(found) == [("read", "virt2-0")]
+    # A point has the time at which its read ended, and one that takes all its time may follow one that took none.
+    found.series["collectd", "virt2-0", "duration-read"] = [
+        (when + (1.1 if when - BEGAN == 52 else 0.0), values) for when, values in own
+    ]
+    assert wrong(found) == []
     found.series["collectd", "virt2-0", "duration-read"] = [(when, (1.4,)) for when, _ in own]
     assert wrong(found) == [("read", "virt2-0")]
 
@@ -256,6 +261,15 @@ def test_more_workers_than_the_budget_and_the_calls_of_others_are_found():
     assert wrong(found) == []
     found.held = [seen(60, 13)]
     assert wrong(found) == [("workers", "libvirtd")]
+
+
+@pytest.mark.parametrize(("at", "rules"), [(59, []), (62, ["workers"])])
+def test_the_budget_that_was_in_force_before_the_one_that_was_told_counts_for_a_while(at, rules):
+    found = story(held=[seen(at, 8)])
+    found.series["collectd", "virt2-libvirtd", "gauge-budget"] = [
+        (BEGAN + second, (10.0 if second < 57 else 3.0,)) for second in range(0, 120, 2)
+    ]
+    assert [violation.rule for violation in workers(found, expect(found))] == rules
 
 
 def test_a_budget_that_shrinks_does_not_end_calls_that_are_stuck():
@@ -290,7 +304,7 @@ def test_a_budget_that_was_told_late_because_the_machine_stalled_counts():
     def held(*stalls):
         found = story(held=[seen(60, 8)], stalls=stalls)
         found.series["collectd", "virt2-libvirtd", "gauge-budget"] = [
-            (BEGAN + at, (10.0 if at < 57 else 3.0,)) for at in range(0, 120, 2)
+            (BEGAN + at, (10.0 if at < 55 else 3.0,)) for at in range(0, 120, 2)
         ]
         return [violation.rule for violation in workers(found, expect(found))]
 
@@ -397,7 +411,7 @@ def test_a_read_has_its_time_without_stalls():
     own = found.series["collectd", "virt2-0", "duration-read"]
     found.series["collectd", "virt2-0", "duration-read"] = [p for p in own if not 61 < p[0] - BEGAN < 63]
     assert wrong(found) == []
-    found.series["collectd", "virt2-0", "duration-read"] = [p for p in own if not 61 < p[0] - BEGAN < 65]
+    found.series["collectd", "virt2-0", "duration-read"] = [p for p in own if not 61 < p[0] - BEGAN < 67]
     assert wrong(found) == [("read", "virt2-0")]
     found.series["collectd", "virt2-0", "duration-read"] = [(w, (3.5 if w == BEGAN + 64 else 0.1,)) for w, _ in own]
     assert wrong(found) == []

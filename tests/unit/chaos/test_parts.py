@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -107,6 +108,23 @@ def test_the_cpu_time_of_a_process_is_what_the_kernel_counts():
     finally:
         os.close(stat)
     assert (before.user + before.system - 0.021) * 1e9 <= found <= (after.user + after.system + 0.021) * 1e9
+
+
+def test_a_process_whose_main_thread_has_ended_lives_on_while_another_one_does():
+    code = (
+        "import ctypes, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "ctypes.CDLL(None).pthread_exit(None)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        try:
+            stat = os.open(f"/proc/{process.pid}/stat", os.O_RDONLY)
+            wait_for(lambda: b") Z " in os.pread(stat, 1024, 0), 10, "its main thread has ended")
+            assert cpu_time(stat) is not None
+        finally:
+            process.kill()
+        wait_for(lambda: cpu_time(stat) is None, 10, "all of it has ended")
+        os.close(stat)
 
 
 def test_the_cpu_time_of_a_process_that_has_ended_is_none():
