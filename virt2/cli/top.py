@@ -176,7 +176,7 @@ def _show(live: Live, arguments: argparse.Namespace) -> int:
     except curses.error:
         if _is_there():
             raise
-        # Nor can it be restored.
+        # What is not there cannot be restored.
         raise SystemExit(128 + signal.SIGHUP) from None
     finally:
         live.stop()
