@@ -23,8 +23,6 @@ from tests.unit.cli.fake_status import many, serving
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = "/usr/bin/python3"
 """The system's, as the command is run."""
-MEASURED = 20.0
-"""Seconds for which the live view is measured."""
 CONFIGURATION = """\
 LoadPlugin python
 <Plugin python>
@@ -60,8 +58,8 @@ def took(*words: str, rounds: int) -> str:
     return f"{min(seconds) * 1000:.0f} ms, median {statistics.median(seconds) * 1000:.0f} ms"
 
 
-def share_of_top(path: str) -> float:
-    """Give the part of a core that the live view takes."""
+def share_of_top(path: str, seconds: float) -> float:
+    """Give the part of a core that the live view takes in so many seconds."""
     leader, follower = pty.openpty()
     command = [PYTHON, "-m", "virt2.cli", "top", "--socket", path]
     environment = {**os.environ, "TERM": "xterm"}
@@ -70,7 +68,7 @@ def share_of_top(path: str) -> float:
         threading.Thread(target=drain, args=(leader,), daemon=True).start()
         time.sleep(3)
         before, began = used(top.pid), time.monotonic()
-        time.sleep(MEASURED)
+        time.sleep(seconds)
         share = (used(top.pid) - before) / (time.monotonic() - began)
         os.write(leader, b"q")
         top.wait(20)
@@ -97,6 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--domains", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=20.0, help="for which the live view is measured")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path, host, conf = f"{folder}/virt2.sock", Path(folder, "host.xml"), Path(folder, "collectd.conf")
@@ -109,7 +108,7 @@ def main() -> None:
             print(f"domains, from a running virt2: {took('domains', *named, rounds=arguments.rounds)}")
             print(f"limits, from a running virt2:  {took('limits', *named, rounds=arguments.rounds)}")
             print(f"domains, by a look:            {took('domains', '--look', *named, rounds=arguments.rounds)}")
-            print(f"top, every 2 s:                {share_of_top(path):.2%} of a core")
+            print(f"top, every 2 s:                {share_of_top(path, arguments.seconds):.2%} of a core")
 
 
 if __name__ == "__main__":

@@ -251,3 +251,12 @@ def test_once_needs_no_terminal(status):
     )
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.splitlines()[3].startswith("!  db-1")
+
+
+def test_the_measurement_of_the_command_measures():
+    options = ["--domains", "3", "--rounds", "1", "--seconds", "1"]
+    done = subprocess.run(
+        ["/usr/bin/python3", "-m", "bench.command", *options], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split(" ")[0] for line in done.stdout.splitlines()] == ["3", "domains,", "limits,", "domains,", "top,"]
