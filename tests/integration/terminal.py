@@ -20,10 +20,12 @@ class Terminal:
 
     def __init__(self, folder: Path, width: int = 80, height: int = 24) -> None:
         self._tmux = ["tmux", "-S", str(folder / "tmux"), "-f", os.devnull]
-        environment = {**os.environ, "LC_ALL": "C.UTF-8", "PS1": "$ ", "PYTHONPATH": str(ROOT), "ENV": ""}
+        environment = {**os.environ, "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT), "ENV": ""}
         size = ["-x", str(width), "-y", str(height)]
         self._run("new-session", "-d", *size, "-c", str(ROOT), "sh", env=environment)
         self._modes = folder / "modes"
+        # A shell of root takes no prompt from its environment.
+        self.command("PS1='$ '; clear")
         self.expect("$")
 
     def __repr__(self) -> str:

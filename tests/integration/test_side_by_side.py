@@ -257,10 +257,12 @@ class Run:
 
     def __init__(self, lab: Any, folder: Path, case: Case) -> None:
         folder.mkdir()
+        # Several run at a time, and one alone may have the usual socket.
+        own = f'StatusSocket "/run/virt2-{folder.name}.sock"'
         drop_ins = {
             # The C plugin first: it connects at its init, and virt2 must bear that.
             "a-virt.conf": C_PLUGIN.format(settings=case.settings),
-            "virt2.conf": python_module("virt2", f"{case.settings}\n{case.virt2}"),
+            "virt2.conf": python_module("virt2", f"{case.settings}\n{case.virt2}\n{own}"),
         }
         self.case = case
         self.daemon = Collectd(lab, folder, drop_ins, INTERVAL, record=True)
@@ -502,7 +504,14 @@ def test_cpu_util_is_there_in_every_read_and_right_in_a_late_one(alone, refresh,
     run.daemon.process.signal(signal.SIGCONT)
     number = len(run.virt2[name])
     wait_for(lambda: reads(number + 2), SOON)
-    run.take()
+
+    def whole() -> bool:
+        """collectd writes with several threads, so the total of a read may be written after its percentage."""
+        run.take()
+        times = {point.time for point in run.virt2["busy/virt/virt_cpu_total"]}
+        return all(point.time in times for point in run.virt2[name])
+
+    wait_for(whole, SOON)
     totals = [(point.time, point.values[0]) for point in run.virt2["busy/virt/virt_cpu_total"]]
     used = {
         later: (later - earlier, 100 * (now - before) / (later - earlier) / os.cpu_count() / 1e9)

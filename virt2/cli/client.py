@@ -1,6 +1,6 @@
 """Asks a running virt2 at its status socket, within bounds. Whoever answers is not trusted: it may hang, flood, or lie.
 
-Only a socket of root's, or of the user who asks, is talked to, because anybody else could tell what he likes.
+Not every socket is talked to, because whoever likes may make one and tell what he likes (`virt2.cli.trust`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from virt2.cli import shapes
+from virt2.cli import shapes, trust
 from virt2.errors import Error
 from virt2.status import wire
 from virt2.text.printable import quoted
@@ -110,8 +110,9 @@ def _connected(path: str, until: float) -> Iterator[socket.socket]:
 
 
 def _trust(path: str, uid: int) -> None:
-    if uid not in (0, os.getuid()):
-        raise NotThere(f"{path} belongs to neither root nor this user, but to user {uid}, and is not trusted")
+    why = trust.distrust(path, uid)
+    if why is not None:
+        raise NotThere(f"{path} {why}")
 
 
 def _connect(sock: socket.socket, path: str, until: float) -> None:

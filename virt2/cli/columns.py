@@ -53,6 +53,18 @@ def fit(text: str, width: int, right: bool = False) -> str:
     return blanks + text if right else text + blanks
 
 
+def within(text: str, encoding: str) -> str:
+    """Replace what an encoding lacks by question marks that take as many cells."""
+    made = []
+    for char in text:
+        try:
+            char.encode(encoding)
+        except UnicodeEncodeError:
+            char = "?" * _cells_of(char)
+        made.append(char)
+    return "".join(made)
+
+
 class Table(NamedTuple):
     """A table that fits."""
 

@@ -95,7 +95,8 @@ def parser(wanted: str | None = None) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"virt2 {VERSION}", help="print the version and exit")
-    commands = top.add_subparsers(metavar="COMMAND", dest="command", required=True, title="commands")
+    # Without `prog` it is made out of the usage, which takes longer than all else here.
+    commands = top.add_subparsers(prog="virt2", metavar="COMMAND", dest="command", required=True, title="commands")
     for command in COMMANDS:
         one = commands.add_parser(command.name, help=command.about, epilog=EPILOG, allow_abbrev=False)
         if wanted in (None, command.name):

@@ -74,8 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     if made.left_out:
         print(f"There is no room for {', '.join(made.left_out)}; --json has everything.")
     if trouble:
-        print("\n".join(saying.wrapped(commands.as_sentence(trouble), width)))
-    print("\n".join(saying.wrapped(f"{summary(rows)}.", width)))
+        print("\n".join(report.wrapped(commands.as_sentence(trouble), width)))
+    print("\n".join(report.wrapped(f"{summary(rows)}.", width)))
     print("\n".join(saying.about(told, width)))
     return status
 

@@ -45,20 +45,20 @@ def run(arguments: argparse.Namespace) -> int:
 def text(answer: Explain, width: int | None) -> Iterator[str]:
     """Give the lines of the story."""
     for sentence in answer["sentences"]:
-        yield from saying.wrapped(sentence, width)
+        yield from report.wrapped(sentence, width)
     identity = answer["identity"]
     if identity is not None:
         instance = f", plugin instance {identity['plugin_instance']}" if identity["plugin_instance"] else ""
-        yield from saying.wrapped(f"collectd knows it as host {identity['host']}{instance}.", width)
+        yield from report.wrapped(f"collectd knows it as host {identity['host']}{instance}.", width)
     for disk in answer["disks"]:
         label = "" if disk["label"] == disk["target"] else f", called {disk['label']}"
         place = f", on {disk['storage']}" if disk["storage"] else ""
         left = "" if disk["reported"] else ", not reported"
         source = f": {disk['source']}" if disk["source"] else ""
-        yield from saying.wrapped(f"Disk {disk['target']}{label}{place}{left}{source}", width, "    ")
+        yield from report.wrapped(f"Disk {disk['target']}{label}{place}{left}{source}", width, "    ")
     if answer["interfaces"]:
-        yield from saying.wrapped(f"Interfaces: {', '.join(answer['interfaces'])}.", width, "    ")
+        yield from report.wrapped(f"Interfaces: {', '.join(answer['interfaces'])}.", width, "    ")
     if answer["next_steps"]:
         yield "What to do:"
         for step in answer["next_steps"]:
-            yield from saying.wrapped(f"  {printable(step, saying.LONGEST)}", width, "  ")
+            yield from report.wrapped(f"  {printable(step, report.LONGEST)}", width, "  ")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from virt2.config.reading import Line
+if TYPE_CHECKING:
+    from virt2.config.reading import Line
 
 ERROR = "error"
 """virt2 or collectd does not work, or not as it is configured."""

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     for line in text(answer, width):
         print(line)
     for trouble in troubles:
-        print("\n".join(saying.wrapped(commands.as_sentence(trouble), width)))
+        print("\n".join(report.wrapped(commands.as_sentence(trouble), width)))
     print("\n".join(saying.about(told, width)))
     return status
 
@@ -69,7 +69,7 @@ def text(answer: Limits, width: int | None) -> Iterator[str]:
             number = admin[key]  # type: ignore[literal-required]
             yield f"  {'not known' if number is None else number:>9}  {meaning}"
     else:
-        yield from saying.wrapped(f"libvirtd's limits are not known: {admin['reason']}.", width)
+        yield from report.wrapped(f"libvirtd's limits are not known: {admin['reason']}.", width)
     yield ""
     yield "The plan:"
     yield from _number("budget: workers that virt2 holds at most", plan["budget"], width)
@@ -100,7 +100,7 @@ def text(answer: Limits, width: int | None) -> Iterator[str]:
 
 
 def _number(what: str, number: Number, width: int | None) -> Iterator[str]:
-    yield from saying.wrapped(f"  {number['value']:>5}  {what}: {number['reason']}.", width, " " * 9)
+    yield from report.wrapped(f"  {number['value']:>5}  {what}: {number['reason']}.", width, " " * 9)
 
 
 def _troubles(answer: Limits, is_listed: bool) -> Iterator[str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from virt2.agents.guestinfo import AGENT_SELECTORS
+from virt2.cli import quiet
 from virt2.cli.bounded import Look
 from virt2.config.settings import Settings
 from virt2.description.filters import Filters
@@ -79,6 +80,7 @@ class OwnLook:
             from virt2.assembly import Assembly
 
             build = Assembly
+        quiet.hush()
         self._settings = settings
         self._callbacks: dict[str, Callback] = {}
         self._assembly = build(_harmless(settings), _Nowhere(), self._register)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-import logging
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
+from typing import TextIO
 
 from virt2.cli import commands
 from virt2.cli.findings import FAILED
@@ -20,8 +20,6 @@ TRACEBACK = "VIRT2_TRACEBACK"
 
 def run(words: Sequence[str]) -> int:
     """Do a command, given its words without the program's name. Gives the exit status; never raises."""
-    # What the modules of the plugin log is meant for collectd.
-    logging.getLogger("virt2").addHandler(logging.NullHandler())
     # Whoever closed these does not want to read anything, and still wants the exit status.
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
@@ -37,9 +35,19 @@ def run(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _end_by(signal.SIGINT)
     except OSError as error:
-        _drop_output()
-        return failed(f"the output cannot be written: {error.strerror or error}.")
+        _drop(sys.stdout)
+        status = failed(f"the output cannot be written: {error.strerror or error}.")
+    try:
+        sys.stderr.flush()
+    except OSError:
+        # There is nobody left to be told. Whoever looks at the exit status is told by that.
+        _drop(sys.stderr)
     return status
+
+
+def unforeseen(error: Exception) -> str:
+    """Give the sentences on a failure that nobody foresaw."""
+    return f"{_unexpected(error)}. Please report this, with what {TRACEBACK}=1 in the environment prints."
 
 
 def guarded(do: Callable[[], int]) -> int:
@@ -57,13 +65,17 @@ def guarded(do: Callable[[], int]) -> int:
         if isinstance(error, OSError) and error.filename is None:
             raise
         if os.environ.get(TRACEBACK):
+            import traceback
+
             traceback.print_exc()
-        return failed(f"{_unexpected(error)}. Please report this, with what {TRACEBACK}=1 in the environment prints.")
+        return failed(unforeseen(error))
 
 
 def failed(sentence: str) -> int:
     """Say why something could not be done, and give the exit status for that."""
-    print(f"virt2: {printable(sentence, 4000)}", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        # What cannot be said there can be said nowhere.
+        print(f"virt2: {printable(sentence, 4000)}", file=sys.stderr)
     return FAILED
 
 
@@ -75,6 +87,8 @@ def _do(words: Sequence[str]) -> int:
 
 def _unexpected(error: Exception) -> str:
     """Describe a failure that nobody foresaw, with the last line of virt2's own that it came through."""
+    import traceback
+
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "virt2" in frame.filename]
     place = ""
     if frames:
@@ -85,14 +99,14 @@ def _unexpected(error: Exception) -> str:
 
 def _end_by(number: signal.Signals) -> int:
     """End this process by a signal, as it ends a program that does not handle it."""
-    _drop_output()
+    _drop(sys.stdout)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     return FAILED
 
 
-def _drop_output() -> None:
-    """Let nothing be written any more. Otherwise Python tries that again at its end, and complains."""
+def _drop(stream: TextIO) -> None:
+    """Let nothing be written to a stream any more. Otherwise Python tries that again at its end, and complains."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

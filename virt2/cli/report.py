@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -45,14 +43,14 @@ def text(report: Report, width: int | None) -> Iterator[str]:
     """
     for finding in report.findings:
         yield from lines(finding, width)
-    yield from _wrapped(summary(report), width, "")
+    yield from wrapped(summary(report), width)
 
 
 def lines(finding: Finding, width: int | None) -> Iterator[str]:
     """Give the lines of one finding: where and what, and below that what to do."""
     place = f"{finding.at}: " if finding.at is not None else ""
-    yield from _wrapped(f"{place}{finding.severity}: {finding.what}.", width, "    ")
-    yield from _wrapped(f"    {finding.todo}", width, "    ")
+    yield from wrapped(f"{place}{finding.severity}: {finding.what}.", width, "    ")
+    yield from wrapped(f"    {finding.todo}", width, "    ")
 
 
 def summary(report: Report) -> str:
@@ -89,18 +87,24 @@ def as_json(report: Report) -> str:
 
 def columns() -> int | None:
     """Give the width of the terminal; None where the output goes elsewhere."""
-    return max(shutil.get_terminal_size().columns, NARROWEST) if sys.stdout.isatty() else None
+    if not sys.stdout.isatty():
+        return None
+    # What only terminals need is not loaded for programs that read this.
+    import shutil
+
+    return max(shutil.get_terminal_size().columns, NARROWEST)
 
 
-def _wrapped(line: str, width: int | None, indent: str) -> list[str]:
-    line = printable(line, LONGEST)
+def wrapped(text: str, width: int | None, indent: str = "") -> list[str]:
+    """Give the lines of a text, made printable. Only what has blanks is wrapped.
+
+    Arguments:
+        width: the columns of the terminal; None where lines are not to be wrapped.
+        indent: what the lines after the first begin with.
+    """
+    line = printable(text, LONGEST)
     if width is None:
         return [line]
-    return textwrap.wrap(
-        line,
-        width,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-        drop_whitespace=True,
-    )
+    import textwrap
+
+    return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) or [""]

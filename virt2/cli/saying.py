@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from virt2.cli import commands
 from virt2.cli.findings import FAILED
-from virt2.cli.word import Word
+from virt2.cli.report import wrapped
 from virt2.status import wire
 from virt2.status.answers import Reach, Since
-from virt2.text.printable import printable
 from virt2.version import VERSION
+
+if TYPE_CHECKING:
+    from virt2.cli.word import Word
 
 FORMAT = 1
 """The number of the JSON that the views print. It changes when the meaning of something does."""
-LONGEST = 8000
-"""Most bytes of one sentence."""
 _UNITS = ((86400 * 2, 86400, "d"), (3600 * 2, 3600, "h"), (60 * 2, 60, "min"), (0, 1, "s"))
 
 
@@ -48,19 +47,6 @@ def about(word: Word, width: int | None) -> Iterator[str]:
     for sentence in word.missing:
         yield from wrapped(commands.as_sentence(sentence), width)
     yield from wrapped(f"{word.about}.", width)
-
-
-def wrapped(text: str, width: int | None, indent: str = "") -> list[str]:
-    """Give the lines of a text, made printable. Only what has blanks is wrapped.
-
-    Arguments:
-        width: the columns of the terminal; None where lines are not to be wrapped.
-        indent: what the lines after the first begin with.
-    """
-    line = printable(text, LONGEST)
-    if width is None:
-        return [line]
-    return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def as_json(word: Word, status: int, answer: Any) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from virt2.cli import saying
+from virt2.cli import report, saying
 from virt2.cli.columns import Column, fit, table
 from virt2.cli.rates import Figures
 from virt2.status.answers import BLOCKED, StorageRow, Top, TopRow
@@ -16,8 +16,10 @@ PLAIN, TITLE, STUCK, QUIET = "plain", "title", "stuck", "quiet"
 """The styles of a line."""
 MARK = "!"
 """Marks a domain that is stuck, and a storage domain that is suspected."""
-ABOVE = 2
-"""Lines above the titles of the columns."""
+MOST_ABOVE = 4
+"""Lines above the titles of the columns at the most, where something is wrong that takes more than one to say."""
+LEAST_FOR_MORE = 16
+"""Lines of a terminal from which it may take more than one."""
 STORAGE_PART = 4
 """The second pane has this part of the lines at the most."""
 LEAST_FOR_STORAGE = 12
@@ -80,8 +82,8 @@ def lines(view: View, width: int | None, height: int | None) -> list[Line]:
     Arguments:
         width, height: of the terminal; None for any.
     """
-    above, below = _header(view, width), _below(view, width, height)
-    room = room_for(view, height)
+    above, below = _header(view, width, height), _below(view, width, height)
+    room = room_for(view, width, height)
     first = max(0, min(view.first, len(view.answer["domains"]) - room))
     rows = in_order(view)[first : first + room]
     title, *texts = table(COLUMNS, [_texts(row, view.figures(row["uuid"])) for row in rows], width).lines
@@ -93,11 +95,11 @@ def lines(view: View, width: int | None, height: int | None) -> list[Line]:
     return made if height is None else [*made[: max(height - 1, 0)], made[-1]][:height]
 
 
-def room_for(view: View, height: int | None) -> int:
+def room_for(view: View, width: int | None, height: int | None) -> int:
     """Give how many domains there is room for."""
     if height is None:
         return len(view.answer["domains"])
-    return max(height - ABOVE - 1 - len(_below(view, None, height)), 0)
+    return max(height - len(_header(view, width, height)) - 1 - len(_below(view, width, height)), 0)
 
 
 def in_order(view: View) -> list[TopRow]:
@@ -155,7 +157,7 @@ def _stuck_for(row: TopRow) -> float:
     return since["seconds"] if since is not None else 0.0
 
 
-def _header(view: View, width: int | None) -> list[Line]:
+def _header(view: View, width: int | None, height: int | None) -> list[Line]:
     answer = view.answer
     stuck = sum(map(is_stuck, answer["domains"]))
     first = "up" if answer["reach"]["state"] == "up" else answer["reach"]["state"]
@@ -165,11 +167,15 @@ def _header(view: View, width: int | None) -> list[Line]:
         f"virt2 {view.clock}  libvirt {first}, {len(answer['domains'])} domains, {stuck} stuck, every"
         f" {view.every:g} s, {by}{paused}"
     )
+    first_line = Line(_cut(text, width), STUCK if stuck else PLAIN)
     trouble = view.note or saying.trouble(answer["reach"])
-    return [
-        Line(_cut(text, width), STUCK if stuck else PLAIN),
-        Line(_cut(trouble or view.about, width), STUCK if trouble else QUIET),
-    ]
+    if not trouble:
+        return [first_line, Line(_cut(view.about, width), QUIET)]
+    most = MOST_ABOVE - 1 if height is None or height >= LEAST_FOR_MORE else 1
+    told = report.wrapped(trouble, width)
+    # What does not fit is cut in the last line.
+    told[most - 1 :] = [" ".join(told[most - 1 :])] if len(told) > most else told[most - 1 :]
+    return [first_line, *(Line(_cut(line, width), STUCK) for line in told)]
 
 
 def _below(view: View, width: int | None, height: int | None) -> list[Line]:
@@ -218,5 +224,5 @@ def _texts(row: TopRow, figures: Figures) -> list[str]:
 
 
 def _cut(text: str, width: int | None) -> str:
-    line = printable(text, saying.LONGEST)
+    line = printable(text, report.LONGEST)
     return line if width is None else fit(line, width).rstrip(" ")

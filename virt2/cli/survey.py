@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from virt2 import errors
-from virt2.cli import asking, commands, host
+from virt2.cli import asking, commands, host, quiet
 from virt2.cli.bounded import Look
 from virt2.cli.effective import Effective
 from virt2.cli.findings import ERROR, NOTE, WARNING, Finding
@@ -55,6 +55,7 @@ class Survey:
     """
 
     def __init__(self, collectd: Effective, settings: Settings, until: float) -> None:
+        quiet.hush()
         self._until = until
         self._collectd = collectd
         self._settings = settings

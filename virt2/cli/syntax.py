@@ -11,6 +11,7 @@ sign (``1.0e+3``). Every statement ends with its line, and so the last line has 
 from __future__ import annotations
 
 import bisect
+import functools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple, Union
@@ -115,9 +116,18 @@ _BOOLEANS = {b"true": True, b"yes": True, b"on": True, b"false": False, b"no": F
 _BYTE = rb"(?:2(?:5[0-5]|[0-4][0-9])|1[0-9][0-9]|[1-9]?[0-9])"
 _PORT = rb"(?:6(?:5(?:5(?:3[0-5]|[0-2][0-9])|[0-4][0-9][0-9])|[0-4][0-9]{3})|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
 _V4 = rb"%b\.%b\.%b\.%b(?::%b)?" % (_BYTE, _BYTE, _BYTE, _BYTE, _PORT)
-_IPV4 = re.compile(_V4)
+_MAY_BE_IPV4 = re.compile(rb"[0-9]{1,3}\.[0-9]{1,3}\.")
+_MAY_BE_IPV6 = re.compile(rb"\[?[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]*(?:\](?::[0-9]{1,5})?)?")
 
 
+# These two take longer to be made than a usual configuration takes to be read, and few configurations have addresses
+# outside of quotes.
+@functools.cache
+def _ipv4() -> re.Pattern[bytes]:
+    return re.compile(_V4)
+
+
+@functools.cache
 def _ipv6() -> re.Pattern[bytes]:
     group = rb"[0-9A-Fa-f]{1,4}"
     last = rb"(?:%b:%b|%b)" % (group, group, _V4)
@@ -131,10 +141,6 @@ def _ipv6() -> re.Pattern[bytes]:
     forms.append(rb"(?:(?:%b:){0,6}%b)?::" % (group, group))
     base = rb"(?:%b)" % b"|".join(forms)
     return re.compile(rb"%b|\[%b\](?::%b)?" % (base, base, _PORT))
-
-
-_IPV6 = _ipv6()
-_MAY_BE_IPV6 = re.compile(rb"\[?[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]*(?:\](?::[0-9]{1,5})?)?")
 
 
 class _Parser:
@@ -294,11 +300,11 @@ class _Parser:
 
     def _address(self, at: int) -> int:
         """Give where the longest IP address ends that begins here; `at` where none does."""
-        v4 = _IPV4.match(self._text, at)
+        v4 = _ipv4().match(self._text, at) if _MAY_BE_IPV4.match(self._text, at) is not None else None
         longest = v4.end() if v4 is not None else at
         candidate = _MAY_BE_IPV6.match(self._text, at)
         for end in range(min(candidate.end(), at + 64), longest, -1) if candidate is not None else ():
-            if _IPV6.fullmatch(self._text, at, end) is not None:
+            if _ipv6().fullmatch(self._text, at, end) is not None:
                 return end
         return longest
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import locale
+import os
 import signal
 import sys
 import threading
@@ -12,7 +13,8 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 from virt2 import threads
-from virt2.cli import commands, report, saying, screen, word
+from virt2.cli import client, commands, process, report, saying, screen, word
+from virt2.cli.columns import fit, within
 from virt2.cli.findings import FINE
 from virt2.cli.rates import Rates
 from virt2.cli.screen import KEYS, ORDERS, View
@@ -26,6 +28,9 @@ LOOK = 0.1
 SHORTEST, LONGEST = 0.5, 3600.0
 """Bounds of the interval, seconds."""
 PAGE = 10
+SECOND = 0.8
+"""Seconds that a virt2 which runs has for the second answer of ``--once``. With the usual interval before it that is
+under 3 s."""
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -85,12 +90,19 @@ class Live:
     def __repr__(self) -> str:
         return f"<Live turns={self.turns}>"
 
-    def ask(self) -> None:
-        """Ask once more. What goes wrong is shown with the last answer."""
+    def ask(self, patience: float = client.LIMIT) -> None:
+        """Ask once more. What goes wrong is shown with the last answer.
+
+        Arguments:
+            patience: seconds that a virt2 which runs has for its answer.
+        """
         try:
-            told, note = self._source.ask("top"), ""
+            told, note = self._source.ask("top", patience=patience), ""
         except commands.CannotDo as error:
             told, note = None, str(error)
+        except Exception as error:
+            # This thread must not end, because the screen would go on as if all was well.
+            told, note = None, process.unforeseen(error)
         with self._lock:
             if told is not None:
                 self._told = told
@@ -127,8 +139,10 @@ class Live:
 
 
 def _once(live: Live, arguments: argparse.Namespace) -> int:
-    time.sleep(arguments.interval)
-    live.ask()
+    if not live.told.missing:
+        # Where something hangs, a second answer would take as long as the first, and would know no more.
+        time.sleep(arguments.interval)
+        live.ask(SECOND)
     view = live.view(arguments.sort)
     for line in screen.lines(view, report.columns(), None):
         print(line.text)
@@ -151,9 +165,19 @@ def _show(live: Live, arguments: argparse.Namespace) -> int:
         curses.setupterm()
     except curses.error as error:
         raise commands.CannotDo(f"This terminal cannot be used: {error}. Set TERM, or use --once.") from None
+    if curses.tigetstr("cup") is None:
+        raise commands.CannotDo(
+            "This terminal cannot be used: nothing can be written at a place of it that is chosen. Set TERM to what it"
+            " really is, or use --once."
+        )
     live.start()
     try:
         curses.wrapper(lambda window: Viewer(window, live, arguments.sort).run())
+    except curses.error:
+        if _is_there():
+            raise
+        # What is not there cannot be restored.
+        raise SystemExit(128 + signal.SIGHUP) from None
     finally:
         live.stop()
     return FINE
@@ -161,6 +185,11 @@ def _show(live: Live, arguments: argparse.Namespace) -> int:
 
 def _leave(number: int, frame: object) -> NoReturn:
     raise SystemExit(128 + number)
+
+
+def _is_there() -> bool:
+    """Whether the terminal is still there."""
+    return os.isatty(sys.stdin.fileno())
 
 
 class Viewer:
@@ -200,6 +229,9 @@ class Viewer:
             key = self._window.getch()
             if key in (ord("q"), ord("Q")):
                 return
+            if key == -1 and not _is_there():
+                # The terminal is gone, and nobody was told by a signal. No key would come, nor would it be waited for.
+                raise SystemExit(128 + signal.SIGHUP)
             if key != -1:
                 self._press(key)
                 self._draw()
@@ -220,9 +252,9 @@ class Viewer:
         elif char == "p":
             self._paused = None if self._paused is not None else self._live.view(self._order)
         elif key in steps:
-            height, _ = self._window.getmaxyx()
-            view = self._live.view(self._order)
-            most = max(0, len(view.answer["domains"]) - screen.room_for(view, height))
+            height, width = self._window.getmaxyx()
+            view = self._paused if self._paused is not None else self._live.view(self._order)
+            most = max(0, len(view.answer["domains"]) - screen.room_for(view, width, height))
             self._first = max(0, min(self._first + steps[key], most))
         elif key == curses.KEY_HOME:
             self._first = 0
@@ -241,7 +273,9 @@ class Viewer:
         self._window.erase()
         # The last cell of the screen cannot be written without scrolling.
         for number, line in enumerate(screen.lines(view, max(width - 1, 1), height)):
+            # curses leaves out what the terminal's characters lack, and counts characters where cells count.
+            text = line.text if line.text.isascii() else within(line.text, self._window.encoding)
             with contextlib.suppress(self._curses.error):
                 # The terminal may have become smaller meanwhile. It is drawn again then.
-                self._window.addnstr(number, 0, line.text, width - 1, self._styles.get(line.style, 0))
+                self._window.addstr(number, 0, fit(text, width - 1).rstrip(" "), self._styles.get(line.style, 0))
         self._window.refresh()

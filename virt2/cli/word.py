@@ -83,7 +83,8 @@ class Source:
     """
 
     def __init__(self, arguments: argparse.Namespace, start: float) -> None:
-        self._start = start
+        self._start: float | None = start
+        """When the time of the next answer begins, where that is not the moment in which it is asked for."""
         self._path: str | None = None
         self._why = "because of --look"
         self._configured: Configured | None = None
@@ -100,15 +101,21 @@ class Source:
     def __repr__(self) -> str:
         return f"<Source {self._path or self._look!r}>"
 
-    def ask(self, question: str, domain: str = "") -> Word:
+    def ask(self, question: str, domain: str = "", patience: float = client.LIMIT) -> Word:
         """Ask one question.
+
+        Arguments:
+            patience: seconds that a virt2 which runs has for its answer.
 
         Raises:
             virt2.cli.commands.CannotDo: there is no answer. The message says why and what to do.
         """
-        if self._path is not None and self._look is None:
+        began, self._start = self._start, None
+        if self._path is not None:
             try:
-                reply = client.ask(self._path, question, domain)
+                reply = client.ask(self._path, question, domain, patience)
+                # Where none ran before, one was started meanwhile.
+                self._end_look()
                 return Word(reply.answer, PLUGIN, f"virt2 {reply.virt2}, which runs, says this at {self._path}")
             except client.NotThere as error:
                 if self._arguments.socket is not None:
@@ -120,17 +127,21 @@ class Source:
                 ) from None
             except client.Refused as error:
                 raise commands.CannotDo(commands.as_sentence(str(error))) from None
-        return self._by_looking(question, domain)
+        return self._by_looking(question, domain, time.monotonic() if began is None else began)
 
     def __enter__(self) -> Source:
         return self
 
     def __exit__(self, *_: object) -> None:
         """Let everything go."""
-        if self._look is not None:
-            self._look.close()
+        self._end_look()
 
-    def _by_looking(self, question: str, domain: str) -> Word:
+    def _end_look(self) -> None:
+        look, self._look = self._look, None
+        if look is not None:
+            look.close()
+
+    def _by_looking(self, question: str, domain: str, began: float) -> Word:
         from virt2.cli import asking, own_look
         from virt2.status.desk import find_answer
         from virt2.status.story import UnknownDomain
@@ -138,7 +149,7 @@ class Source:
 
         assert self._configured is not None
         settings, about = self._configured
-        until = (self._start if self._look is None else time.monotonic()) + BOUND
+        until = began + BOUND
         if self._look is None:
             refused = asking.not_asked(settings.connection)
             if refused:

@@ -13,4 +13,5 @@ LINES: dict[str, How] = {
         "tests/integration/test_packages.py", 'ROOT / "scripts" / "fresh", release, "bash", "-c", script(chapters)'
     ),
     "scripts/test unit -- -k pool": Never("It would run this test again, and others; pytest knows its own options."),
+    "python3 -m bench.command": Elsewhere("tests/integration/test_top.py", '"bench.command"'),
 }

@@ -1,7 +1,7 @@
 """docs/performance.md."""
 
 from tests.commands.pages.bench import LONG
-from tests.commands.table import How, Never
+from tests.commands.table import Elsewhere, How, Never
 
 PAGE = "docs/performance.md"
 _PROFILER = Never("It is a tool of others, which looks into a process for as long as its user likes.")
@@ -11,4 +11,5 @@ LINES: dict[str, How] = {
     "pip install py-spy": _PROFILER,
     "py-spy record --pid PID --gil --rate 400 --duration 20 --format raw --output read.txt": _PROFILER,
     "perf record -g -p PID -- sleep 10; perf report --sort dso": _PROFILER,
+    "python3 -m bench.command": Elsewhere("tests/integration/test_top.py", '"bench.command"'),
 }

@@ -87,14 +87,14 @@ def test_a_socket_of_somebody_else_is_not_trusted(server, path, monkeypatch):
     monkeypatch.setattr(
         client.os, "lstat", lambda name: os.stat_result((*real(name)[:4], 12345, *real(name)[5:])), raising=True
     )
-    with pytest.raises(NotThere, match="neither root nor this user, but to user 12345, and is not trusted"):
+    with pytest.raises(NotThere, match=r"to user 12345.* not trusted"):
         client.ask(path, "hello")
     assert server.asked == []
 
 
 def test_somebody_else_who_listens_at_it_is_not_trusted(server, path, monkeypatch):
     monkeypatch.setattr(client.struct, "unpack", lambda form, data: (1, 12345, 1))
-    with pytest.raises(NotThere, match="12345, and is not trusted"):
+    with pytest.raises(NotThere, match=r"to user 12345.* not trusted"):
         client.ask(path, "hello")
     assert not any(server.asked)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virt2.cli.columns import Column, cells, fit, table
+from virt2.cli.columns import Column, cells, fit, table, within
 from virt2.cli.saying import duration
 
 COLUMNS = (Column("NAME", least=6), Column("N", right=True), Column("TAG", least=4, leave=1), Column("ID", leave=2))
@@ -56,3 +56,18 @@ def test_wide_characters_take_two_cells_and_combining_ones_none():
 )
 def test_a_duration_is_told_in_the_unit_that_fits(seconds, told):
     assert duration(seconds) == told
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "made"),
+    [
+        ("w\u00fcrfel\u2026", "ascii", "w?rfel?"),
+        ("w\u00fcrfel\u2026", "latin-1", "w\u00fcrfel?"),
+        ("\u5343\u91cc", "ascii", "????"),
+        ("z\u0301", "ascii", "z"),
+        ("z\u0301", "utf-8", "z\u0301"),
+    ],
+)
+def test_what_an_encoding_lacks_takes_as_many_cells(text, encoding, made):
+    assert within(text, encoding) == made
+    assert cells(within(text, encoding)) == cells(text)

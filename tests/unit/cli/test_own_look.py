@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import ast
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +23,11 @@ from virt2.status.wire import Question
 
 BOUND = 2.0
 """Seconds that a look is given."""
+CLASS_A = {
+    *("connect", "version", "watch", "active", "paused", "statuses", "inactive"),
+    *("xml", "metadata", "info", "state", "controlInfo"),
+}
+"""Calls that need libvirtd alone, as the fake hypervisor names them."""
 
 
 @pytest.fixture
@@ -61,23 +68,20 @@ def test_no_monitor_and_no_storage_is_asked_whatever_is_configured(look, host):
     host.hypervisor.add("web")
     found = look(extra_stats=tuple(NAMES), disk_stats="bulk", persistent_notification=True)
     assert found.listed
-    harmless = {
-        "active",
-        "paused",
-        "version",
-        "watch",
-        "xml",
-        "info",
-        "metadata",
-        "state",
-        "inactive",
-        "controlInfo",
-        "statuses",
-        "connect",
-    }
     called = {call for call, _, _ in host.hypervisor.calls}
-    assert "active" in called
-    assert called <= harmless
+    assert {"active", "info"} <= called
+    assert called <= CLASS_A
+    # The plugin would ask these, and a look has nobody to tell: events, and what happened before.
+    assert not called & {"nic", "nics", "backup"}
+
+
+def test_the_calls_of_class_a_are_those_that_say_so_themselves():
+    """The docstring of each call has its class."""
+    module = ast.parse(Path(procfs.__file__).with_name("hypervisor.py").read_text())
+    (connection,) = [node for node in module.body if isinstance(node, ast.ClassDef) and node.name == "Connection"]
+    said = {node.name: ast.get_docstring(node) for node in connection.body if isinstance(node, ast.FunctionDef)}
+    for name in CLASS_A - {"connect", "controlInfo"} | {"control"}:
+        assert "Class A" in said[name], name
 
 
 def test_a_frozen_libvirtd_costs_no_more_than_the_time_that_is_given(look, host):

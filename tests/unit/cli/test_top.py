@@ -172,7 +172,7 @@ def test_there_is_room_for_as_many_domains_as_are_shown():
     for height in (3, 8, 12, 24):
         seen = view(many(60))
         shown = [line for line in lines(seen, 80, height) if line.text.startswith("   web-")]
-        assert screen.room_for(seen, height) == len(shown)
+        assert screen.room_for(seen, 80, height) == len(shown)
 
 
 def test_without_a_height_everything_is_there():
@@ -208,7 +208,7 @@ class Source:
     def __init__(self, *answers):
         self.answers = list(answers)
 
-    def ask(self, question):
+    def ask(self, question, patience=2.0):
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -222,6 +222,30 @@ def test_the_last_answer_stays_where_there_is_no_newer_one():
     live.ask()
     assert live.view("cpu").note == ""
     assert live.turns == 3
+
+
+def test_a_failure_that_nobody_foresaw_is_told_and_the_screen_goes_on():
+    live = Live(Source(a_host(), KeyError("odd"), a_host()), 2.0)
+    live.ask()
+    assert "an unexpected failure" in live.view("cpu").note
+    assert "KeyError: 'odd'" in live.view("cpu").note
+    live.ask()
+    assert live.view("cpu").note == ""
+
+
+def test_what_is_wrong_has_as_many_lines_as_it_needs():
+    words = " ".join(f"word{number}" for number in range(200))
+    for width, height in ((80, 24), (80, 10), (20, 24), (5, 5)):
+        seen = view(many(60), note=f"It hangs. {words}")
+        made = lines(seen, width, height)
+        assert len(made) == height
+        told = [line.text for line in made[1:4] if line.style == STUCK]
+        assert len(told) == (3 if height >= screen.LEAST_FOR_MORE else 1)
+        shown = [line for line in made if line.text.startswith("   web-")]
+        assert len(shown) == screen.room_for(seen, width, height)
+    short = lines(view(note="It hangs."), 80, 24)
+    assert [line.text for line in short[1:3]] == ["It hangs.", short[2].text]
+    assert short[2].style == screen.TITLE
 
 
 def later(known):

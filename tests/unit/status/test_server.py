@@ -164,6 +164,13 @@ def test_the_end_of_what_is_sent_ends_the_question_too(server, path):
     assert ask(path, HELLO.strip(), close=True)["answer"]["pid"] == 4711
 
 
+def test_an_answer_is_forgotten_soon_although_nobody_comes_any_more(server, path, replies):
+    """One of a large host takes a megabyte, and the next client may come in a month."""
+    assert ask(path, b'{"ask": "domains"}\n')["answer"]
+    # Nobody connects from here on, so the thread has to wake up by itself.
+    wait_for(lambda: repr(replies.desk) == "<Desk given=[]>", "the answer is forgotten")
+
+
 def test_a_question_may_come_in_pieces(server, path):
     with client(path) as sock:
         for byte in HELLO:
