@@ -20,11 +20,17 @@ class Terminal:
 
     def __init__(self, folder: Path, width: int = 80, height: int = 24) -> None:
         self._tmux = ["tmux", "-S", str(folder / "tmux"), "-f", os.devnull]
-        environment = {**os.environ, "LC_ALL": "C.UTF-8", "PS1": "$ ", "PYTHONPATH": str(ROOT), "ENV": ""}
+        environment = {**os.environ, "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT), "ENV": ""}
+        # The prompt is not in the environment above, because tmux may start this through a bash, which drops it.
+        shell = ["env", "PS1=$ ", "sh"]
         size = ["-x", str(width), "-y", str(height)]
-        self._run("new-session", "-d", *size, "-c", str(ROOT), "sh", env=environment)
+        self._run("new-session", "-d", *size, "-c", str(ROOT), *shell, env=environment)
         self._modes = folder / "modes"
-        self.expect("$")
+        try:
+            self.expect("$")
+        except BaseException:
+            self.close()
+            raise
 
     def __repr__(self) -> str:
         return f"<Terminal {self._tmux[2]}>"
