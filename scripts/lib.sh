@@ -14,6 +14,8 @@ demo_packages=(collectd-core libvirt-clients libvirt-daemon libvirt-daemon-syste
 # and live views are watched in a real terminal.
 # The containers' driver of Debian 12 runs the program ip, but depends on no package that has it.
 lab_packages=("${demo_packages[@]}" fish iproute2 libvirt-daemon-driver-lxc tmux zsh)
+# Rights are tried with a real polkit, drop-ins are read by a real systemd, and pages tell to use curl and socat.
+lab_packages+=(curl dbus polkitd socat systemd)
 # Only scripts/package needs these, for each kind of package. Those of the deb are the Build-Depends of
 # packaging/debian/control.
 deb_packages=(debhelper dh-python git pybuild-plugin-pyproject python3 python3-setuptools python3-wheel)
@@ -68,6 +70,19 @@ libpython() {
     "$python" -c 'import sys; print("libpython%d.%d" % sys.version_info[:2])'
 }
 
+# collectd's plugin write_prometheus is linked with these, which its package only suggests. One of them has another name
+# from Debian 13 on.
+prometheus_writer() {
+    local version
+    version=$(source /etc/os-release && printf '%s' "${VERSION_ID:-0}")
+    if [ "${version%%.*}" -lt 13 ]; then
+        printf '%s\n' libmicrohttpd12
+    else
+        printf '%s\n' libmicrohttpd12t64
+    fi
+    printf '%s\n' libprotobuf-c1
+}
+
 setup_demo() {
     # The packages' own services belong to whoever runs this host. Labs start a libvirtd of their own.
     install_packages "${demo_packages[@]}"
@@ -75,7 +90,9 @@ setup_demo() {
 }
 
 setup_lab() {
-    install_packages "${python_packages[@]}" "${lab_packages[@]}"
+    local writer
+    mapfile -t writer < <(prometheus_writer)
+    install_packages "${python_packages[@]}" "${lab_packages[@]}" "${writer[@]}"
     install_packages "$(libpython)"
     setup_python
 }

@@ -38,6 +38,17 @@ def collectd(lab: Lab, folder, settings: str = "", interval: float = INTERVAL, *
     return Collectd(lab, folder, drop_ins, interval)
 
 
+def give_own_etc(lab: Lab) -> None:
+    """Give a lab an /etc of its own, which a test may change as an operator would. It ends with the lab."""
+    for line in (
+        "cp -a /etc /run/etc && mkdir /run/libvirt-etc",
+        "mount --bind /etc/libvirt /run/libvirt-etc",
+        "mount --bind /run/etc /etc",
+        "mount --bind /run/libvirt-etc /etc/libvirt",
+    ):
+        lab.run(["bash", "-c", line])
+
+
 def names_of(guest: RunningGuest, monitor: bool = True) -> set[str]:
     """The series (type and type instance) a guest must have by default."""
     names = {"virt_cpu_total", "memory-total", "duration-sample_age", "duration-monitor_blocked"}
