@@ -75,7 +75,7 @@ class Frame:
                 lines.append([Segment(f"and {len(self.rows) - len(shown)} more", Style(dim=True))])
         lines.append([])
         lines += self._news.lines(console, options, height - len(lines))
-        for line in lines[:height]:
+        for line in lines:
             yield from line
             yield Segment.line()
 

@@ -24,9 +24,13 @@ class Terminal:
         size = ["-x", str(width), "-y", str(height)]
         self._run("new-session", "-d", *size, "-c", str(ROOT), "sh", env=environment)
         self._modes = folder / "modes"
-        # A shell of root takes no prompt from its environment.
-        self.command("PS1='$ '; clear")
-        self.expect("$")
+        try:
+            # A shell of root takes no prompt from its environment.
+            self.command("PS1='$ '; clear")
+            self.expect("$")
+        except BaseException:
+            self.close()
+            raise
 
     def __repr__(self) -> str:
         return f"<Terminal {self._tmux[2]}>"

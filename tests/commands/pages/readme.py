@@ -9,6 +9,7 @@ TESTS = Never("It would run this test again, and all others; it is run before ea
 LINES: dict[str, How] = {
     "scripts/run": Elsewhere("tests/integration/test_run.py"),
     "scripts/run --seconds 20": Elsewhere("tests/integration/test_run.py", "--seconds"),
+    "scripts/run --lab --against virt": Elsewhere("tests/integration/test_run.py", '"--lab", "--against", "virt"'),
     "scripts/test": TESTS,
     "scripts/test unit": TESTS,
     "scripts/test full": TESTS,
