@@ -12,8 +12,11 @@ demo_packages=(collectd-core libvirt-clients libvirt-daemon libvirt-daemon-syste
     python3 python3-libvirt python3-rich)
 # The tests also need these: storage that hangs is a FUSE file system, containers show a driver with few calls, the
 # command's words are completed in real shells, and its live view is watched in a real terminal.
+# Dashboards and alerts are tested with the real Prometheus, and pictures with rrdtool, whose library collectd's plugin
+# needs as well. collectd's write_prometheus needs libprotobuf-c1 and what microhttpd() names.
 # The containers' driver of Debian 12 runs the program ip, but depends on no package that has it.
-lab_packages=("${demo_packages[@]}" fish iproute2 libfuse2 libvirt-daemon-driver-lxc tmux zsh)
+lab_packages=("${demo_packages[@]}" fish iproute2 libfuse2 libprotobuf-c1 libvirt-daemon-driver-lxc prometheus rrdtool
+    tmux zsh)
 # Only scripts/package needs these, for each kind of package. Those of the deb are the Build-Depends of
 # packaging/debian/control.
 deb_packages=(debhelper dh-python git pybuild-plugin-pyproject python3 python3-setuptools python3-wheel)
@@ -68,6 +71,15 @@ libpython() {
     "$python" -c 'import sys; print("libpython%d.%d" % sys.version_info[:2])'
 }
 
+# A library that collectd's write_prometheus needs. It has another name from Debian 13 on.
+microhttpd() {
+    if [ "$(. /etc/os-release && printf '%s' "$VERSION_ID")" -le 12 ]; then
+        printf 'libmicrohttpd12\n'
+    else
+        printf 'libmicrohttpd12t64\n'
+    fi
+}
+
 setup_demo() {
     # The packages' own services belong to whoever runs this host. Labs start a libvirtd of their own.
     install_packages "${demo_packages[@]}"
@@ -76,6 +88,6 @@ setup_demo() {
 
 setup_lab() {
     install_packages "${python_packages[@]}" "${lab_packages[@]}"
-    install_packages "$(libpython)"
+    install_packages "$(libpython)" "$(microhttpd)"
     setup_python
 }
