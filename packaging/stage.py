@@ -28,7 +28,7 @@ COMPLETIONS = {
 
 
 def documents() -> Iterator[Path]:
-    """Give the pages that are packaged, with the pictures in them, the recipe of the image and what is contributed."""
+    """Give the pages that are packaged, with the pictures, samples and rules that they lead to."""
     yield from (ROOT / "README.md", ROOT / "CHANGELOG.md")
     yield from sorted((ROOT / "docs").glob("*.md"))
     yield from sorted(path for path in (ROOT / "bench").iterdir() if path.suffix in (".md", ".svg"))

@@ -7,16 +7,18 @@ venv=$root/.venv
 requirements=$root/requirements-dev.txt
 
 python_packages=(python3 python3-venv)
-# A lab with guests and a collectd needs these.
+# A lab with guests, a collectd and storage that hangs, which is a FUSE file system, needs these.
 demo_packages=(collectd-core libvirt-clients libvirt-daemon libvirt-daemon-system libxml2 qemu-system-x86
-    python3 python3-libvirt python3-rich)
-# The tests also need these: storage that hangs is a FUSE file system, containers show a driver with few calls, the
-# command's words are completed in real shells, and its live view is watched in a real terminal.
-# Dashboards and alerts are tested with the real Prometheus, and pictures with rrdtool, whose library collectd's plugin
-# needs as well. collectd's write_prometheus needs libprotobuf-c1 and what microhttpd() names.
+    python3 python3-fusepy python3-libvirt python3-rich)
+# The tests also need these: containers show a driver with few calls, the command's words are completed in real shells,
+# and live views are watched in a real terminal.
 # The containers' driver of Debian 12 runs the program ip, but depends on no package that has it.
-lab_packages=("${demo_packages[@]}" fish iproute2 libfuse2 libprotobuf-c1 libvirt-daemon-driver-lxc prometheus rrdtool
-    tmux zsh)
+lab_packages=("${demo_packages[@]}" fish iproute2 libvirt-daemon-driver-lxc tmux zsh)
+# Dashboards and alerts are tested with the real Prometheus, and pictures with rrdtool, whose library collectd's plugin
+# needs as well.
+lab_packages+=(prometheus rrdtool)
+# Rights are tried with a real polkit, drop-ins are read by a real systemd, and pages tell to use curl and socat.
+lab_packages+=(curl dbus polkitd socat systemd)
 # Only scripts/package needs these, for each kind of package. Those of the deb are the Build-Depends of
 # packaging/debian/control.
 deb_packages=(debhelper dh-python git pybuild-plugin-pyproject python3 python3-setuptools python3-wheel)
@@ -71,13 +73,17 @@ libpython() {
     "$python" -c 'import sys; print("libpython%d.%d" % sys.version_info[:2])'
 }
 
-# A library that collectd's write_prometheus needs. It has another name from Debian 13 on.
-microhttpd() {
-    if [ "$(. /etc/os-release && printf '%s' "$VERSION_ID")" -le 12 ]; then
-        printf 'libmicrohttpd12\n'
+# collectd's plugin write_prometheus is linked with these, which its package only suggests. One of them has another name
+# from Debian 13 on.
+prometheus_writer() {
+    local version
+    version=$(source /etc/os-release && printf '%s' "${VERSION_ID:-0}")
+    if [ "${version%%.*}" -lt 13 ]; then
+        printf '%s\n' libmicrohttpd12
     else
-        printf 'libmicrohttpd12t64\n'
+        printf '%s\n' libmicrohttpd12t64
     fi
+    printf '%s\n' libprotobuf-c1
 }
 
 setup_demo() {
@@ -87,7 +93,9 @@ setup_demo() {
 }
 
 setup_lab() {
-    install_packages "${python_packages[@]}" "${lab_packages[@]}"
-    install_packages "$(libpython)" "$(microhttpd)"
+    local writer
+    mapfile -t writer < <(prometheus_writer)
+    install_packages "${python_packages[@]}" "${lab_packages[@]}" "${writer[@]}"
+    install_packages "$(libpython)"
     setup_python
 }

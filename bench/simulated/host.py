@@ -22,6 +22,9 @@ class SimulatedHost(Lab):
         domains: how many there are.
     """
 
+    down_timeout = 300.0
+    """A thousand processes and two thousand devices take the kernel more than half a minute."""
+
     def __init__(self, work_dir: str | Path, domains: int) -> None:
         super().__init__(work_dir)
         self.domains = domains

@@ -121,7 +121,7 @@ HOST_PANELS = (
         "Oldest sample",
         "s",
         "Seconds since the last read in which the domain that is worst answered everything.",
-        [Query(f"max({of_domain('duration', HOST, 'sample_age')})", "oldest")],
+        [Query(f"max({of_domain('duration_seconds', HOST, 'sample_age')})", "oldest")],
         "stat",
         60,
         6,
@@ -182,7 +182,7 @@ HOST_PANELS = (
         "Seconds for which the monitor of each stuck domain has not answered. Empty when nothing is wrong.",
         [
             Query(
-                f"topk(20, max by (instance) ({of_domain('duration', HOST, 'monitor_blocked')}) > 0)",
+                f"topk(20, max by (instance) ({of_domain('duration_seconds', HOST, 'monitor_blocked')}) > 0)",
                 "{{instance}}",
             )
         ],
@@ -193,7 +193,7 @@ HOST_PANELS = (
         "Seconds since each domain last answered everything; the twenty oldest.",
         [
             Query(
-                f"topk(20, max by (instance) ({of_domain('duration', HOST, 'sample_age')}))",
+                f"topk(20, max by (instance) ({of_domain('duration_seconds', HOST, 'sample_age')}))",
                 "{{instance}}",
             )
         ],
@@ -240,13 +240,13 @@ DOMAIN_PANELS = (
         "Monitor does not answer",
         "s",
         "Seconds for which the monitor has not answered; 0 when nothing is wrong. Disk values are absent meanwhile.",
-        [Query(f"max by (host) ({of_domain('duration', DOMAIN, 'monitor_blocked')})", "on {{host}}")],
+        [Query(f"max by (host) ({of_domain('duration_seconds', DOMAIN, 'monitor_blocked')})", "on {{host}}")],
     ),
     Panel(
         "Age of the sample",
         "s",
         "Seconds since the last read in which the domain answered everything.",
-        [Query(f"max by (host) ({of_domain('duration', DOMAIN, 'sample_age')})", "on {{host}}")],
+        [Query(f"max by (host) ({of_domain('duration_seconds', DOMAIN, 'sample_age')})", "on {{host}}")],
     ),
     Panel(
         "State and reason",
@@ -296,7 +296,7 @@ HEALTH_PANELS = (
         "A read takes",
         "s",
         "By reader. It ends after Timeout whatever hangs. A read near its Timeout waits for somebody.",
-        [Query(last(named("duration", HEALTH + ',type="read"')), READER)],
+        [Query(last(named("duration_seconds", HEALTH + ',type="read"')), READER)],
     ),
     Panel("Domains by reader", "short", "Active domains of each reader.", [Query(gauge("domains", HEALTH), READER)]),
     Panel(
@@ -347,7 +347,7 @@ HEALTH_PANELS = (
         "Oldest sample",
         "s",
         "Seconds since the domain that is worst last answered everything, by hypervisor.",
-        [Query(f"max by (host) ({of_domain('duration', HEALTH, 'sample_age')})", "{{host}}")],
+        [Query(f"max by (host) ({of_domain('duration_seconds', HEALTH, 'sample_age')})", "{{host}}")],
     ),
 )
 
@@ -456,7 +456,7 @@ def dashboard(uid: str, title: str, choice: dict[str, Any], panels: Sequence[Pan
 
 
 HOSTS = f"label_values(collectd_virt2_gauge{{{JOB}}}, host)"
-DOMAINS = f'label_values(collectd_virt2_duration{{{JOB},virt2="sample_age"}}, instance)'
+DOMAINS = f'label_values(collectd_virt2_duration_seconds{{{JOB},virt2="sample_age"}}, instance)'
 
 
 def dashboards() -> dict[str, str]:

@@ -22,6 +22,7 @@ from .model import (
     NIC,
     RECOVERY,
     SLACK,
+    TIMEOUT,
     Deed,
     Life,
     Span,
@@ -186,7 +187,9 @@ def expect(story: Story, from_kernel: bool = True) -> Expectations:
     healthy: dict[str, list[Span]] = {}
     for demand in demands:
         if demand.series == "disk_octets-vda":
-            healthy.setdefault(demand.domain, []).append((demand.begin + RECOVERY + SLACK, demand.end))
+            # A point has the time at which its read began, and tells what was so when the read ended.
+            span = (demand.begin + RECOVERY + SLACK, demand.end - TIMEOUT - SLACK)
+            healthy.setdefault(demand.domain, []).append(span)
     silences = list(_silences(story, table))
     stuck = list(_stuck(story, table, excuses, blind))
     return Expectations(demands, silences, healthy, stuck, excuses, sticking, _calms(story))
@@ -401,7 +404,7 @@ def _stuck(
     story: Story, table: Mapping[str, Effect], excuses: Sequence[Excuse], blind: Sequence[Span]
 ) -> Iterator[tuple[str, Span]]:
     silent = [
-        (excuse.begin, excuse.end + RECOVERY + SLACK)
+        (excuse.begin - TIMEOUT - SLACK, excuse.end + RECOVERY + SLACK)
         for excuse in excuses
         if BLOCKED in excuse.kinds and excuse.domains is None
     ]
@@ -413,7 +416,7 @@ def _stuck(
                 if life.name == name and life.began < deed.done < life.leaving:
                     # It is asked only when it is known.
                     asked = max(deed.done, _known_from(life.up, blind) + RECOVERY)
-                    begin, end = asked + GAP + SLACK, min(deed.undoing, life.leaving)
+                    begin, end = asked + GAP + SLACK, min(deed.undoing, life.leaving) - TIMEOUT - SLACK
                     for span in without(silent, begin, end):
                         yield name, span
 

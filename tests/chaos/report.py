@@ -10,8 +10,10 @@ from .invariants import Findings
 from .model import FOREVER, Action, Deed, Story, Violation
 from .schedule import Schedule
 
-SHOWN = 25
-"""Violations that are shown with what happened around them; the others are counted."""
+SHOWN = 5
+"""Violations of each rule that are shown with what happened around them."""
+LISTED = 500
+"""How many of the others are listed at the most. All are counted."""
 BEFORE, AFTER = 15.0, 5.0
 """Seconds around a violation from which is shown what happened."""
 NEAR = 6
@@ -76,12 +78,17 @@ def violations_text(story: Story, violations: Sequence[Violation]) -> str:
     lines: list[str] = []
     for rule, number in sorted(Counter(violation.rule for violation in violations).items()):
         lines.append(f"{number} of the rule {rule}")
-    for violation in violations[:SHOWN]:
+    shown: list[Violation] = []
+    for violation in violations:
+        if sum(1 for other in shown if other.rule == violation.rule) < SHOWN:
+            shown.append(violation)
+    for violation in shown:
         lines += ["", f"{_at(story, violation.time)}  {violation.rule}: {violation.subject}: {violation.text}"]
         lines += [f"    {text}" for text in _around(story, violation)]
-    if len(violations) > SHOWN:
-        lines += ["", f"and {len(violations) - SHOWN} more:"]
-        lines += [f"{_at(story, v.time)}  {v.rule}: {v.subject}: {v.text}" for v in violations[SHOWN : 20 * SHOWN]]
+    rest = [violation for violation in violations if violation not in shown]
+    if rest:
+        lines += ["", f"and {len(rest)} more:"]
+        lines += [f"{_at(story, v.time)}  {v.rule}: {v.subject}: {v.text}" for v in rest[:LISTED]]
     return "\n".join(lines)
 
 

@@ -28,14 +28,6 @@ OCCUPIED = 500
 PAUSE = 0.02
 """Seconds between two looks at libvirtd's workers: many in the time that a read takes."""
 NIC_TYPES = ("if_octets", "if_packets", "if_errors", "if_dropped")
-C_PLUGIN = """\
-LoadPlugin virt
-<Plugin virt>
-  Connection "qemu:///system"
-  {settings}
-</Plugin>
-"""
-"""A drop-in that loads the C plugin with these settings."""
 
 
 def collectd(lab: Lab, folder, settings: str = "", interval: float = INTERVAL, **more: str) -> Collectd:
@@ -44,6 +36,17 @@ def collectd(lab: Lab, folder, settings: str = "", interval: float = INTERVAL, *
     drop_ins = {"virt2.conf": python_module("virt2", settings)}
     drop_ins.update({f"{name}.conf": text for name, text in more.items()})
     return Collectd(lab, folder, drop_ins, interval)
+
+
+def give_own_etc(lab: Lab) -> None:
+    """Give a lab an /etc of its own, which a test may change as an operator would. It ends with the lab."""
+    for line in (
+        "cp -a /etc /run/etc && mkdir /run/libvirt-etc",
+        "mount --bind /etc/libvirt /run/libvirt-etc",
+        "mount --bind /run/etc /etc",
+        "mount --bind /run/libvirt-etc /etc/libvirt",
+    ):
+        lab.run(["bash", "-c", line])
 
 
 def names_of(guest: RunningGuest, monitor: bool = True) -> set[str]:

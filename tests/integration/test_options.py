@@ -13,8 +13,9 @@ import libvirt
 import pytest
 from hypothesis import given
 
-from tests.integration.support import C_PLUGIN, DISK_TYPES, NIC_TYPES, reads, wait_for_reads
+from tests.integration.support import DISK_TYPES, NIC_TYPES, reads, wait_for_reads
 from tests.lab import Collectd, Guest, python_module, wait_for
+from tests.lab.collectd_daemon import C_PLUGIN
 from tests.unit.text.test_xpath import journeys, spelled
 from virt2.text.xpath import Element, Path
 

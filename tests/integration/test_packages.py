@@ -19,8 +19,13 @@ PATIENCE = 1500
 @pytest.mark.timeout(PATIENCE + 60)
 @pytest.mark.parametrize(
     ("release", "chapters"),
-    [("12", ["contents", "deb", "guest", "rpm"]), ("13", ["contents", "deb", "guest", "rpm"]), ("13", ["image"])],
-    ids=["12", "13", "image"],
+    [
+        ("12", ["contents", "deb", "guest", "rpm"]),
+        ("13", ["contents", "deb", "guest", "rpm"]),
+        ("13", ["image"]),
+        ("12", ["folder"]),
+    ],
+    ids=["12", "13", "image", "folder"],
 )
 def test_the_story_of_a_package(release, chapters):
     command = [ROOT / "scripts" / "fresh", release, "bash", "-c", script(chapters)]

@@ -22,8 +22,9 @@ import libvirt
 import libvirt_qemu
 import pytest
 
-from tests.integration.support import C_PLUGIN, names_of
+from tests.integration.support import names_of
 from tests.lab import Collectd, Guest, python_module, wait_for
+from tests.lab.collectd_daemon import C_PLUGIN
 
 INTERVAL = 1.0
 """Seconds: the shortest collectd users have, so that a few reads take little."""

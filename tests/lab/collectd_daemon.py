@@ -50,6 +50,15 @@ LoadPlugin csv
 </Plugin>
 """
 
+C_PLUGIN = """\
+LoadPlugin virt
+<Plugin virt>
+  Connection "qemu:///system"
+  {settings}
+</Plugin>
+"""
+"""A drop-in that loads the C plugin with these settings."""
+
 Identifier = tuple[str, str, str]
 """Host, plugin[-plugin instance], type[-type instance]."""
 Point = tuple[float, tuple[float, ...]]

@@ -12,7 +12,11 @@ import os
 import sys
 from typing import Any
 
-import fuse
+try:
+    # The name that Debian gives to the package that has the other name everywhere else.
+    import fusepy as fuse
+except ModuleNotFoundError:
+    import fuse
 
 
 class HangingFs(fuse.Operations):  # type: ignore[misc]  # fusepy has no types

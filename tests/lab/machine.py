@@ -41,6 +41,8 @@ class Lab:
         work_dir: an existing folder, below neither /run nor libvirt's own folders, for images, logs and storage.
     """
 
+    down_timeout = DOWN_TIMEOUT
+
     def __init__(self, work_dir: str | Path) -> None:
         self.work_dir = Path(work_dir).resolve()
         self._unshare: subprocess.Popen[bytes] | None = None
@@ -100,7 +102,7 @@ class Lab:
             self._control = None
         if self._unshare is not None:
             try:
-                self._unshare.wait(DOWN_TIMEOUT)
+                self._unshare.wait(self.down_timeout)
             finally:
                 self._unshare.kill()
                 self._unshare = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from tests.packages import contents, deb, guest, image, rpm
+from tests.packages import contents, deb, folder, guest, image, rpm
 from tests.packages.system import ROOT
 
 CHAPTERS = {
@@ -14,6 +14,7 @@ CHAPTERS = {
     "rpm": rpm.STEPS,
     "image": image.STEPS,
     "guest": guest.STEPS,
+    "folder": folder.STEPS,
 }
 
 

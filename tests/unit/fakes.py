@@ -1,21 +1,17 @@
-"""Stand-ins for libvirt and collectd that can be stuck, cut off and counted.
+"""Stand-ins for libvirt that can be stuck, cut off and counted.
 
 `FakeHypervisor` has the surface of `virt2.sources.hypervisor.Hypervisor`; the tests of `hypervisor_contract` hold both
-to the same behaviour. `Clock` is time that passes only when nobody can do anything any more, so that no test depends on
-how fast the machine is.
+to the same behaviour.
 """
 
 from __future__ import annotations
 
 import contextlib
-import queue
-import threading
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from virt2.domains.inventory import Inventory
+from tests.unit.fake_time import Stage
 from virt2.errors import AgentSilent, Disconnected, DomainGone, Error, Missing
 from virt2.model.domain import Status
 from virt2.model.events import Event
@@ -32,160 +28,16 @@ from virt2.model.replies import (
     NicStats,
     Vcpu,
 )
-from virt2.workers.budget import Budget
-from virt2.workers.pool import Pool
-
-BOUND = 10.0
-"""Seconds after which a call that nobody released fails its test; it never takes that long."""
-LOOK = 0.0005
-"""Seconds between two looks at whether anybody can still do anything."""
 
 TAG_NAMESPACE = "http://ovirt.org/ovirtmap/tag/1.0"
 RUNNING, PAUSED = 1, 3
 OK, JOB, OCCUPIED, ERROR = range(4)
 """virDomainControlState."""
-
-
 SERVER_GROUPS, MONITOR_GROUPS = ("PERF", "MEMORY"), ("BALLOON", "CPU_TOTAL", "VCPU", "IOTHREAD", "DIRTYRATE", "VM")
 """Groups of bulk statistics by what they need: libvirtd alone, or the monitor as well."""
-
-
 XEN = frozenset({"controlInfo", "blockInfo", "diskErrors", "metadata", "backup", "bulk"})
 LXC = frozenset({"controlInfo", "blockInfo", "diskErrors", "jobStats", "vcpus", "backup", "bulk"})
 """What the driver tables of libvirt's libxl and lxc drivers lack of the calls we make, libvirt 2.1 to 9.0."""
-
-
-class Stage:
-    """Where calls happen: each stays for as long as something holds it, and who holds it lets it go by itself.
-
-    A call that waits is counted as blocked until the moment its obstacle is gone, not until its thread runs again:
-    so whoever removed the obstacle sees at once that there is something to do.
-    """
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self._blocked: list[tuple[Callable[[], bool], threading.Event, str]] = []
-        self._entered = threading.Condition(self.lock)
-
-    @property
-    def blocked(self) -> int:
-        """Calls that cannot go on."""
-        return len(self._blocked)
-
-    @property
-    def blocked_workers(self) -> int:
-        """Those of them that workers of a pool have made."""
-        return sum(thread != "virt2/list" for _, _, thread in self._blocked)
-
-    @property
-    def blocked_list(self) -> bool:
-        """Whether the inventory's thread is in one of them."""
-        return any(thread == "virt2/list" for _, _, thread in self._blocked)
-
-    def hold(self, obstacle: Callable[[], bool]) -> None:
-        """Stay as long as there is an obstacle."""
-        released = threading.Event()
-        with self.lock:
-            if not obstacle():
-                return
-            self._blocked.append((obstacle, released, threading.current_thread().name))
-            self._entered.notify_all()
-        if not released.wait(BOUND):
-            raise AssertionError("a blocked call was never released")
-
-    def review(self) -> None:
-        """Let go whom nothing holds any more; to be called after every change."""
-        with self.lock:
-            for entry in [entry for entry in self._blocked if not entry[0]()]:
-                self._blocked.remove(entry)
-                entry[1].set()
-
-    def await_blocked(self, count: int) -> None:
-        """Wait until so many calls are blocked."""
-        with self.lock:
-            assert self._entered.wait_for(lambda: len(self._blocked) >= count, BOUND), "no call got blocked"
-
-
-class Messages:
-    """The queue of an inventory's thread, which tells whether that thread has done all it was asked."""
-
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self.done = True
-
-    def put(self, message: Any) -> None:
-        with self._lock:
-            self.done = False
-            self._queue.put(message)
-
-    def get(self, timeout: float | None = None) -> Any:
-        if timeout is None:
-            with self._lock:
-                self.done = self._queue.empty()
-        return self._queue.get(timeout=timeout)
-
-    def empty(self) -> bool:
-        return self._queue.empty()
-
-
-class Clock:
-    """Monotonic seconds that pass only when no worker, and no inventory that is watched, can do anything.
-
-    Arguments:
-        stage: where the workers' calls block.
-    """
-
-    def __init__(self, stage: Stage, now: float = 1000.0) -> None:
-        self.now = now
-        self._stage = stage
-        self._pools: list[tuple[Budget, Pool]] = []
-        self._inventories: list[tuple[Inventory, Messages]] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def wall(self) -> float:
-        """The time of day."""
-        return self.now + 1.7e9
-
-    def watch(self, budget: Budget, pool: Pool) -> None:
-        """Let no time pass while a worker of this pool can do something."""
-        self._pools.append((budget, pool))
-
-    def watch_inventory(self, inventory: Inventory) -> None:
-        """Let no time pass while its thread can do something; to be called before it is started."""
-        messages = inventory._messages = Messages()
-        self._inventories.append((inventory, messages))
-
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        """Wait for an event like `threading.Event.wait`; to be a pool's ``wait``."""
-        if not self.settle(event):
-            self.now += seconds
-        return event.is_set()
-
-    def settle(self, event: threading.Event | None = None) -> bool:
-        """Wait until the event is set or nobody can do anything any more; returns whether it is set."""
-        event = event or threading.Event()
-        limit = time.monotonic() + BOUND
-        while not event.is_set() and not self.is_settled():
-            assert time.monotonic() < limit, "the workers never came to rest"
-            event.wait(LOOK)
-        return event.is_set()
-
-    def is_settled(self) -> bool:
-        """Whether nobody can do anything before time passes."""
-        for inventory, messages in self._inventories:
-            # One that cannot connect waits for time to pass.
-            if not messages.done and inventory.link is not None and inventory.link.up and not self._stage.blocked_list:
-                return False
-        locks = {id(budget): budget.lock for budget, _ in self._pools}.values()
-        with contextlib.ExitStack() as stack:
-            for lock in locks:
-                stack.enter_context(lock)
-            # A worker that was notified is no waiter any more, long before its thread runs.
-            waiting = sum(len(pool.wanted._waiters) for _, pool in self._pools)
-            return sum(pool.workers for _, pool in self._pools) == waiting + self._stage.blocked_workers
 
 
 class FakeDomain:
@@ -541,6 +393,8 @@ class FakeProcesses:
         """Whether they cannot be found."""
         self.groups = True
         """Whether libvirt has made a control group for each."""
+        self.states: dict[str, str] = {}
+        """T or D by UUID, where a process will not answer."""
 
     def account(self, uuid: str) -> Account | None:
         domain = self._running(uuid)
@@ -549,6 +403,9 @@ class FakeProcesses:
     def cpu_times(self, uuid: str) -> CpuTimes | None:
         domain = self._running(uuid)
         return domain.cpu_times if domain is not None and self.groups else None
+
+    def state(self, uuid: str) -> str:
+        return self.states.get(uuid, "")
 
     def has_ended(self, uuid: str) -> bool:
         return uuid in self._known and self._running(uuid) is None
@@ -568,7 +425,7 @@ class FakeProcesses:
         return len(self._known)
 
     def stopped(self, uuid: str, name: str) -> str:
-        return ""
+        return self.states.get(uuid, "")
 
     def keep(self, uuids: Collection[str]) -> None:
         self._known = {uuid: run for uuid, run in self._known.items() if uuid in uuids}
@@ -854,280 +711,3 @@ class FakeAgentConnection(FakeConnection):
         if not domain.agent:
             raise AgentSilent("QEMU guest agent is not connected")
         return domain
-
-
-class Dispatched(NamedTuple):
-    """One value list that the fake collectd was given."""
-
-    type: str
-    type_instance: str
-    values: tuple[float, ...]
-    host: str
-    plugin: str
-    plugin_instance: str
-    time: float
-    interval: float
-    meta: dict[str, object]
-
-
-class Notified(NamedTuple):
-    """One notification that the fake collectd was given."""
-
-    severity: int
-    message: str
-    type: str
-    type_instance: str
-    host: str
-    plugin: str
-    plugin_instance: str
-    time: float
-    meta: dict[str, object]
-
-
-TYPES: dict[str, tuple[str, ...]] = {
-    "cpu_affinity": ("gauge",),
-    "df_complex": ("gauge",),
-    "disk_allocation": ("gauge",),
-    "disk_capacity": ("gauge",),
-    "disk_error": ("gauge",),
-    "disk_octets": ("derive", "derive"),
-    "disk_ops": ("derive", "derive"),
-    "disk_physical": ("gauge",),
-    "disk_time": ("derive", "derive"),
-    "domain_state": ("gauge", "gauge"),
-    "duration": ("gauge",),
-    "gauge": ("gauge",),
-    "if_dropped": ("derive", "derive"),
-    "if_errors": ("derive", "derive"),
-    "if_octets": ("derive", "derive"),
-    "if_packets": ("derive", "derive"),
-    "if_rx_dropped": ("derive",),
-    "if_rx_errors": ("derive",),
-    "if_rx_octets": ("derive",),
-    "if_rx_packets": ("derive",),
-    "if_tx_dropped": ("derive",),
-    "if_tx_errors": ("derive",),
-    "if_tx_octets": ("derive",),
-    "if_tx_packets": ("derive",),
-    "job_stats": ("derive",),
-    "load": ("gauge", "gauge", "gauge"),
-    "memory": ("gauge",),
-    "percent": ("gauge",),
-    "percent_bytes": ("gauge",),
-    "perf": ("derive",),
-    "ps_cputime": ("derive", "derive"),
-    "ps_pagefaults": ("derive", "derive"),
-    "swap_io": ("derive",),
-    "total_requests": ("derive",),
-    "total_time_in_ms": ("derive",),
-    "users": ("gauge",),
-    "virt_cpu_total": ("derive",),
-    "virt_vcpu": ("derive",),
-    "bytes": ("gauge",),
-    "derive": ("derive",),
-    "disk_latency": ("gauge", "gauge"),
-    "latency": ("gauge",),
-    "memory_bandwidth": ("derive",),
-    "timestamp": ("gauge",),
-}
-"""The types of collectd's types.db that virt2 uses, with the kinds of their data sources."""
-
-
-class Node:
-    """A part of collectd's configuration: an option, or a block with children."""
-
-    def __init__(self, key: str, *values: object, children: Sequence[Node] = ()) -> None:
-        self.key = key
-        self.values = values
-        self.children = tuple(children)
-
-
-class FakeCollectd:
-    """collectd's Python module, as strict as the real one about what it is given."""
-
-    NOTIF_FAILURE, NOTIF_WARNING, NOTIF_OKAY = 1, 2, 4
-
-    def __init__(self) -> None:
-        self.notified: list[Notified] = []
-        self.takes_notifications = True
-        self.dispatched: list[Dispatched] = []
-        self.logged: list[tuple[str, str]] = []
-        self.configs: dict[str, Callable[..., None]] = {}
-        self.inits: dict[str, Callable[..., None]] = {}
-        self.reads: dict[str, Callable[..., None]] = {}
-        self.shutdowns: dict[str, Callable[..., None]] = {}
-        self.intervals: dict[str, float] = {}
-        self.types = dict(TYPES)
-        self.Values = lambda **fields: Values(self, **fields)
-        self.Notification = lambda **fields: Notification(self, **fields)
-
-    def get_dataset(self, name: str) -> list[tuple[str, str, float | None, float | None]]:
-        if name not in self.types:
-            raise TypeError("Dataset not found")
-        return [(f"value{number}", kind, None, None) for number, kind in enumerate(self.types[name])]
-
-    def register_config(self, callback: Callable[..., None], data: object = None, name: str = "") -> None:
-        self._register(self.configs, callback, name)
-
-    def register_init(self, callback: Callable[..., None], data: object = None, name: str = "") -> None:
-        self._register(self.inits, callback, name)
-
-    def register_read(
-        self, callback: Callable[..., None], interval: float = 0.0, data: object = None, name: str = ""
-    ) -> None:
-        self._register(self.reads, callback, name)
-        self.intervals[name] = float(interval)
-
-    def register_shutdown(self, callback: Callable[..., None], data: object = None, name: str = "") -> None:
-        self._register(self.shutdowns, callback, name)
-
-    def error(self, text: str) -> None:
-        self._log("error", text)
-
-    def warning(self, text: str) -> None:
-        self._log("warning", text)
-
-    def notice(self, text: str) -> None:
-        self._log("notice", text)
-
-    def info(self, text: str) -> None:
-        self._log("info", text)
-
-    def texts(self, level: str) -> list[str]:
-        """What was logged at a level."""
-        return [text for logged, text in self.logged if logged == level]
-
-    def _register(self, table: dict[str, Callable[..., None]], callback: Callable[..., None], name: str) -> None:
-        # The real one drops the second of a name without a word: no test may depend on that.
-        assert name, "a callback without a name"
-        assert name not in table, f"{name} is registered twice"
-        assert callable(callback)
-        table[name] = callback
-
-    def _log(self, level: str, text: str) -> None:
-        _check_string("message", text)
-        assert len(text.encode()) <= 1023, "collectd cuts a message of more than 1023 bytes"
-        self.logged.append((level, text))
-
-
-class Values:
-    """What `collectd.Values` makes."""
-
-    def __init__(
-        self,
-        collectd: FakeCollectd,
-        type: str = "",
-        values: Sequence[object] = (),
-        plugin_instance: str = "",
-        type_instance: str = "",
-        plugin: str = "",
-        host: str = "",
-        time: float = 0.0,
-        interval: float = 0.0,
-        meta: dict[str, object] | None = None,
-    ) -> None:
-        self._collectd = collectd
-        self._fields: dict[str, Any] = {"type": ""}
-        if type:
-            self.type = type
-        self.values = values
-        self.plugin_instance = plugin_instance
-        self.type_instance = type_instance
-        self.plugin = plugin
-        self.host = host
-        self.time = time
-        self.interval = interval
-        self.meta = meta or {}
-
-    def __setattr__(self, key: str, value: Any) -> None:
-        if key.startswith("_"):
-            super().__setattr__(key, value)
-        else:
-            self._fields[key] = self._checked(key, value)
-
-    def dispatch(self, **overrides: object) -> None:
-        """Dispatch, with some fields changed for this once."""
-        fields = {**self._fields, **{key: self._checked(key, value) for key, value in overrides.items()}}
-        if not fields["type"]:
-            raise RuntimeError("type not set")
-        kinds = self._collectd.types[fields["type"]]
-        if len(kinds) != len(fields["values"]):
-            raise RuntimeError(f"type {fields['type']} needs {len(kinds)} values, got {len(fields['values'])}")
-        values = tuple(_converted(kind, value) for kind, value in zip(kinds, fields["values"]))
-        # A negative one becomes 17179869183 s; without one, collectd knows none for what a plugin's thread sends.
-        assert fields["interval"] > 0, "a value without an interval"
-        self._collectd.dispatched.append(Dispatched(**{**fields, "values": values}))
-
-    def _checked(self, key: str, value: Any) -> Any:
-        """What becomes of a field's value; raises what the real one raises when it is set."""
-        if key in ("plugin_instance", "type_instance", "plugin", "host", "type"):
-            _check_string(key, value)
-            if key == "type" and value not in self._collectd.types:
-                raise TypeError(f"Dataset {value} not found")
-        elif key in ("time", "interval"):
-            return float(value)
-        elif key == "values":
-            if not isinstance(value, (list, tuple)):
-                raise TypeError("values must be list or tuple")
-        elif key == "meta":
-            if not isinstance(value, dict):
-                raise TypeError("meta must be a dict")
-        else:
-            raise TypeError(f"{key!r} is an invalid keyword argument, or no attribute")
-        return value
-
-
-class Notification:
-    """What `collectd.Notification` makes."""
-
-    def __init__(
-        self,
-        collectd: FakeCollectd,
-        type: str = "",
-        message: str = "",
-        plugin_instance: str = "",
-        type_instance: str = "",
-        plugin: str = "",
-        host: str = "",
-        time: float = 0.0,
-        severity: int = 0,
-        meta: dict[str, object] | None = None,
-    ) -> None:
-        self._collectd = collectd
-        self._fields = Notified(
-            severity, message, type, type_instance, host, plugin, plugin_instance, float(time), meta or {}
-        )
-
-    def dispatch(self) -> None:
-        for key, value in self._fields._asdict().items():
-            if key not in ("severity", "time", "meta"):
-                _check_string(key, value)
-        assert self._fields.severity in (1, 2, 4)
-        assert len(self._fields.message.encode()) <= 255, "collectd cuts a message of more than 255 bytes"
-        if self._fields.type not in self._collectd.types:
-            raise TypeError(f"Dataset {self._fields.type} not found")
-        if not isinstance(self._fields.meta, dict):
-            raise TypeError("meta must be a dict")
-        if not self._collectd.takes_notifications:
-            raise RuntimeError("error dispatching notification, read the logs")
-        self._collectd.notified.append(self._fields)
-
-
-def _check_string(key: str, value: object) -> None:
-    if not isinstance(value, (str, bytes)):
-        raise TypeError(f"{key} must be str, not {type(value).__name__}")
-    text = value.encode() if isinstance(value, str) else value
-    if b"\0" in text:
-        raise TypeError(f"{key}: embedded null character")
-    if key != "message":
-        # The real one cuts what is longer without a word.
-        assert len(text) <= 127, f"{key} of {len(text)} bytes"
-
-
-def _converted(kind: str, value: Any) -> float:
-    if kind == "gauge":
-        return float(value)
-    number = int(value)
-    if not -(2**63) <= number < 2**63:
-        raise OverflowError("int too big to convert")
-    return number

@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.unit.fakes import BOUND, TYPES, FakeCollectd, FakeHypervisor
+from tests.unit.fake_collectd import TYPES, FakeCollectd
+from tests.unit.fake_time import BOUND
+from tests.unit.fakes import FakeHypervisor
 from tests.unit.hypervisor_contract import *  # noqa: F403
 from tests.unit.hypervisor_contract import Subject
 from virt2.errors import Disconnected

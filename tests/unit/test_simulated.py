@@ -20,7 +20,8 @@ from bench.simulated.latencies import CALLS, Latencies, Latency
 from bench.simulated.subject import Node, Stub, Values
 from tests.unit.hypervisor_contract import *  # noqa: F403
 from tests.unit.hypervisor_contract import Subject
-from tests.unit.test_plugin import host, limits, module  # noqa: F401 - fixtures
+from tests.unit.plugin.conftest import host, module  # noqa: F401 - fixtures
+from tests.unit.plugin.daemon import limits
 from virt2.domains.inventory import Inventory
 from virt2.errors import Disconnected
 from virt2.sources import admin, procfs

@@ -355,8 +355,26 @@ class Entries:
         self.describe_idle(connection, [(uuid, name) for uuid, name in stale.items() if name and uuid not in known])
 
     def describe(self, connection: DomainCalls, line: Line) -> None:
-        """Describe one domain, and take it in where it is new."""
+        """Describe one domain, and take it in where it is new: then it was found without a list."""
+        is_new = line.uuid not in self._active
         self._describe(connection, line, self._means())
+        if is_new:
+            self._end_namesakes(line.uuid, line.name)
+
+    def _end_namesakes(self, uuid: str, name: str) -> None:
+        """Forget domains that had the name of one that was found without a list.
+
+        libvirt's QEMU driver has one domain of a name at a time, so they have ended. As long as a list hangs, it cannot
+        tell that, and the new domain would be named as if both were there.
+        """
+        with self._lock:
+            ended = [entry.domain.uuid for entry in self._active.values() if entry.domain.name == name]
+            ended = [other for other in ended if other != uuid] if uuid in self._active else []
+            for other in ended:
+                del self._active[other]
+                self._version += 1
+        for other in ended:
+            self.troubles.forget(other)
 
     def _means(self) -> Means:
         surroundings = self.descriptions.surroundings()
@@ -385,6 +403,7 @@ class Entries:
         with self._lock:
             self._active.setdefault(uuid, Entry(Domain(uuid, name, NO_ID, Description()), None))
             self._version += 1
+        self._end_namesakes(uuid, name)
 
     def describe_idle(self, connection: DomainCalls, domains: Iterable[tuple[str, str]]) -> None:
         """Describe domains that are not active, by UUID and name, where that is wanted and not known."""

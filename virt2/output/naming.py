@@ -152,12 +152,25 @@ class Names:
         if known is not None and self._stands(known, domain):
             return known.identity
         active = domain.id >= 0
-        identity = self._free(self._wanted(domain, domain.description.metadata), domain.uuid, active)
+        wanted = self._wanted(domain, domain.description.metadata)
+        if active and self._is_namesakes(wanted, domain):
+            return Identity(whole(wanted.host), whole(wanted.plugin_instance))
+        identity = self._free(wanted, domain.uuid, active)
         if domain.uuid not in self._named:
             self._forget(domain.uuid)
             self._take(identity, domain.uuid)
             self._remember(domain.uuid, _Named(domain.name, domain.description.metadata, identity, active))
         return identity
+
+    def _is_namesakes(self, wanted: Identity, domain: Domain) -> bool:
+        """Whether another domain of the same name has what an active one asks for. Caller holds the lock.
+
+        libvirt has one domain of a name at a time, so that one has ended, as the next list will tell. A few drivers
+        have several. So nothing is kept of this: if both are in the next list, the later one gets its mark then.
+        """
+        asked = self._written(Identity(whole(wanted.host), whole(wanted.plugin_instance)))
+        owner = self._named.get(self._owners.get(asked, ""))
+        return owner is not None and owner.name == domain.name and domain.uuid not in self._named
 
     def _remember(self, uuid: str, named: _Named) -> None:
         """Keep the identity of a domain that is not active. Caller holds the lock."""

@@ -24,6 +24,9 @@ as libvirt 9.0 says while a device removal waits for the guest."""
 CONTROL_OK, CONTROL_JOB, CONTROL_OCCUPIED, CONTROL_ERROR = range(4)
 """libvirt's virDomainControlState."""
 
+STATES = {"T": "process stopped", "D": "process in uninterruptible sleep"}
+"""What it is called that a QEMU's process will not answer, by its state."""
+
 LOOKS = (0.02, 0.08, 0.3)
 """Seconds until the next look at a monitor that somebody else is in. Their calls take 1 to 100 ms, so a domain that a
 management system happens to talk to keeps its point. Together they are well under the deadline of a read."""
@@ -94,6 +97,11 @@ class Gate:
         return f"<Gate pre_scan={self._pre_scan} processes={self._processes is not None}>"
 
     @property
+    def sees_processes(self) -> bool:
+        """Whether the processes of domains are looked at."""
+        return self._processes is not None
+
+    @property
     def can_look(self) -> bool:
         """Whether it can be seen without using a domain's monitor if that is blocked."""
         return self._processes is not None or (self._pre_scan and CONTROL_INFO not in self.missing)
@@ -132,8 +140,7 @@ class Gate:
         now = self._clock()
         letter = "" if self._processes is None else self._processes.stopped(domain.uuid, domain.name)
         if letter:
-            words = "process stopped" if letter == "T" else "process in uninterruptible sleep"
-            return Outcome(domain.uuid, MONITOR, now, False, words)
+            return Outcome(domain.uuid, MONITOR, now, False, STATES[letter])
         if alone or not self._pre_scan:
             return None
         control = self.control(connection, job, domain, put)

@@ -23,6 +23,9 @@ class Processes(Protocol):
     def cpu_times(self, uuid: str) -> CpuTimes | None:
         """A domain's CPU time in user and in kernel mode, where its process is known. Does not block."""
 
+    def state(self, uuid: str) -> str:
+        """T or D where the main thread of a domain's known process will not answer now; else empty. Does not block."""
+
     def has_ended(self, uuid: str) -> bool:
         """Whether a domain's process was known and has ended."""
 
@@ -64,6 +67,8 @@ class Kernel:
         self._wants_times = wants_times
         self._clock, self._wall = clocks
         self._readings: dict[str, Reading] = {}
+        self._asleep: set[str] = set()
+        """Domains whose process was in uninterruptible sleep at the last look."""
 
     def __repr__(self) -> str:
         return f"<Kernel readings={len(self._readings)}>"
@@ -104,6 +109,20 @@ class Kernel:
             return None
         self.read([domain])
         return self.of(domain.uuid)
+
+    def stopped(self, domain: Domain) -> str:
+        """T where a domain's process is stopped, D where it is found in uninterruptible sleep twice; otherwise empty.
+
+        A healthy process sleeps like that for a moment. So the look before has to have found the same. Does not block.
+        """
+        uuid = domain.uuid
+        letter = "" if self._processes is None else self._processes.state(uuid)
+        was_asleep = uuid in self._asleep
+        if letter == "D":
+            self._asleep.add(uuid)
+        else:
+            self._asleep.discard(uuid)
+        return "" if letter == "D" and not was_asleep else letter
 
     def has_ended(self, domain: Domain) -> bool:
         """Whether a domain's process is seen to have ended."""

@@ -20,6 +20,7 @@ from virt2.model.replies import NicStats
 from virt2.output.batch import Batch
 from virt2.output.naming import Identity
 from virt2.readers.context import Domains, Outputs, Timing, Workers
+from virt2.readers.gate import STATES
 from virt2.readers.kernel import Host, Kernel, Processes
 from virt2.readers.needs import ServerNeeds, server_needs
 from virt2.readers.polling import Polling, Read
@@ -113,6 +114,9 @@ class Reader:
         """The domains of the last read."""
         self._unsure: dict[str, float] = {}
         """When the last read began that could not tell of a domain whether it is well."""
+        self._owed: dict[str, tuple[float, float]] = {}
+        """When that read ended, monotonic seconds, and its wall time, where what it could not tell is still to be
+        told."""
         self._taps = Taps(domains.inventory)
         self._counters: Mapping[str, NicStats] = {}
         self._took_all_its_time = False
@@ -158,7 +162,7 @@ class Reader:
             waiting = self._ask_outside(domains, healths, answered, read)
             self._find_out_about_workers()
             unsure = self._judge(domains, healths, answered, waiting, began)
-            self._report(domains, healths, wall, unsure)
+            self._report(domains, healths, wall, unsure, is_current)
             self._sink.flush()
             self._count(domains, skipped, began)
             self._report_itself(domains, healths, len(skipped), began)
@@ -384,6 +388,10 @@ class Reader:
             if monitor is not None and not monitor.answered and ours is not None and ours.stalled:
                 # The look has found our own call inside, which asks for sizes, say, and not another client.
                 monitor = None
+            if monitor is None and health.monitored and self._sampler.gate.sees_processes:
+                # There may have been no worker for a look.
+                letter = self._kernel.stopped(domain)
+                monitor = Outcome(uuid, MONITOR, began, False, STATES[letter]) if letter else None
             if monitor is not None and not monitor.answered and monitor.cause:
                 since = next(when for when in (monitor.entered, monitor.since, monitor.taken) if when is not None)
                 health.block(monitor.cause, since, entered=monitor.entered is not None)
@@ -446,19 +454,37 @@ class Reader:
             health.block(f"{charge.what}, cut off with its connection", charge.since)
 
     def _report(
-        self, domains: Sequence[Domain], healths: Mapping[str, Health], wall: float, unsure: Collection[str]
+        self,
+        domains: Sequence[Domain],
+        healths: Mapping[str, Health],
+        wall: float,
+        unsure: Collection[str],
+        is_current: bool,
     ) -> None:
-        """Dispatch what is always said of a domain, with the time when the read began, since reads differ in length."""
+        """Dispatch what is always said of a domain, with the time when the read began, since reads differ in length.
+
+        What the last read could not tell is known now, and has its own time.
+        """
         now = self._clock()
         up = self._polling.connected
         can_look = self._sampler.gate.can_look
+        owed, self._owed = self._owed, {}
         for domain in domains:
             health = healths[domain.uuid]
-            values = [sample_age(health.age(now))]
-            if up and domain.uuid not in unsure and (can_look or health.monitored or health.blocked):
-                values.append(monitor_blocked(health.blocked_for(now)))
+            if not is_current and self._kernel.has_ended(domain):
+                # No list tells yet that the domain has ended.
+                continue
+            identity = self._names.of(domain)
             meta = {"virt2_reader": self.name, "virt2_tag": domain.description.tag}
-            self._sink.dispatch(self._names.of(domain), values, wall, meta)
+            values = [sample_age(health.age(now))]
+            if up and domain.uuid in unsure:
+                self._owed[domain.uuid] = (now, wall)
+            elif up and (can_look or health.monitored or health.blocked):
+                if domain.uuid in owed:
+                    ended, time = owed[domain.uuid]
+                    self._sink.dispatch(identity, [monitor_blocked(health.blocked_for(ended))], time, meta)
+                values.append(monitor_blocked(health.blocked_for(now)))
+            self._sink.dispatch(identity, values, wall, meta)
 
     def _count(self, domains: Sequence[Domain], skipped: Collection[str], began: float) -> None:
         self.domains = len(domains)

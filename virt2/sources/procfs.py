@@ -233,6 +233,24 @@ class Processes:
         process, _ = self._look(uuid, name)
         return process.pid if process else None
 
+    def state(self, uuid: str) -> str:
+        """Read why a domain's QEMU will not answer now, where it is known.
+
+        This does not block.
+
+        Returns:
+            "T" where it is stopped, "D" where its main thread is in uninterruptible sleep at this moment, otherwise "".
+        """
+        process = self._known.get(uuid)
+        if process is None:
+            return ""
+        try:
+            stat = process.look()
+        except Ended:
+            self._note_end(uuid, process)
+            return ""
+        return "" if stat is None else _STOPPED.get(stat.state, "")
+
     def account(self, uuid: str) -> Account | None:
         """Read what a domain's QEMU has used so far, where the QEMU is known; None where it is not, or has ended.
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.fuzz import hostile, mutation
 from tests.fuzz.mutation import Mutator, below, pick
 from tests.fuzz.target import Plain, Target, require
-from tests.unit.fakes import TYPES
+from tests.unit.fake_collectd import TYPES
 from virt2.metrics import defaults, extras, rates
 from virt2.metrics.metric import Metric
 from virt2.metrics.selectors import SELECTORS

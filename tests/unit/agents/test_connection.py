@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from tests.unit.fakes import BOUND, FakeHypervisor
+from tests.unit.fake_time import BOUND
+from tests.unit.fakes import FakeHypervisor
 from virt2.agents import connection
 from virt2.agents.connection import SharedConnection
 from virt2.errors import Disconnected

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.unit.readers.test_reader import CLASS_A, CLASS_B, INTERVAL, TIMEOUT, Bench, Point
+from tests.unit.readers.reader_bench import CLASS_A, CLASS_B, INTERVAL, TIMEOUT, Bench, Point
 from virt2.agents.connection import SharedConnection
 from virt2.agents.guestinfo import AGENT_SELECTORS, FS_INFO, GUEST_INFO, MOST_FILE_SYSTEMS
 from virt2.agents.reader import GIVEN_UP, LONGEST_PAUSE, SAID_APART, AgentReader

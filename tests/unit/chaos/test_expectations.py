@@ -14,6 +14,7 @@ from tests.chaos.model import (
     NIC,
     RECOVERY,
     SLACK,
+    TIMEOUT,
     Device,
     kind_of,
 )
@@ -33,6 +34,8 @@ def demanded(expected, domain, kind):
 
 
 WHOLE = [(0.0, SECONDS)]
+READ = TIMEOUT + SLACK
+"""What a read may take: a point has the time of its begin, and tells what is so at its end."""
 
 
 def around(begin, end):
@@ -49,7 +52,7 @@ def test_where_nothing_is_done_everything_must_be_there_all_the_time():
     expected = expect(story())
     assert all(demanded(expected, name, kind) == WHOLE for name in ("one", "two") for kind in EVERYTHING)
     assert not expected.silences
-    assert expected.healthy["one"] == [(BEGAN + RECOVERY + SLACK, BEGAN + SECONDS)]
+    assert expected.healthy["one"] == [(BEGAN + RECOVERY + SLACK, BEGAN + SECONDS - READ)]
 
 
 @pytest.mark.parametrize(
@@ -256,10 +259,10 @@ def test_what_cannot_be_read_must_be_absent_while_a_deed_is_surely_in_force():
 def test_a_domain_that_is_surely_stuck_must_be_said_to_be_unless_libvirtd_is_away():
     stopped = deed("stop_guests", 30, 60, "one")
     ((name, (begin, end)),) = expect(story(deeds=[stopped])).stuck
-    assert (name, begin - BEGAN, end - BEGAN) == ("one", 30.5 + GAP + SLACK, 59.5)
+    assert (name, begin - BEGAN, end - BEGAN) == ("one", 30.5 + GAP + SLACK, 59.5 - READ)
     away = deed("freeze_libvirtd", 40, 50)
     spans = [(begin - BEGAN, end - BEGAN) for _, (begin, end) in expect(story(deeds=[stopped, away])).stuck]
-    assert spans == [(30.5 + GAP + SLACK, 40), (50 + RECOVERY + SLACK, 59.5)]
+    assert spans == [(30.5 + GAP + SLACK, 40 - READ), (50 + RECOVERY + SLACK, 59.5 - READ)]
 
 
 def test_a_domain_that_is_stuck_before_it_is_known_is_said_to_be_when_it_is_known():
@@ -275,7 +278,7 @@ def test_a_domain_that_is_stuck_before_it_is_known_is_said_to_be_when_it_is_know
 def test_a_domain_is_not_healthy_until_recovery_is_over():
     expected = expect(story(deeds=[deed("stop_guests", 30, 50, "one")]))
     spans = [(begin - BEGAN, end - BEGAN) for begin, end in expected.healthy["one"]]
-    assert spans == [(RECOVERY + SLACK, 30), (50 + RECOVERY + SLACK, SECONDS)]
+    assert spans == [(RECOVERY + SLACK, 30 - READ), (50 + RECOVERY + SLACK, SECONDS - READ)]
 
 
 def test_a_calm_stretch_begins_when_everything_is_over():

@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
-from tests.unit.fakes import BOUND
+from tests.unit.fake_time import BOUND
 from tests.unit.status.snapshots import NOW, domain, inactive, snapshot, statuses, well
 from virt2.status.desk import Desk
 from virt2.status.snapshot import Call, Snapshot

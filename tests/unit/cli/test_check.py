@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from tests.unit.fakes import TYPES, FakeHypervisor
+from tests.unit.fake_collectd import TYPES
+from tests.unit.fakes import FakeHypervisor
 from virt2.cli import asking, check, conffile, host, process, survey
 from virt2.config.settings import INSTANCE_OPTIONS, OPTIONS
 from virt2.errors import AdminUnavailable, CallFailed, Disconnected

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from tests.unit.plugin.conftest import host, module  # noqa: F401 - fixtures
 from tests.unit.status.shapes import check
-from tests.unit.test_plugin import host, module  # noqa: F401 - fixtures
 from virt2.cli.own_look import WORKERS, OwnLook
 from virt2.config.settings import Settings
 from virt2.metrics.selectors import NAMES

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.cli.configuration import FILE, collectd, traced, virt2
-from tests.unit.fakes import TYPES
+from tests.unit.fake_collectd import TYPES
 from tests.unit.test_docs import METRICS, rows
 from virt2.cli.asking import Domains, Names
 from virt2.cli.findings import ERROR, NOTE, WARNING

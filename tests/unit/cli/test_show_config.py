@@ -58,7 +58,7 @@ LINES = {
     "GuestAgentInterval": ["0.001"],
     "GuestAgentTimeout": ["0", "7"],
     "AdminConnection": ['"virtqemud:///system"'],
-    "StatusSocket": ['"/run/virt2/other.sock"', 'none'],
+    "StatusSocket": ['"/run/virt2/other.sock"', "none"],
 }
 """For each option some values that differ from the default."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.fake_status import many, serving
-from tests.unit.test_plugin import host, module  # noqa: F401 - fixtures
+from tests.unit.plugin.conftest import host, module  # noqa: F401 - fixtures
 from virt2.cli import conffile, process, report, word
 from virt2.version import VERSION
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.unit.fakes import BOUND, TAG_NAMESPACE, Clock, FakeHypervisor
+from tests.unit.fake_time import BOUND, Clock
+from tests.unit.fakes import TAG_NAMESPACE, FakeHypervisor
 from virt2.description import domainxml, storage
 from virt2.domains.entries import Describe, Describing
 from virt2.domains.inventory import Inventory, Listeners, Schedule

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.threads import started
-from tests.unit.fakes import BOUND, Clock, FakeHypervisor
-from tests.unit.readers.test_reader import CLASS_A, CLASS_B, TIMEOUT, Guest, describer
-from tests.unit.readers.test_reader import Bench as ReaderBench
+from tests.unit.fake_time import BOUND, Clock
+from tests.unit.fakes import FakeHypervisor
+from tests.unit.readers.reader_bench import CLASS_A, CLASS_B, TIMEOUT, Guest, describer
+from tests.unit.readers.reader_bench import Bench as ReaderBench
 from virt2.domains.discovery import Discovery
 from virt2.domains.entries import Describing
 from virt2.domains.inventory import HUNG_AFTER, Inventory
@@ -85,6 +86,26 @@ def test_what_is_known_is_not_looked_up_again(bench):
     bench.look()
     assert bench.hypervisor.calls == []
     assert sorted(bench.tags) == ["db", "new", "web"]
+
+
+@pytest.mark.parametrize("is_locked", [False, True], ids=["found", "locked"])
+def test_one_that_takes_the_place_of_another_ends_that_as_no_list_can_tell_so(bench, is_locked):
+    bench.run("db", "web")
+    bench.look()
+    before = bench.hypervisor.domains["web"].uuid
+    bench.hypervisor.remove("web")
+    bench.guests.pop()
+    bench.run("web")
+    after = bench.hypervisor.domains["web"].uuid
+    assert before != after
+    if is_locked:
+        with bench.hypervisor.stuck("web", lock=True):
+            bench.look()
+            bench.look()
+    else:
+        bench.look()
+    assert {domain.name: domain.uuid for domain in bench.inventory.domains()[1]}["web"] == after
+    assert len(bench.inventory.domains()[1]) == 2
 
 
 def test_a_domain_whose_lock_is_held_costs_one_slot_and_the_others_nothing(bench):

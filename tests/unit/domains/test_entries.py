@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.unit.domains.bench import REFRESH, Bench
-from tests.unit.fakes import BOUND, ERROR, JOB, LXC, OCCUPIED, OK, Control
+from tests.unit.fake_time import BOUND
+from tests.unit.fakes import ERROR, JOB, LXC, OCCUPIED, OK, Control
 from virt2.description import storage
 from virt2.domains import entries
 from virt2.domains.entries import takes_job_for_xml

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.unit.domains.bench import REFRESH, RETRY, Bench, describer
-from tests.unit.fakes import BOUND, LOOK, PAUSED, RUNNING, FakeHypervisor
+from tests.unit.fake_time import BOUND, LOOK
+from tests.unit.fakes import PAUSED, RUNNING, FakeHypervisor
 from virt2.domains.entries import Describe
 from virt2.domains.inventory import HUNG_AFTER
 from virt2.errors import CallFailed

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.fakes import TYPES, DiskStats, NicStats
+from tests.unit.fake_collectd import TYPES
+from tests.unit.fakes import DiskStats, NicStats
 from virt2.metrics.defaults import BALLOON_SIZE, CPU_TIME, DISK, MAPPING, NIC, RSS
 from virt2.metrics.metric import Metric, gauge, monitor_blocked, sample_age
 

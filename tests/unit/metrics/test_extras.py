@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from tests.unit.fakes import TYPES, CpuTimes, DiskTimes, Vcpu
+from tests.unit.fake_collectd import TYPES
+from tests.unit.fakes import CpuTimes, DiskTimes, Vcpu
 from virt2.metrics import extras
 from virt2.metrics.metric import Metric
 from virt2.metrics.selectors import BULK, LAYERS, SELECTORS

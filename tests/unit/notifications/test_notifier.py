@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.threads import started
-from tests.unit.fakes import BOUND, LOOK
+from tests.unit.fake_time import BOUND, LOOK
 from virt2.notifications import notifier as module
 from virt2.notifications.notification import OKAY, WARNING, Notification
 from virt2.notifications.notifier import CAPACITY, Notifier

@@ -233,6 +233,22 @@ def test_a_domain_that_was_spoken_of_before_it_was_read_is_read_under_that_ident
     assert names.of(domain("a\tb", UUID + "2")) == spoken != Identity("a_b", "")
 
 
+def test_one_that_takes_the_place_of_another_is_spoken_of_and_read_under_its_name(names):
+    names.of(domain("web", UUID + "1"))
+    assert names.of_any(domain("web", UUID + "2", id=2)) == Identity("web", "")
+    names.retain([UUID + "2"])
+    assert names.of(domain("web", UUID + "2", id=2)) == Identity("web", "")
+
+
+def test_of_two_of_one_name_that_are_both_there_the_later_one_is_marked_once_it_is_read(names):
+    # As the driver for ESX has them.
+    names.of(domain("web", UUID + "1"))
+    names.of_any(domain("web", UUID + "2", id=2))
+    names.settle([domain("web", UUID + "1"), domain("web", UUID + "2", id=2)])
+    assert names.of(domain("web", UUID + "1")) == Identity("web", "")
+    assert names.of(domain("web", UUID + "2", id=2)) == Identity("web~00000000", "")
+
+
 def test_a_domain_that_is_not_active_takes_no_identity_from_one_that_is(names):
     asleep = names.of_any(domain("a\nb", UUID + "1", id=OFF))
     assert asleep == names.of(domain("a\tb", UUID + "2")) == Identity("a_b", "")

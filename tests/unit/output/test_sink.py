@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.fakes import FakeCollectd
+from tests.unit.fake_collectd import FakeCollectd
 from virt2.metrics.metric import Metric
 from virt2.notifications.notification import Notification
 from virt2.notifications.notifier import Mail

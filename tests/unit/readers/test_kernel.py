@@ -10,15 +10,7 @@ from collections import Counter
 import pytest
 
 from tests.unit.fakes import OCCUPIED, PAUSED, RUNNING, CpuTimes, NicStats
-from tests.unit.readers.test_reader import (
-    CLASS_A,
-    CLASS_B,
-    CLASS_NETWORK,
-    INTERVAL,
-    TIMEOUT,
-    Bench,
-    make,  # noqa: F401 - a fixture
-)
+from tests.unit.readers.reader_bench import CLASS_A, CLASS_B, CLASS_NETWORK, INTERVAL, TIMEOUT, Bench
 from virt2.domains.entries import KEPT
 from virt2.model.events import CHANGED, LIFECYCLE, MEMORY
 
@@ -27,7 +19,7 @@ KERNEL = {"virt_cpu_total"} | CLASS_NETWORK
 
 
 @pytest.fixture
-def bench(make) -> Bench:  # noqa: F811
+def bench(make) -> Bench:
     """Three domains whose processes and devices are seen, that have been read twice."""
     bench = make(kernel=True)
     for number, name in enumerate(NAMES):
@@ -58,7 +50,7 @@ def test_a_steady_read_makes_a_call_for_each_disk_and_two_lists(bench):
         assert bench.of(name)["duration-sample_age"] == 0.0
 
 
-def test_the_first_read_is_whole(make):  # noqa: F811
+def test_the_first_read_is_whole(make):
     bench = make(kernel=True)
     bench.hypervisor.add("web")
     bench.inventory.start()
@@ -166,7 +158,7 @@ class TestWithoutLibvirt:
                 assert bench.types("web") == CLASS_A | CLASS_B
                 assert bench.own()["domains"] == 3
 
-    def test_a_monitor_that_is_always_slow_is_blocked_in_every_read_but_the_first(self, make):  # noqa: F811
+    def test_a_monitor_that_is_always_slow_is_blocked_in_every_read_but_the_first(self, make):
         bench = make(kernel=True)
         bench.hypervisor.add("web", disks=("vda",), nics=())
         bench.inventory.start()
@@ -180,6 +172,62 @@ class TestWithoutLibvirt:
             bench.clock.settle()
         assert found[0] is None
         assert all(seconds is not None and seconds > 0 for seconds in found[1:])
+
+    @pytest.mark.parametrize("goes_on", [True, False], ids=["blocked", "well again"])
+    def test_what_a_read_could_not_tell_of_a_monitor_comes_with_the_next_one_and_its_own_time(self, make, goes_on):
+        bench = make(kernel=True)
+        bench.hypervisor.add("web", disks=("vda",), nics=())
+        bench.inventory.start()
+        bench.read()
+        bench.read()
+        with bench.hypervisor.stuck("web", monitor=True):
+            wall = bench.clock.wall() + INTERVAL
+            bench.read()
+            assert "duration-monitor_blocked" not in bench.of("web")
+            if goes_on:
+                bench.read()
+        if not goes_on:
+            bench.clock.settle()
+            bench.read()
+        points = [point for point in bench.sink.points if point.type_instance == "monitor_blocked"]
+        assert [point.time - wall for point in points] == pytest.approx([0.0, INTERVAL + TIMEOUT], abs=0.1)
+        seconds = [point.values[0] for point in points]
+        assert seconds == (pytest.approx([TIMEOUT, INTERVAL + TIMEOUT], abs=0.2) if goes_on else [0.0, 0.0])
+        bench.read()
+        assert len([point for point in bench.sink.points if point.type_instance == "monitor_blocked"]) == 1
+
+    def test_a_stopped_process_is_told_where_there_is_no_slot_for_a_look(self, make):
+        bench = make(kernel=True, size=1)
+        web = bench.hypervisor.add("web", disks=("vda",), nics=())
+        bench.hypervisor.add("db", disks=("vda",), nics=())
+        bench.inventory.start()
+        bench.read()
+        bench.read()
+        with bench.hypervisor.stuck("db", monitor=True):
+            bench.read()
+            bench.processes.states[web.uuid] = "T"
+            bench.read()
+            assert bench.healths.of(web.uuid, 0.0).cause == "process stopped"
+            assert bench.of("web")["duration-monitor_blocked"] > 0
+            bench.processes.states[web.uuid] = "D"
+            bench.healths.of(web.uuid, 0.0).clear()
+            bench.read()
+            assert bench.of("web")["duration-monitor_blocked"] == 0
+            bench.read()
+            assert bench.healths.of(web.uuid, 0.0).cause == "process in uninterruptible sleep"
+
+    def test_a_domain_whose_process_has_ended_is_not_told_of_as_long_as_a_list_hangs(self, make):
+        bench = make(kernel=True)
+        bench.hypervisor.add("web", disks=("vda",), nics=())
+        bench.hypervisor.add("db", disks=("vda",), nics=())
+        bench.inventory.start()
+        bench.read()
+        bench.read()
+        with bench.hypervisor.stuck("db", lock=True):
+            bench.hypervisor.remove("web")
+            bench.read()
+            assert bench.of("web") == {}
+            assert "duration-sample_age" in bench.of("db")
 
     def test_a_lock_that_is_taken_after_the_list_is_told_as_one_in_the_next_read(self, bench):
         db = bench.hypervisor.domains["db"]
@@ -199,7 +247,7 @@ class TestWithoutLibvirt:
         bench.hypervisor.stage.review()
 
     @pytest.mark.parametrize("size", [1, 2, 3, 10])
-    def test_where_libvirtd_has_no_worker_left_all_goes_on_that_needs_none_and_nobody_is_blamed(self, make, size):  # noqa: F811
+    def test_where_libvirtd_has_no_worker_left_all_goes_on_that_needs_none_and_nobody_is_blamed(self, make, size):
         bench = make(kernel=True, size=size, share=max(1, size - 1))
         names = [f"d{number:02}" for number in range(16)]
         for name in names:
@@ -226,7 +274,7 @@ class TestWithoutLibvirt:
         assert all(bench.types(name) == CLASS_A | CLASS_B for name in names)
 
     @pytest.fixture
-    def crowd(self, make) -> Bench:  # noqa: F811
+    def crowd(self, make) -> Bench:
         """Sixteen domains that have been read."""
         bench = make(kernel=True)
         for number in range(16):
@@ -289,7 +337,7 @@ class TestSlowLook:
 class TestMemory:
     """libvirt tells of changes, and is asked every RefreshInterval."""
 
-    def test_it_is_asked_for_every_refresh_interval_of_each_domain_at_times_of_its_own(self, make):  # noqa: F811
+    def test_it_is_asked_for_every_refresh_interval_of_each_domain_at_times_of_its_own(self, make):
         bench = make(kernel=True, refresh=6 * INTERVAL)
         names = [f"d{number:02}" for number in range(24)]
         for name in names:
@@ -310,7 +358,7 @@ class TestMemory:
             bench.read()
         assert bench.of("d00")["memory-total"] == 9 * 1024
 
-    def test_or_not_at_all_where_libvirts_file_shows_that_nothing_has_changed(self, make):  # noqa: F811
+    def test_or_not_at_all_where_libvirts_file_shows_that_nothing_has_changed(self, make):
         bench = make(kernel=True, refresh=INTERVAL)
         for name in NAMES:
             bench.hypervisor.add(name)
@@ -331,7 +379,7 @@ class TestMemory:
         bench.read()
         assert asked(bench)["info"] == 0
 
-    def test_now_and_then_it_is_asked_for_whatever_that_file_says(self, make):  # noqa: F811
+    def test_now_and_then_it_is_asked_for_whatever_that_file_says(self, make):
         # libvirt writes no file when virtio-mem changes, and older ones tell nothing of it either.
         bench = make(kernel=True, refresh=INTERVAL)
         db = bench.hypervisor.add("db")
@@ -362,7 +410,7 @@ class TestMemory:
         assert bench.of("db")["memory-total"] == 9 * 1024
         assert bench.of("db")["virt_cpu_total"] == 5
 
-    def test_without_events_it_is_asked_in_every_read(self, make):  # noqa: F811
+    def test_without_events_it_is_asked_in_every_read(self, make):
         bench = make(kernel=True)
         bench.hypervisor.events = False
         bench.hypervisor.add("web")
@@ -382,7 +430,7 @@ class TestMemory:
             bench.read()
             assert bench.types("web") == types
 
-    def test_it_is_never_asked_for_by_age_where_refresh_interval_is_0(self, make):  # noqa: F811
+    def test_it_is_never_asked_for_by_age_where_refresh_interval_is_0(self, make):
         bench = make(kernel=True, refresh=0.0)
         bench.hypervisor.add("web")
         bench.inventory.start()
@@ -429,7 +477,7 @@ class TestPaused:
 class TestUnseen:
     """Where a process cannot be seen, libvirt is asked, and the counter goes on when that changes."""
 
-    def test_libvirt_is_asked_in_every_read(self, make):  # noqa: F811
+    def test_libvirt_is_asked_in_every_read(self, make):
         bench = make(kernel=True)
         bench.processes.hidden = True
         bench.hypervisor.add("web")
@@ -440,7 +488,7 @@ class TestUnseen:
             assert bench.of("web")["virt_cpu_total"] == bench.hypervisor.domains["web"].info.cpu_time
             assert asked(bench)["info"] == 1
 
-    def test_what_libvirt_says_too_late_is_dropped(self, make):  # noqa: F811
+    def test_what_libvirt_says_too_late_is_dropped(self, make):
         bench = make(kernel=True)
         bench.processes.hidden = True
         db = bench.hypervisor.add("db", nics=())
@@ -469,7 +517,7 @@ class TestUnseen:
 class TestSelectors:
     """What ExtraStats asks for of it."""
 
-    def test_resident_memory_is_reported_once_and_goes_on_while_the_monitor_is_stuck(self, make):  # noqa: F811
+    def test_resident_memory_is_reported_once_and_goes_on_while_the_monitor_is_stuck(self, make):
         bench = make(kernel=True, extra=("memory",))
         bench.hypervisor.add("web")
         bench.inventory.start()
@@ -484,7 +532,7 @@ class TestSelectors:
                 bench.read()
                 assert bench.of("web")["memory-rss"] == rss
 
-    def test_cpu_use_is_that_of_the_virtual_cpus_there_are_and_goes_on_without_libvirtd(self, make):  # noqa: F811
+    def test_cpu_use_is_that_of_the_virtual_cpus_there_are_and_goes_on_without_libvirtd(self, make):
         bench = make(kernel=True, extra=("cpu_util",))
         bench.hypervisor.add("web")
         bench.inventory.start()
@@ -504,7 +552,7 @@ class TestSelectors:
         assert bench.of("web")["percent-guest_cpu"] == pytest.approx(100 * 2 / INTERVAL / 8)
 
     @pytest.mark.parametrize(("groups", "calls"), [(True, 0), (False, 1)])
-    def test_cpu_time_by_mode_needs_a_call_only_without_control_groups(self, make, groups, calls):  # noqa: F811
+    def test_cpu_time_by_mode_needs_a_call_only_without_control_groups(self, make, groups, calls):
         bench = make(kernel=True, extra=("pcpu",))
         bench.processes.groups = groups
         web = bench.hypervisor.add("web")
@@ -518,7 +566,7 @@ class TestSelectors:
         bench.read()
         assert ("ps_cputime" in bench.types("web")) is groups
 
-    def test_what_the_kernel_tells_is_not_asked_where_a_call_was_cut_off_either(self, make):  # noqa: F811
+    def test_what_the_kernel_tells_is_not_asked_where_a_call_was_cut_off_either(self, make):
         bench = make(kernel=True, extra=("pcpu",))
         bench.hypervisor.add("web", nics=())
         bench.inventory.start()
@@ -535,7 +583,7 @@ class TestSelectors:
                 bench.of("web")
             assert asked(bench)["getCPUStats"] == 0
 
-    def test_a_domain_without_disks_is_looked_at_and_asked_nothing(self, make):  # noqa: F811
+    def test_a_domain_without_disks_is_looked_at_and_asked_nothing(self, make):
         bench = make(kernel=True)
         bench.hypervisor.add("web", disks=(), nics=())
         bench.inventory.start()

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tests.unit.fakes import BOUND
+from tests.unit.fake_time import BOUND
 from virt2.readers.outside import FIRST_PAUSE, LONGEST_PAUSE, SLOW, Outside
 
 

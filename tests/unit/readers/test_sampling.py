@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from tests.unit.fake_time import Clock
 from tests.unit.fakes import (
     ERROR,
     JOB,
     OCCUPIED,
     OK,
     PAUSED,
-    Clock,
     Control,
     CpuTimes,
     DiskSizes,

@@ -12,13 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.unit.fakes import BOUND, LOOK, OCCUPIED, Control
-from tests.unit.readers.test_reader import (
-    INTERVAL,
-    TIMEOUT,
-    Bench,
-    make,  # noqa: F401 - a fixture
-)
+from tests.unit.fake_time import BOUND, LOOK
+from tests.unit.fakes import OCCUPIED, Control
+from tests.unit.readers.reader_bench import INTERVAL, TIMEOUT, Bench
 from virt2.readers import reader
 from virt2.workers import job, pool
 
@@ -93,12 +89,12 @@ class Pace:
 
 
 @pytest.fixture
-def bench(make, monkeypatch) -> Bench:  # noqa: F811
+def bench(make, monkeypatch) -> Bench:
     """A thousand domains that are described and known, and nobody else in libvirtd."""
     return host_of(DOMAINS, make, monkeypatch)
 
 
-def host_of(domains: int, make, monkeypatch) -> Bench:  # noqa: F811
+def host_of(domains: int, make, monkeypatch) -> Bench:
     for module in (job, pool, reader):
         # Time passes with the calls of all workers, so that one whose thread does not run for a moment seems stuck.
         monkeypatch.setattr(module, "STALLED_AFTER", INTERVAL)
@@ -112,7 +108,7 @@ def host_of(domains: int, make, monkeypatch) -> Bench:  # noqa: F811
 
 
 @pytest.fixture
-def few(make, monkeypatch) -> Bench:  # noqa: F811
+def few(make, monkeypatch) -> Bench:
     """Fewer domains, which is enough where there is no time for all of these either."""
     return host_of(200, make, monkeypatch)
 

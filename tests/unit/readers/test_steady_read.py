@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 import virt2
-from tests.unit.fakes import BOUND, FakeProcesses, Node
-from tests.unit.test_plugin import collectd, daemon, host, module  # noqa: F401 - fixtures
+from tests.unit.fake_collectd import Node
+from tests.unit.fake_time import BOUND
+from tests.unit.fakes import FakeProcesses
+from tests.unit.plugin.conftest import collectd, daemon, host, module  # noqa: F401 - fixtures
 from virt2.model.replies import NicStats
 from virt2.output import naming
 from virt2.sources import netdev, procfs

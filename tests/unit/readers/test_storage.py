@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 
 from tests.unit.fakes import JOB, OCCUPIED, OK, Control, DiskSizes
-from tests.unit.readers.test_reader import CLASS_A, CLASS_B, INTERVAL, STUCK_AFTER, TIMEOUT, Bench, Point
+from tests.unit.readers.reader_bench import CLASS_A, CLASS_B, INTERVAL, STUCK_AFTER, TIMEOUT, Bench, Point
 from virt2.errors import CallFailed, DomainBusy, Unsupported
 from virt2.metrics.selectors import Selection
 from virt2.readers.context import Clocks, Workers

@@ -265,6 +265,18 @@ def test_uninterruptible_sleep_counts_at_two_looks_only(then: str, host: Host) -
     assert host.slept == [0.010]
 
 
+@pytest.mark.parametrize(("state", "expected"), [("S", ""), ("D", "D"), ("T", "T"), ("t", "T"), ("Z", "")])
+def test_the_state_of_a_known_process_takes_one_look_and_no_sleep(state: str, expected: str, host: Host) -> None:
+    host.qemu(7, "web")
+    assert host.processes.state(UUID) == ""
+    assert host.processes.pid(UUID, "web") == 7
+    host.process(7, state)
+    host.forbid_all_but_stat(7)
+    assert host.processes.state(UUID) == expected
+    assert host.processes.has_ended(UUID) == (state == "Z")
+    assert host.slept == []
+
+
 def test_a_process_replaced_between_two_looks_is_well(host: Host) -> None:
     host.qemu(7, "web", state="D")
     host.on_sleep = lambda: host.process(7, "D", start=901)

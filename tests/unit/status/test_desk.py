@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from tests.unit.fakes import Clock, Stage
+from tests.unit.fake_time import Clock, Stage
 from tests.unit.status.snapshots import domain, snapshot
 from virt2.status import desk as desk_module
 from virt2.status.desk import FRESH, Desk

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.fakes import BOUND
+from tests.unit.fake_time import BOUND
 from virt2.status import listening
 from virt2.status.listening import NoSocket, listen
 

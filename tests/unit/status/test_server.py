@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.threads import started
-from tests.unit.fakes import BOUND, LOOK
+from tests.unit.fake_time import BOUND, LOOK
 from tests.unit.status.snapshots import domain, snapshot
 from virt2 import threads
 from virt2.status import server as server_module

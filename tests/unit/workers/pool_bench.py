@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 
-from tests.unit.fakes import Clock, Stage
+from tests.unit.fake_time import Clock, Stage
 from virt2.errors import Disconnected
 from virt2.workers.budget import Budget
 from virt2.workers.job import MONITOR, SERVER, Again, Job, StorageUse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.unit.fakes import BOUND
+from tests.unit.fake_time import BOUND
 from tests.unit.workers.pool_bench import Wire
 from virt2 import threads
 from virt2.errors import Disconnected

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.fakes import BOUND, LOOK
+from tests.unit.fake_time import BOUND, LOOK
 from tests.unit.workers.pool_bench import READ, Bench, Wire, late_jobs, probe
 from virt2.errors import Disconnected
 from virt2.workers.job import MONITOR, SERVER, Again, Job

@@ -1,12 +1,11 @@
-"""What a reader wants to see of each domain, from what collectd wrote; and as a table."""
+"""Pure: what a reader wants to see of each domain, from what collectd wrote."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from rich.box import ASCII2, SIMPLE_HEAD
-from rich.table import Table
+from .ages import MARK
 
 STALE = 2.5
 """Intervals after which a value is not shown any more: one point may be late, two are missing."""
@@ -19,6 +18,17 @@ class Point(NamedTuple):
 
     time: float
     values: list[float]
+
+
+class Row(NamedTuple):
+    """One domain in the table."""
+
+    host: str
+    """The domain as collectd names it, which may hold anything."""
+    cells: tuple[str, ...]
+    """Printable texts, one for each of `COLUMNS`."""
+    is_stuck: bool = False
+    """Whether its monitor is blocked."""
 
 
 class Overview:
@@ -48,11 +58,9 @@ class Overview:
             if record["meta"]:
                 self._placement[host] = record["meta"]
 
-    def table(self, now: float, plain: bool) -> Table:
-        """A row for each domain that was heard of lately; `now` in seconds since the epoch."""
-        table = Table(box=ASCII2 if plain else SIMPLE_HEAD)
-        for number, column in enumerate(COLUMNS):
-            table.add_column(column, justify="left" if number < 3 else "right", no_wrap=True)
+    def rows(self, now: float) -> list[Row]:
+        """A row for each domain that was heard of lately, by name; `now` in seconds since the epoch."""
+        found = []
         for host in sorted(self._series):
             current = {
                 key: points
@@ -60,18 +68,18 @@ class Overview:
                 if now - points[-1].time <= STALE * self._interval
             }
             if current:
-                table.add_row(*self._row(host, current))
+                found.append(self._row(host, current))
             else:
                 del self._series[host]
-        return table
+        return found
 
-    def _row(self, host: str, series: dict[tuple[str, str], list[Point]]) -> list[str]:
+    def _row(self, host: str, series: dict[tuple[str, str], list[Point]]) -> Row:
         placement = self._placement.get(host, {})
         cpu = _rates(series, "virt_cpu_total")
         memory = series.get(("memory", "total"))
-        blocked = series.get(("duration", "monitor_blocked"))
-        return [
-            # Names may hold anything, line ends included.
+        points = series.get(("duration", "monitor_blocked"))
+        blocked = points[-1].values[0] if points else None
+        cells = (
             host if host.isprintable() else ascii(host)[1:-1],
             placement.get("virt2_tag") or NONE,
             placement.get("virt2_reader") or NONE,
@@ -79,8 +87,9 @@ class Overview:
             f"{memory[-1].values[0] / 2**20:.0f} MiB" if memory else NONE,
             *_both(_rates(series, "disk_octets")),
             *_both(_rates(series, "if_octets")),
-            f"{blocked[-1].values[0]:.1f} s" if blocked else NONE,
-        ]
+            NONE if blocked is None else f"{MARK} {blocked:.1f} s" if blocked else f"{blocked:.1f} s",
+        )
+        return Row(host, cells, bool(blocked))
 
 
 def _rates(series: dict[tuple[str, str], list[Point]], kind: str) -> list[float]:

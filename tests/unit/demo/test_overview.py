@@ -1,11 +1,8 @@
 """The table of scripts/run tells what collectd wrote, and nothing else."""
 
-import io
 import json
 
-from rich.console import Console
-
-from tests.lab.overview import COLUMNS, NONE, Overview
+from tests.demo.overview import COLUMNS, NONE, Overview
 from tests.lab.records import Records
 
 NOW = 1000.0
@@ -25,10 +22,7 @@ def record(kind, values, time=NOW, instance="", host="web", meta=None):
 
 
 def rows(overview, now=NOW):
-    output = io.StringIO()
-    Console(file=output, width=200).print(overview.table(now, plain=True))
-    lines = [line for line in output.getvalue().splitlines() if line.startswith("|")][1:]
-    return [dict(zip(COLUMNS, (cell.strip() for cell in line.strip("|").split("|")))) for line in lines]
+    return [dict(zip(COLUMNS, row.cells)) for row in overview.rows(now)]
 
 
 def test_rates_are_summed_over_devices_and_taken_by_the_samples_own_times():
@@ -59,8 +53,20 @@ def test_a_value_that_has_become_old_disappears_and_a_domain_without_values_too(
     overview = Overview(interval=2)
     overview.add([record("memory", [16 << 20], NOW - 10, "total"), record("duration", [9], NOW, "monitor_blocked")])
     (row,) = rows(overview)
-    assert (row["memory"], row["blocked for"]) == (NONE, "9.0 s")
+    assert (row["memory"], row["blocked for"]) == (NONE, "! 9.0 s")
     assert rows(overview, NOW + 10) == []
+
+
+def test_only_a_domain_whose_monitor_is_blocked_is_marked():
+    overview = Overview(interval=2)
+    overview.add([record("duration", [0], instance="monitor_blocked", host="a")])
+    overview.add([record("duration", [0.5], instance="monitor_blocked", host="b")])
+    overview.add([record("memory", [1], instance="total", host="c")])
+    assert [(row.cells[-1], row.is_stuck) for row in overview.rows(NOW)] == [
+        ("0.0 s", False),
+        ("! 0.5 s", True),
+        (NONE, False),
+    ]
 
 
 def test_tag_and_reader_come_from_meta_data_and_names_are_printed_safely():
