@@ -26,6 +26,7 @@ CONTRIB = ROOT / "contrib"
 RULES = CONTRIB / "prometheus" / "virt2.rules.yml"
 DASHBOARDS = sorted((CONTRIB / "grafana").glob("*.json"))
 TARGET = "127.0.0.1"
+SCRAPED = f"{TARGET}:9103"
 URL = f"http://{TARGET}:9090"
 EXTRA = 'ExtraStats "domain_state disk_latency job_stats_background"'
 """What the panels and alerts need that is not on by default."""
@@ -93,7 +94,7 @@ class Prometheus:
         config = (CONTRIB / "prometheus" / "prometheus.yml").read_text()
         for old, new in (
             (r"_interval: 10s", "_interval: 1s"),
-            (r"- targets:\n(?: +- .*\n)+", f'- targets: ["{TARGET}:9103"]\n'),
+            (r"- targets:\n(?: +- .*\n)+", f'- targets: ["{SCRAPED}"]\n'),
         ):
             config, number = re.subn(old, new, config)
             assert number, old
@@ -122,10 +123,10 @@ class Prometheus:
     def ask(self, expr):
         """What a query returns now: labels and value of each series."""
         printed = self._lab.run(["promtool", "query", "instant", "-o", "json", URL, expr])
-        return [(sample["metric"], float(sample["value"][1])) for sample in json.loads(printed)]
+        return [(sample["metric"], float(sample["value"][1])) for sample in json.loads(printed) or ()]
 
     def firing(self):
-        """The alerts that fire now, each with the domain or hypervisor that it is about."""
+        """The alerts that fire now, each with the domain, hypervisor or target that it is about."""
         found = self.ask('ALERTS{alertstate="firing"}')
         return {(labels["alertname"], labels.get("instance", labels["host"])) for labels, _ in found}
 
@@ -340,12 +341,12 @@ def test_a_guest_that_its_storage_stopped_is_alerted_until_it_is_resumed(module_
 
 def test_a_collectd_that_is_gone_and_one_without_virt2_are_alerted(module_lab, daemon, prometheus, well, tmp_path):
     daemon.stop()
-    prometheus.wait_firing(("Virt2CollectdGone", TARGET))
+    prometheus.wait_firing(("Virt2CollectdGone", SCRAPED))
     folder = tmp_path / "without"
     folder.mkdir()
     other = {"prometheus.conf": scraped_text(), "load.conf": "LoadPlugin load\n"}
     with Collectd(module_lab, folder, other, INTERVAL):
-        prometheus.wait_firing(("Virt2Gone", TARGET))
+        prometheus.wait_firing(("Virt2Gone", SCRAPED))
     daemon.start()
     prometheus.wait_firing()
 
@@ -370,7 +371,7 @@ def test_the_rrd_example_draws_pictures_of_what_rrdtool_keeps(lab, tmp_path, kin
         timeout=SOON,
         check=True,
     ).stdout
-    assert printed.split()[-1] == str(MEMORY)
+    assert float(printed.split()[-1]) == MEMORY
     out = tmp_path / "pictures"
     argv = [str(CONTRIB / "rrd" / "virt2-graphs"), "--data", str(data), "--out", str(out), "--since", "5min"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
