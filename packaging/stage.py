@@ -33,7 +33,9 @@ def documents() -> Iterator[Path]:
     yield from sorted((ROOT / "docs").glob("*.md"))
     yield from sorted(path for path in (ROOT / "bench").iterdir() if path.suffix in (".md", ".svg"))
     yield from sorted((ROOT / "packaging" / "container").iterdir())
-    yield from sorted(path for path in (ROOT / "contrib").rglob("*") if path.is_file())
+    yield from sorted(
+        path for path in (ROOT / "contrib").rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    )
 
 
 def completions() -> dict[str, str]:

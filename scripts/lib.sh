@@ -14,6 +14,9 @@ demo_packages=(collectd-core libvirt-clients libvirt-daemon libvirt-daemon-syste
 # and live views are watched in a real terminal.
 # The containers' driver of Debian 12 runs the program ip, but depends on no package that has it.
 lab_packages=("${demo_packages[@]}" fish iproute2 libvirt-daemon-driver-lxc tmux zsh)
+# Dashboards and alerts are tested with the real Prometheus, and pictures with rrdtool, whose library collectd's plugin
+# needs as well.
+lab_packages+=(prometheus rrdtool)
 # Rights are tried with a real polkit, drop-ins are read by a real systemd, and pages tell to use curl and socat.
 lab_packages+=(curl dbus polkitd socat systemd)
 # Only scripts/package needs these, for each kind of package. Those of the deb are the Build-Depends of
