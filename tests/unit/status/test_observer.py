@@ -111,7 +111,8 @@ def test_it_is_told_whether_cpu_time_is_read_off_the_kernel(daemon, ask, host, m
 def test_a_stuck_domain_is_told_with_its_call_and_what_to_do(daemon, ask, host):
     host.hypervisor.add("web")
     host.hypervisor.add("db")
-    daemon.start(Node("Timeout", 0.2))
+    # Long enough for the healthy domain to answer on a machine that has other work.
+    daemon.start(Node("Timeout", 1.5))
     daemon.read()
     with host.hypervisor.stuck("web", monitor=True):
         daemon.read()
