@@ -108,8 +108,8 @@ def _troubles(answer: Limits, is_listed: bool) -> Iterator[str]:
     trouble = saying.trouble(answer["reach"])
     if trouble and is_listed:
         yield trouble
-    if answer["silent"]:
-        yield "libvirtd seems to answer nobody; look whether it is stopped, and restart it if that lasts"
+    if answer["silent"] and trouble != saying.SILENT:
+        yield saying.SILENT
     if answer["out_of_workers"]:
         yield "libvirtd has no worker left; raise max_workers in its configuration, and see who holds them"
     if answer["held"]["stuck"]:

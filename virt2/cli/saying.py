@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """The number of the JSON that the views print. It changes when the meaning of something does."""
+SILENT = "libvirtd seems to answer nobody; look whether it is stopped, and restart it if that lasts"
+"""What is said where there is a connection, and nothing comes over it. Restarting libvirtd stops no guest."""
 _UNITS = ((86400 * 2, 86400, "d"), (3600 * 2, 3600, "h"), (60 * 2, 60, "min"), (0, 1, "s"))
 
 
@@ -34,9 +36,9 @@ def since(when: Since | None) -> str:
 
 
 def trouble(reach: Reach) -> str:
-    """Say that libvirt cannot be reached; empty where it can."""
+    """Say that libvirt cannot be reached, or does not answer; empty where it does."""
     if reach["state"] == "up":
-        return ""
+        return SILENT if reach["silent"] else ""
     if reach["since"] is None:
         return "libvirt did not answer, so it is not known which domains there are"
     return f"libvirt cannot be reached, since {since(reach['since'])}: {reach['reason']}"

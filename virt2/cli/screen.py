@@ -132,7 +132,7 @@ def is_stuck(row: TopRow) -> bool:
 def is_wrong(answer: Top) -> bool:
     """Whether something of an answer is wrong."""
     return (
-        answer["reach"]["state"] != "up"
+        bool(saying.trouble(answer["reach"]))
         or any(map(is_stuck, answer["domains"]))
         or any(row["suspected"] for row in answer["storage"])
     )

@@ -33,6 +33,8 @@ class Reach(TypedDict):
     since: Since | None
     reason: str
     """libvirt's words when it cannot be reached; empty otherwise."""
+    silent: bool
+    """Whether libvirtd seems to answer nobody, although there is a connection."""
 
 
 class Hello(TypedDict):

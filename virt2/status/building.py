@@ -160,11 +160,12 @@ def reach(snapshot: Snapshot) -> Reach:
     """Tell whether libvirt can be reached."""
     link = snapshot.server.link
     if link is None:
-        return {"state": "never connected", "since": None, "reason": ""}
+        return {"state": "never connected", "since": None, "reason": "", "silent": snapshot.server.silent}
     return {
         "state": "up" if link.up else "down",
         "since": since(snapshot.moment, link.since),
         "reason": "" if link.up else link.reason,
+        "silent": snapshot.server.silent,
     }
 
 

@@ -17,7 +17,8 @@ from virt2.version import VERSION
 
 SHORT = 0.3
 """Seconds that stand in for the 2 s that an exchange has."""
-DOMAINS = {"reach": {"state": "up", "since": None, "reason": ""}, "listed": None, "states_read": None, "domains": []}
+REACH = {"state": "up", "since": None, "reason": "", "silent": False}
+DOMAINS = {"reach": REACH, "listed": None, "states_read": None, "domains": []}
 
 
 @pytest.fixture

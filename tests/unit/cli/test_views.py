@@ -128,6 +128,16 @@ def test_limits_have_numbers_with_reasons(server, run):
     assert "db-1    blockStats  monitor  3 min  stuck" in out
 
 
+@pytest.mark.parametrize("words", [["domains"], ["limits"], ["top", "--once", "--interval", "0.5"]], ids=lambda w: w[0])
+def test_a_libvirtd_that_answers_nobody_is_told_once_though_the_domains_are_known(tmp_path, run, words):
+    silent = many(3)
+    silent = silent._replace(server=silent.server._replace(silent=True))
+    with serving(str(tmp_path / "silent.sock"), silent) as status:
+        code, out, _ = run(*words, "--socket", status.path)
+    assert code == 1
+    assert " ".join(out.split()).lower().count("libvirtd seems to answer nobody; look whether it is stopped") == 1
+
+
 def test_a_story_ends_with_what_to_do(server, run):
     status, out, _ = run("explain", "db-1")
     assert status == 1

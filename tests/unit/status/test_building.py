@@ -51,7 +51,7 @@ def test_hello_tells_who_answers():
         "since": {"time": WALL - 3600, "seconds": 3600.0},
         "connection": "qemu:///system",
         "libvirt": "9.0.0",
-        "reach": {"state": "up", "since": {"time": WALL - 3000, "seconds": 3000.0}, "reason": ""},
+        "reach": {"state": "up", "since": {"time": WALL - 3000, "seconds": 3000.0}, "reason": "", "silent": False},
         "interval": 10.0,
         "readers": ["fast", "0"],
     }
