@@ -28,11 +28,12 @@ COMPLETIONS = {
 
 
 def documents() -> Iterator[Path]:
-    """Give the pages that are packaged, with the pictures in them and the recipe of the image."""
+    """Give the pages that are packaged, with the pictures in them and the samples they explain."""
     yield from (ROOT / "README.md", ROOT / "CHANGELOG.md")
     yield from sorted((ROOT / "docs").glob("*.md"))
     yield from sorted(path for path in (ROOT / "bench").iterdir() if path.suffix in (".md", ".svg"))
     yield from sorted((ROOT / "packaging" / "container").iterdir())
+    yield from sorted((ROOT / "contrib" / "fleet").iterdir())
 
 
 def completions() -> dict[str, str]:

@@ -12,8 +12,11 @@ demo_packages=(collectd-core libvirt-clients libvirt-daemon libvirt-daemon-syste
     python3 python3-libvirt python3-rich)
 # The tests also need these: storage that hangs is a FUSE file system, containers show a driver with few calls, the
 # command's words are completed in real shells, and its live view is watched in a real terminal.
+# collectd signs and encrypts with libgcrypt20, which its package only suggests.
 # The containers' driver of Debian 12 runs the program ip, but depends on no package that has it.
-lab_packages=("${demo_packages[@]}" fish iproute2 libfuse2 libvirt-daemon-driver-lxc tmux zsh)
+lab_packages=("${demo_packages[@]}" fish iproute2 libfuse2 libgcrypt20 libvirt-daemon-driver-lxc tmux zsh)
+# Only the long tests need these: a broker, and what collectd's amqp plugin is linked with.
+full_packages=(librabbitmq4 libyajl2 rabbitmq-server)
 # Only scripts/package needs these, for each kind of package. Those of the deb are the Build-Depends of
 # packaging/debian/control.
 deb_packages=(debhelper dh-python git pybuild-plugin-pyproject python3 python3-setuptools python3-wheel)
@@ -78,4 +81,9 @@ setup_lab() {
     install_packages "${python_packages[@]}" "${lab_packages[@]}"
     install_packages "$(libpython)"
     setup_python
+}
+
+setup_full() {
+    setup_lab
+    install_packages "${full_packages[@]}"
 }

@@ -101,7 +101,7 @@ def test_every_link_within_the_project_leads_somewhere(page):
 def test_every_path_of_the_project_that_is_named_exists(page):
     text = re.sub(r"\]\([^)]+\)", "]", page.read_text(encoding="utf-8"))  # a link is relative to its page
     for path in re.findall(
-        r"(?<![\w./-])(?:scripts|docs|tests|bench|collectd\.conf\.d|packaging|virt2)/[\w./-]*\w", text
+        r"(?<![\w./-])(?:scripts|docs|tests|bench|collectd\.conf\.d|contrib|packaging|virt2)/[\w./-]*\w", text
     ):
         is_a_thread = path.startswith("virt2/") and "." not in path
         assert is_a_thread or (ROOT / path).exists(), path
@@ -202,6 +202,7 @@ def _is_made_elsewhere(path):
 PROSE = [
     *PAGES,
     *sorted((ROOT / "collectd.conf.d").rglob("*.conf")),
+    *sorted((ROOT / "contrib").rglob("*.conf")),
     *sorted((ROOT / "scripts").iterdir()),
     *sorted(path for path in (ROOT / "packaging").rglob("*") if path.is_file() and not _is_made_elsewhere(path)),
 ]
