@@ -12,13 +12,16 @@ demo_packages=(collectd-core libvirt-clients libvirt-daemon libvirt-daemon-syste
     python3 python3-fusepy python3-libvirt python3-rich)
 # The tests also need these: containers show a driver with few calls, the command's words are completed in real shells,
 # and live views are watched in a real terminal.
+# collectd signs and encrypts with libgcrypt20, which its package only suggests.
 # The containers' driver of Debian 12 runs the program ip, but depends on no package that has it.
-lab_packages=("${demo_packages[@]}" fish iproute2 libvirt-daemon-driver-lxc tmux zsh)
+lab_packages=("${demo_packages[@]}" fish iproute2 libgcrypt20 libvirt-daemon-driver-lxc tmux zsh)
 # Dashboards and alerts are tested with the real Prometheus, and pictures with rrdtool, whose library collectd's plugin
 # needs as well.
 lab_packages+=(prometheus rrdtool)
 # Rights are tried with a real polkit, drop-ins are read by a real systemd, and pages tell to use curl and socat.
 lab_packages+=(curl dbus polkitd socat systemd)
+# Only the long tests need these: a broker, and what collectd's amqp plugin is linked with.
+full_packages=(librabbitmq4 libyajl2 rabbitmq-server)
 # Only scripts/package needs these, for each kind of package. Those of the deb are the Build-Depends of
 # packaging/debian/control.
 deb_packages=(debhelper dh-python git pybuild-plugin-pyproject python3 python3-setuptools python3-wheel)
@@ -98,4 +101,9 @@ setup_lab() {
     install_packages "${python_packages[@]}" "${lab_packages[@]}" "${writer[@]}"
     install_packages "$(libpython)"
     setup_python
+}
+
+setup_full() {
+    setup_lab
+    install_packages "${full_packages[@]}"
 }

@@ -30,7 +30,8 @@ DOWN_TIMEOUT = 30.0
 STARTING_AT_ONCE = 2
 """Guests started at a time: more do not start faster on two cores."""
 SOCKET = "/run/libvirt/libvirt-sock"
-UNSHARE = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--propagation", "unchanged", "--"]
+NAMESPACES = ["--mount", "--uts", "--pid", "--net"]
+UNSHARE = ["unshare", *NAMESPACES, "--fork", "--kill-child", "--propagation", "unchanged", "--"]
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 
@@ -42,9 +43,13 @@ class Lab:
     """
 
     down_timeout = DOWN_TIMEOUT
+    libvirtd_command: Sequence[str] = ("libvirtd",)
+    """What starts libvirtd, in the foreground."""
 
     def __init__(self, work_dir: str | Path) -> None:
         self.work_dir = Path(work_dir).resolve()
+        self.images_folder = self.work_dir / "images"
+        """Where the images of guests lie that are on no storage of their own."""
         self._unshare: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._pid = 0
@@ -68,7 +73,7 @@ class Lab:
     def start(self) -> None:
         """Make the lab and start its libvirtd; returns when libvirtd answers."""
         cgroups.sweep()
-        (self.work_dir / "images").mkdir(exist_ok=True)
+        self.images_folder.mkdir(exist_ok=True)
         self._control, inner_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         log = self.work_dir / "init.log"
         try:
@@ -89,6 +94,7 @@ class Lab:
             if not hello:
                 raise RuntimeError(f"the lab did not start: {log.read_text()}")
             self._pid = json.loads(hello)["pid"]
+            self.prepare()
             self.start_libvirtd()
         except BaseException:
             self.stop()
@@ -117,7 +123,15 @@ class Lab:
         self._processes.clear()
         cgroups.sweep()
 
+    def prepare(self) -> None:
+        """Change what is inside before libvirtd starts for the first time."""
+
     # libvirtd
+
+    @property
+    def pid(self) -> int:
+        """The first process's, as seen from outside; 0 before the start."""
+        return self._pid
 
     @property
     def uri(self) -> str:
@@ -139,7 +153,7 @@ class Lab:
     def start_libvirtd(self, timeout: float = UP_TIMEOUT) -> None:
         """Start libvirtd and wait until it answers; running guests are listed then, but some calls on them, such as
         those that read cgroups, fail for a few milliseconds more. It may not answer before storage that hangs does."""
-        self._libvirtd = self.popen(["libvirtd"], log=self.work_dir / "libvirtd.log")
+        self._libvirtd = self.popen(self.libvirtd_command, log=self.work_dir / "libvirtd.log")
         wait_for(self._libvirtd_answers, timeout, "libvirtd answers")
 
     def kill_libvirtd(self, number: int = signal.SIGKILL) -> None:
@@ -215,8 +229,7 @@ class Lab:
 
     def images(self, storage: HangingStorage | None) -> Images:
         """Where images lie: on the storage, or in the lab's own folder."""
-        folder = self.work_dir / "images"
-        return storage.images if storage else Images(folder, folder)
+        return storage.images if storage else Images(self.images_folder, self.images_folder)
 
     # Commands, files and processes inside
 

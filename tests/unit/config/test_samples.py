@@ -45,6 +45,7 @@ def modules(path):
 def test_there_are_samples():
     assert [path.name for path in SAMPLES] == [
         "virt2-fast.conf",
+        "virt2-fleet.conf",
         "virt2-guest-agent.conf",
         "virt2-slow.conf",
         "virt2.conf",
@@ -63,13 +64,16 @@ def test_the_drop_in_is_the_defaults_written_out():
     assert parse(modules(ROOT / "collectd.conf.d/virt2.conf")) == (Settings(), ())
 
 
-def test_all_samples_together_are_two_readers_and_the_rest():
+def test_all_samples_together_are_two_readers_the_names_of_a_fleet_and_the_rest():
     settings, problems = parse([module for path in SAMPLES for module in modules(path)])
     assert problems == ()
     assert settings == Settings(
         instances=1,
         explicit_instances=(Instance("fast", (Match("sd-fast"),)), Instance("slow", (Match("/^sd-slow/"),))),
         extra_stats=("guest_info",),
+        hostname_format=("uuid",),
+        plugin_instance_format=("name",),
+        interface_format="address",
     )
 
 
