@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import libvirt
 import pytest
 
 from tests.integration.support import SOON, Farm, collectd, wait_for_reads
@@ -101,6 +102,9 @@ def fault(farm: Farm, kind: str) -> Iterator[None]:
             yield
         finally:
             farm.lab.start_libvirtd()
+            # The lab's own connection was to the one before, and finds that out when it is used.
+            with contextlib.suppress(libvirt.libvirtError):
+                _ = farm.guests[0].domain
     else:
         farm.lab.virt_admin("srv-threadpool-set", "libvirtd", "--min-workers", "1", "--max-workers", str(FEW))
         farm.freeze(farm.guests)
@@ -136,7 +140,8 @@ def check_words(kind: str, source: str, command: str, done: Done) -> None:
         assert done.says(UNKNOWN, "did not answer in time", "seems to answer nobody", "answers nobody"), done
     elif kind == ABSENT:
         assert done.says(*AWAY), done
-    elif kind == FULL and source == LOOK:
+    elif kind == FULL and source == LOOK and command != "check":
+        # The check makes only calls for which libvirtd has workers of their own.
         assert done.says(*STUCK, "no worker left", "could not be looked at", UNKNOWN, "did not answer in time"), done
     # A look at a host with a storage that hangs sees nothing of it, and limits are what they were.
     if kind in (ABSENT, FROZEN) or done.says(*STUCK):

@@ -60,10 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Show the domains until somebody ends it, or print them once. Gives the exit status."""
     if not arguments.once and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise commands.CannotDo("There is no terminal to show the domains on. With --once they are printed.")
-    with word.Source(arguments, time.monotonic()) as source:
+    began = time.monotonic()
+    with word.Source(arguments, began) as source:
         live = Live(source, arguments.interval)
         if arguments.once:
-            return _once(live, arguments)
+            return _once(live, arguments, began)
         return _show(live, arguments)
 
 
@@ -138,10 +139,11 @@ class Live:
             self.ask()
 
 
-def _once(live: Live, arguments: argparse.Namespace) -> int:
+def _once(live: Live, arguments: argparse.Namespace, began: float) -> int:
     if not live.told.missing:
         # Where something hangs, a second answer would take as long as the first, and would know no more.
-        time.sleep(arguments.interval)
+        # From one question to the next, as they are asked while this goes on.
+        time.sleep(max(began + arguments.interval - time.monotonic(), 0.0))
         live.ask(SECOND)
     view = live.view(arguments.sort)
     for line in screen.lines(view, report.columns(), None):
