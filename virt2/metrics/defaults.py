@@ -14,8 +14,8 @@ from virt2.model.replies import DiskStats, NicStats
 
 
 def from_cpu_time(cpu_time: int, device: str) -> Iterable[Metric]:
-    """Give the CPU time in ns."""
-    return (Metric("virt_cpu_total", "", (cpu_time,)),)
+    """Give the CPU time in ns; nothing for 0, which libvirt says where the process has just ended."""
+    return (Metric("virt_cpu_total", "", (cpu_time,)),) if cpu_time else ()
 
 
 def from_balloon_size(size: int, device: str) -> Iterable[Metric]:

@@ -114,6 +114,8 @@ class Reader:
         """The domains of the last read."""
         self._unsure: dict[str, float] = {}
         """When the last read began that could not tell of a domain whether it is well."""
+        self._ended: dict[str, float] = {}
+        """When the read began that first saw that the process of a domain has ended, monotonic seconds."""
         self._owed: dict[str, tuple[float, float]] = {}
         """When that read ended, monotonic seconds, and its wall time, where what it could not tell is still to be
         told."""
@@ -135,13 +137,15 @@ class Reader:
             # Before the list as well, because nobody has to be waited for: so these have the same distance in each
             # read, whatever libvirt does.
             self._kernel.begin(self._before)
+            ended = [domain.uuid for domain in self._before if self._kernel.has_ended(domain)]
+            self._ended = {uuid: self._ended.get(uuid, began) for uuid in ended}
             is_current = self._wait_for_list(began)
             domains = self._groups.begin(self.name)
             read.over.callback(self._groups.end, self.name)
             read.over.callback(self._sink.flush)
             if not is_current and (self._silent() or not self._polling.connected):
                 # libvirtd cannot say that they have ended.
-                domains = [domain for domain in domains if not self._kernel.has_ended(domain)]
+                domains = [domain for domain in domains if not self._has_ended(domain)]
             self._before = domains
             self._unsure = {uuid: when for uuid, when in self._unsure.items() if began - when <= UNSURE_AGAIN}
             healths = {domain.uuid: self._healths.of(domain.uuid, began, domain.id) for domain in domains}
@@ -166,6 +170,16 @@ class Reader:
             self._sink.flush()
             self._count(domains, skipped, began)
             self._report_itself(domains, healths, len(skipped), began)
+
+    def _has_ended(self, domain: Domain) -> bool:
+        """Whether the domain's process is seen to have ended, and no list since then has the domain.
+
+        One that came back under its UUID is in the list before its new process is found.
+        """
+        if not self._kernel.has_ended(domain):
+            return False
+        listed = self._inventory.listed_at
+        return listed is None or listed < self._ended.get(domain.uuid, self._clock())
 
     def _wait_for_list(self, began: float) -> bool:
         """Wait for a list of domains; returns whether there is one of this read."""
@@ -471,7 +485,7 @@ class Reader:
         owed, self._owed = self._owed, {}
         for domain in domains:
             health = healths[domain.uuid]
-            if not is_current and self._kernel.has_ended(domain):
+            if self._has_ended(domain) and not is_current:
                 # No list tells yet that the domain has ended.
                 continue
             identity = self._names.of(domain)

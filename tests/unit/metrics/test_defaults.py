@@ -20,6 +20,10 @@ def test_cpu_time_is_in_ns_and_memory_in_bytes():
     assert mapped(RSS, 4096) == [Metric("memory", "rss", (4096,))]
 
 
+def test_no_cpu_time_is_what_libvirt_says_of_a_process_that_has_just_ended():
+    assert mapped(CPU_TIME, 0) == []
+
+
 def test_a_disk_gives_read_before_write():
     stats = DiskStats(read_ops=1, read_octets=2, write_ops=3, write_octets=4, errors=5)
     assert mapped(DISK, stats, "vda") == [

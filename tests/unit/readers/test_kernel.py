@@ -216,6 +216,21 @@ class TestWithoutLibvirt:
             bench.read()
             assert bench.healths.of(web.uuid, 0.0).cause == "process in uninterruptible sleep"
 
+    def test_a_domain_that_came_back_under_its_uuid_is_told_of_before_its_new_process_is_found(self, make):
+        bench = make(kernel=True)
+        uuid = bench.hypervisor.add("web", disks=("vda",), nics=()).uuid
+        bench.hypervisor.add("db", disks=("vda",), nics=())
+        bench.inventory.start()
+        bench.read()
+        bench.read()
+        bench.hypervisor.restart("web")
+        bench.processes.hidden = True
+        bench.read()
+        with bench.hypervisor.stuck("db", lock=True):
+            bench.read()
+            assert bench.processes.has_ended(uuid)
+            assert "duration-sample_age" in bench.of("web")
+
     def test_a_domain_whose_process_has_ended_is_not_told_of_as_long_as_a_list_hangs(self, make):
         bench = make(kernel=True)
         bench.hypervisor.add("web", disks=("vda",), nics=())
