@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from virt2 import threads
+
 T = TypeVar("T")
 
 
@@ -29,8 +31,7 @@ class Look(Generic[T]):
         self._done = threading.Event()
         self._found: T | None = None
         self._failure: Exception | None = None
-        # Not as the plugin starts threads, because these need not be deaf to signals that are meant for collectd.
-        threading.Thread(target=self._run, name=f"virt2/{name}", daemon=True).start()
+        threads.start(f"virt2/{name}", self._run)
 
     def __repr__(self) -> str:
         return f"<Look {self._name} {'done' if self._done.is_set() else 'under way'}>"
