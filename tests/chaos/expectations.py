@@ -415,7 +415,7 @@ def _stuck(
     """
     silent = [
         (excuse.begin - TIMEOUT - SLACK, excuse.end + RECOVERY + SLACK)
-        for excuse in (*excuses, *short)
+        for excuse in excuses
         if excuse in short or (BLOCKED in excuse.kinds and excuse.domains is None)
     ]
     for deed in _deeds(story, table, "sticks"):

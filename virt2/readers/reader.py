@@ -474,7 +474,7 @@ class Reader:
         owed, self._owed = self._owed, {}
         for domain in domains:
             health = healths[domain.uuid]
-            if self._has_ended(domain) and not is_current:
+            if not is_current and self._has_ended(domain):
                 # No list tells yet that the domain has ended.
                 continue
             identity = self._names.of(domain)
@@ -484,8 +484,8 @@ class Reader:
                 self._owed[domain.uuid] = (now, wall)
             elif up and (can_look or health.monitored or health.blocked):
                 if domain.uuid in owed:
-                    ended, time = owed[domain.uuid]
-                    self._sink.dispatch(identity, [monitor_blocked(health.blocked_for(ended))], time, meta)
+                    then, when = owed[domain.uuid]
+                    self._sink.dispatch(identity, [monitor_blocked(health.blocked_for(then))], when, meta)
                 values.append(monitor_blocked(health.blocked_for(now)))
             self._sink.dispatch(identity, values, wall, meta)
 
