@@ -379,11 +379,15 @@ def test_a_known_pid_that_was_reused_is_noticed_by_its_start_time(host: Host) ->
 
 
 def test_a_domain_not_found_is_looked_for_again_later_only(host: Host) -> None:
-    assert host.processes.stopped(UUID, "web") == ""
-    host.qemu(7, "web", state="T")
-    host.now += procfs.RETRY - 0.1
-    assert host.processes.stopped(UUID, "web") == ""
-    host.now += 0.1
+    host.pid_file("web", 7)
+    for pause in (procfs.FIRST_RETRY, procfs.RETRY, procfs.RETRY):
+        assert host.processes.stopped(UUID, "web") == ""
+        host.process(7, "T", cmdline=command_line("web", UUID))
+        host.now += pause - 0.1
+        assert host.processes.stopped(UUID, "web") == ""
+        host.gone(7)
+        host.now += 0.1
+    host.process(7, "T", cmdline=command_line("web", UUID))
     assert host.processes.stopped(UUID, "web") == "T"
 
 
@@ -395,15 +399,34 @@ def test_a_domain_found_late_is_not_unknown_any_more(host: Host) -> None:
     assert repr(host.processes) == "<Processes known=1 unknown=0>"
 
 
+def test_a_domain_that_is_back_is_found_at_once_although_it_was_not_there_a_moment_ago(host: Host) -> None:
+    host.qemu(7, "web")
+    assert host.processes.pid(UUID, "web") == 7
+    host.gone(7)
+    assert host.processes.pid(UUID, "web") is None
+    (host.run_dir / "web.pid").unlink()
+    assert host.processes.pid(UUID, "web") is None
+    host.qemu(8, "web")
+    assert host.processes.pid(UUID, "web") == 8
+
+
+def test_a_process_that_is_no_qemu_yet_is_found_soon(host: Host) -> None:
+    host.pid_file("web", 7)
+    host.process(7, comm=b"libvirtd", cmdline=b"libvirtd\0")
+    assert host.processes.pid(UUID, "web") is None
+    host.process(7, cmdline=command_line("web", UUID))
+    host.now += procfs.FIRST_RETRY
+    assert host.processes.pid(UUID, "web") == 7
+
+
 def test_a_domain_that_is_gone_is_not_looked_for_at_every_look(host: Host) -> None:
     host.qemu(7, "web")
     assert host.processes.pid(UUID, "web") == 7
     host.gone(7)
     assert host.processes.pid(UUID, "web") is None
-    host.qemu(8, "web")
+    host.process(7, cmdline=command_line("web", UUID))
+    host.now += procfs.FIRST_RETRY - 0.1
     assert host.processes.pid(UUID, "web") is None
-    host.now += procfs.RETRY
-    assert host.processes.pid(UUID, "web") == 8
 
 
 def test_one_domain_not_found_does_not_hide_the_others(host: Host) -> None:
