@@ -26,8 +26,8 @@ class Processes(Protocol):
     def state(self, uuid: str) -> str:
         """T or D where the main thread of a domain's known process will not answer now; else empty. Does not block."""
 
-    def has_ended(self, uuid: str) -> bool:
-        """Whether a domain's process was known and has ended."""
+    def has_ended(self, uuid: str, name: str) -> bool:
+        """Whether a domain's process was known and has ended, and no other one was started. Does not block."""
 
     def pid(self, uuid: str, name: str) -> int | None:
         """Find a domain's process; None where it cannot be seen. May block."""
@@ -125,8 +125,8 @@ class Kernel:
         return letter if domain.uuid in self._asleep_before else ""
 
     def has_ended(self, domain: Domain) -> bool:
-        """Whether a domain's process is seen to have ended."""
-        return self._processes is not None and self._processes.has_ended(domain.uuid)
+        """Whether a domain's process is seen to have ended. libvirt may still list the domain then."""
+        return self._processes is not None and self._processes.has_ended(domain.uuid, domain.name)
 
 
 class Host(NamedTuple):

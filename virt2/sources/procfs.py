@@ -142,11 +142,13 @@ class _Process:
     process for good, and cannot be read any more once the process is gone.
     """
 
-    __slots__ = ("_file", "_proc", "pid", "start")
+    __slots__ = ("_file", "_proc", "pid", "stamp", "start")
 
-    def __init__(self, pid: int, start: int, proc: str, keep: bool = False) -> None:
+    def __init__(self, pid: int, start: int, proc: str, stamp: object, keep: bool = False) -> None:
         self.pid = pid
         self.start = start
+        self.stamp = stamp
+        """Of the pid file that led to it."""
         self._proc = proc
         self._file: int | None = None
         if keep:
@@ -303,9 +305,13 @@ class Processes:
         """How many QEMUs are known."""
         return len(self._known)
 
-    def has_ended(self, uuid: str) -> bool:
-        """Whether a domain's QEMU was known and is seen to have ended, and no other one was found since."""
-        return uuid in self._ended
+    def has_ended(self, uuid: str, name: str) -> bool:
+        """Whether a domain's QEMU was known and is seen to have ended, and no other one was started since.
+
+        libvirt itself may go on listing the domain, because it has to take it apart first. This does not block.
+        """
+        ended = self._ended.get(uuid)
+        return ended is not None and _stamp(name, self._run_dir, b".pid") in (None, ended.stamp)
 
     def keep(self, uuids: Iterable[str]) -> None:
         """Forget all domains but these."""
@@ -360,9 +366,9 @@ class Processes:
             if stat and stat.state == "D":
                 # Its command line may not be readable until it wakes: libvirt's pid file and the name have to do.
                 if stat.comm.startswith(b"qemu"):
-                    return _Process(pid, stat.start, self._proc), stat.state
+                    return _Process(pid, stat.start, self._proc, stamp), stat.state
             elif stat and self._is_of(pid, uuid):
-                process = _Process(pid, stat.start, self._proc, keep=len(self._known) < self._room)
+                process = _Process(pid, stat.start, self._proc, stamp, keep=len(self._known) < self._room)
                 # One more look, because the pid may have become another process's before the file was opened.
                 again = read_stat(pid, self._proc)
                 if again and again.start == stat.start:

@@ -228,8 +228,23 @@ class TestWithoutLibvirt:
         bench.read()
         with bench.hypervisor.stuck("db", lock=True):
             bench.read()
-            assert bench.processes.has_ended(uuid)
+            assert bench.processes.account(uuid) is None
             assert "duration-sample_age" in bench.of("web")
+
+    def test_a_domain_whose_process_has_ended_is_neither_asked_nor_told_of_where_libvirtd_still_lists_it(self, make):
+        bench = make(kernel=True)
+        web = bench.hypervisor.add("web", disks=("vda",), nics=())
+        bench.hypervisor.add("db", disks=("vda",), nics=())
+        bench.inventory.start()
+        bench.read()
+        bench.read()
+        bench.processes.ended.add(web.uuid)
+        bench.hypervisor.calls.clear()
+        bench.read()
+        assert bench.of("web") == {}
+        assert not [call for call in bench.hypervisor.calls if call[1] == "web"]
+        assert bench.types("db") == {"virt_cpu_total", "memory"} | CLASS_B
+        assert bench.own()["domains"] == 1
 
     def test_a_domain_whose_process_has_ended_is_not_told_of_as_long_as_a_list_hangs(self, make):
         bench = make(kernel=True)

@@ -273,7 +273,7 @@ def test_the_state_of_a_known_process_takes_one_look_and_no_sleep(state: str, ex
     host.process(7, state)
     host.forbid_all_but_stat(7)
     assert host.processes.state(UUID) == expected
-    assert host.processes.has_ended(UUID) == (state == "Z")
+    assert host.processes.has_ended(UUID, "web") == (state == "Z")
     assert host.slept == []
 
 
@@ -511,7 +511,7 @@ class TestAccount:
     def test_one_that_was_not_found_yet_has_none_and_nothing_is_searched(self, host: Host) -> None:
         host.qemu(7, "web")
         assert host.processes.account(UUID) is None
-        assert not host.processes.has_ended(UUID)
+        assert not host.processes.has_ended(UUID, "web")
 
     def test_only_the_stat_file_is_read(self, known: Host) -> None:
         known.forbid_all_but_stat(7)
@@ -524,11 +524,11 @@ class TestAccount:
         else:
             known.process(7, *(("Z", 900) if end == "zombie" else ("S", 901)))
         assert known.processes.account(UUID) is None
-        assert known.processes.has_ended(UUID)
+        assert known.processes.has_ended(UUID, "web")
         known.processes.keep([UUID])
-        assert known.processes.has_ended(UUID)
+        assert known.processes.has_ended(UUID, "web")
         known.processes.keep([])
-        assert not known.processes.has_ended(UUID)
+        assert not known.processes.has_ended(UUID, "web")
 
     def test_one_that_cannot_be_looked_at_now_has_not_ended(self, known: Host, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*_: object) -> int:
@@ -539,15 +539,18 @@ class TestAccount:
             context.setattr(procfs.os, "pread", refuse)
             assert known.processes.account(UUID) is None
             assert known.processes.stopped(UUID, "web") == ""
-        assert not known.processes.has_ended(UUID)
+        assert not known.processes.has_ended(UUID, "web")
         assert known.processes.account(UUID) is not None
 
     def test_the_next_one_of_the_domain_is_not_the_one_that_has_ended(self, known: Host) -> None:
         known.gone(7)
         assert known.processes.account(UUID) is None
+        (known.run_dir / "web.pid").unlink()
+        assert known.processes.has_ended(UUID, "web")
         known.qemu(8, "web", start=950)
+        assert not known.processes.has_ended(UUID, "web")
         assert known.processes.pid(UUID, "web") == 8
-        assert not known.processes.has_ended(UUID)
+        assert not known.processes.has_ended(UUID, "web")
         assert known.processes.account(UUID) is not None
 
     def test_it_agrees_with_what_the_kernel_tells_of_a_process_by_other_ways(self, tmp_path: Path) -> None:
