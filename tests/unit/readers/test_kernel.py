@@ -276,6 +276,37 @@ class TestWithoutLibvirt:
         db.stuck.clear()
         bench.hypervisor.stage.review()
 
+    @pytest.mark.parametrize("size", [3, 4, 10])
+    def test_a_held_lock_costs_the_others_no_memory_where_it_holds_all_slots(self, make, size):
+        bench = make(kernel=True, size=size, share=size - 1)
+        names = ["a", "b", "c", "d"]
+        for name in names:
+            bench.hypervisor.add(name, nics=())
+        bench.inventory.start()
+        bench.read()
+        bench.read()
+        db = bench.hypervisor.domains["b"]
+
+        def lock(call: str, name: str, device: str) -> None:
+            if (call, name) == ("blockStats", "b"):
+                bench.hypervisor.on_call = lambda *_: None
+                db.stuck.add("lock")
+
+        bench.hypervisor.on_call = lock
+        bench.read()
+        for _ in range(4):
+            bench.read()
+            # The list, a call to its monitor, and one that needs none.
+            assert bench.budget.used >= 3
+            for name in "acd":
+                assert bench.types(name) == {"virt_cpu_total", "memory"} | (CLASS_B if size > 3 else set())
+        db.stuck.clear()
+        bench.hypervisor.stage.review()
+        bench.clock.settle()
+        bench.read()
+        bench.read()
+        assert all(bench.types(name) == {"virt_cpu_total", "memory"} | CLASS_B for name in names)
+
     @pytest.mark.parametrize("size", [1, 2, 3, 10])
     def test_where_libvirtd_has_no_worker_left_all_goes_on_that_needs_none_and_nobody_is_blamed(self, make, size):
         bench = make(kernel=True, size=size, share=max(1, size - 1))
