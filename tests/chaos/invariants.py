@@ -257,9 +257,9 @@ def workers(story: Story, expected: Expectations) -> Iterator[Violation]:
         others = sum(1 for begin, end in story.visits if begin <= until + SLACK and when <= story.later(end, SLACK))
         stuck = {
             name
-            for begin, end, names in expected.sticking
-            if begin <= until and when <= story.later(end, SLACK)
-            for name in names
+            for each in expected.sticking
+            if each.begin <= until and when <= story.later(each.end, SLACK)
+            for name in each.domains
         }
         left = sum(1 for run in story.runs if since <= run.stopping <= until) * len(stuck)
         if held > max(told) + others + left:
