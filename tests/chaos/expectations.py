@@ -147,6 +147,8 @@ class Stuck(NamedTuple):
     begin: float
     end: float
     domains: frozenset[str]
+    locked: bool = False
+    """Whether their locks are held, so that each costs two calls, and the list hangs as well."""
 
 
 class Expectations(NamedTuple):
@@ -172,12 +174,13 @@ def expect(story: Story, from_kernel: bool = True) -> Expectations:
     """
     table = effects(from_kernel)
     locked = list(_given_up(story, table, table["hot_plug"].targets))
-    together = [*locked, *_paused_on_dead_storage(story, table)]
-    sticking = list(_sticking(story, table, together))
+    frozen = list(_paused_on_dead_storage(story, table))
+    sticking = list(_sticking(story, table, locked, frozen))
     short = list(_more_stuck_than_budget(story, sticking))
     excuses = [
         *_single(story, table),
-        *together,
+        *locked,
+        *frozen,
         *_lost(story, locked),
         *_unknown_to_a_new_collectd(story, table, locked),
         *short,
@@ -283,27 +286,31 @@ def _unknown_to_a_new_collectd(story: Story, table: Mapping[str, Effect], locked
                 yield Excuse(start.began, excuse.end, excuse.domains, EVERYTHING, f"collectd was started, {excuse.why}")
 
 
-def _sticking(story: Story, table: Mapping[str, Effect], together: Iterable[Excuse]) -> Iterator[Stuck]:
+def _sticking(
+    story: Story, table: Mapping[str, Effect], locked: Iterable[Excuse], frozen: Iterable[Excuse]
+) -> Iterator[Stuck]:
     """Which monitors do not answer, or whose locks are held.
 
     Arguments:
-        together: what several deeds do together.
+        locked: whose locks are held by what several deeds do together.
+        frozen: whose monitors do not answer by that.
     """
     # A storage that hangs is among the targets, and is nobody's monitor.
     names = {life.name for life in story.lives}
     for deed in _deeds(story, table, "sticks"):
-        yield Stuck(*deed.span, frozenset(names.intersection(deed.targets)))
-    for excuse in together:
-        yield Stuck(excuse.begin, excuse.end, frozenset(names.intersection(excuse.domains or ())))
+        yield Stuck(*deed.span, frozenset(names.intersection(deed.targets)), table[deed.kind].locks)
+    for excuses, are_locked in ((locked, True), (frozen, False)):
+        for excuse in excuses:
+            yield Stuck(excuse.begin, excuse.end, frozenset(names.intersection(excuse.domains or ())), are_locked)
 
 
 def _more_stuck_than_budget(story: Story, sticking: Sequence[Stuck]) -> Iterator[Excuse]:
-    """Where more monitors are stuck without being seen than the budget has slots for, disks of the others come late."""
+    """Where more calls are stuck than the budget has slots for, disks of the others come late."""
     spans = [(stuck.begin, stuck.end) for stuck in sticking]
     times = {time for span in (*spans, *(deed.span for deed in story.deeds if deed.kind in LIMITING)) for time in span}
     visited = {time for span in spans for time in _starts(story.visits, span)}
     for when in sorted({*times, *visited}):
-        number = len({name for stuck in sticking if stuck.begin <= when < stuck.end for name in stuck.domains})
+        number = _slots_held([stuck for stuck in sticking if stuck.begin <= when < stuck.end])
         # A change of the limits is known, and followed, within some time.
         for known_after in (0.0, RECOVERY):
             budget = _budget_at(story, when, known_after)
@@ -313,6 +320,21 @@ def _more_stuck_than_budget(story: Story, sticking: Sequence[Stuck]) -> Iterator
                 until = min(end, when + known_after) if known_after else end
                 yield Excuse(when, until, None, kinds, f"{number} stuck with a budget of {budget}")
                 break
+
+
+def _slots_held(sticking: Iterable[Stuck]) -> int:
+    """How many slots of the budget are stuck at the most.
+
+    A monitor that does not answer costs one call. A lock that is held costs that of the list, and of its domain a
+    second call, which shows what the first one waits for.
+    """
+    domains: set[str] = set()
+    locked: set[str] = set()
+    for stuck in sticking:
+        domains |= stuck.domains
+        if stuck.locked:
+            locked |= stuck.domains
+    return len(domains) + len(locked) + bool(locked)
 
 
 def _budget_at(story: Story, when: float, known_after: float) -> int:
@@ -356,8 +378,10 @@ def _demands(life: Life, story: Story, excuses: Sequence[Excuse], blind: Sequenc
         kind = kind_of(series)
         begin = max(story.began, _known_from(since, blind))
         end = min(life.leaving, story.ended)
+        # Whether a monitor is blocked is told when a read ends, and has the time of its begin.
+        told_after = TIMEOUT + SLACK if kind == BLOCKED else 0.0
         taken = [
-            (excuse.begin, excuse.end)
+            (excuse.begin - told_after, excuse.end)
             for excuse in excuses
             if kind in excuse.kinds and (excuse.domains is None or life.name in excuse.domains)
         ]
@@ -415,7 +439,7 @@ def _stuck(
     """
     silent = [
         (excuse.begin - TIMEOUT - SLACK, excuse.end + RECOVERY + SLACK)
-        for excuse in (*excuses, *short)
+        for excuse in excuses
         if excuse in short or (BLOCKED in excuse.kinds and excuse.domains is None)
     ]
     for deed in _deeds(story, table, "sticks"):

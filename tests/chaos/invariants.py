@@ -245,7 +245,7 @@ def workers(story: Story, expected: Expectations) -> Iterator[Violation]:
         first = when - BUDGET_SEEN - story.stalled(when - BUDGET_SEEN, when)
         last = story.later(until, BUDGET_SEEN)
         # The last one before was in force until the first of these was told.
-        now = [values[0] for when, values in budgets if when < first][-1:]
+        now = [values[0] for told_at, values in budgets if told_at < first][-1:]
         now += [values[0] for _, values in between(budgets, first, last)]
         if not now or held <= min(now):
             continue
@@ -257,9 +257,9 @@ def workers(story: Story, expected: Expectations) -> Iterator[Violation]:
         others = sum(1 for begin, end in story.visits if begin <= until + SLACK and when <= story.later(end, SLACK))
         stuck = {
             name
-            for begin, end, names in expected.sticking
-            if begin <= until and when <= story.later(end, SLACK)
-            for name in names
+            for each in expected.sticking
+            if each.begin <= until and when <= story.later(each.end, SLACK)
+            for name in each.domains
         }
         left = sum(1 for run in story.runs if since <= run.stopping <= until) * len(stuck)
         if held > max(told) + others + left:

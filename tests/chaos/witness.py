@@ -33,6 +33,11 @@ class _Watched:
     alive: float
     """When it was last seen alive."""
 
+    def close(self) -> None:
+        """Look no more."""
+        os.close(self.stat)
+        self.monitor.close()
+
 
 class Witness:
     """Watches guests from `add` until their process has ended, and notes that on their `Life`.
@@ -52,8 +57,13 @@ class Witness:
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Look, as long as the block lasts."""
-        with self._kernel, self._qemus:
-            yield
+        try:
+            with self._kernel, self._qemus:
+                yield
+        finally:
+            for watched in self._all():
+                watched.close()
+            self._watched.clear()
 
     def check(self) -> None:
         """Raise what has ended the looks, if they have ended."""
@@ -146,8 +156,7 @@ class Witness:
             del self._watched[watched.life.key]
         watched.life.leaving = min(watched.life.leaving, watched.alive)
         watched.life.ended = min(watched.life.ended, now)
-        os.close(watched.stat)
-        watched.monitor.close()
+        watched.close()
 
 
 def cpu_time(stat: int) -> int | None:

@@ -395,6 +395,8 @@ class FakeProcesses:
         """Whether libvirt has made a control group for each."""
         self.states: dict[str, str] = {}
         """T or D by UUID, where a process will not answer."""
+        self.ended: set[str] = set()
+        """UUIDs of domains whose process has ended, which libvirtd still lists."""
 
     def account(self, uuid: str) -> Account | None:
         domain = self._running(uuid)
@@ -407,12 +409,15 @@ class FakeProcesses:
     def state(self, uuid: str) -> str:
         return self.states.get(uuid, "")
 
-    def has_ended(self, uuid: str) -> bool:
-        return uuid in self._known and self._running(uuid) is None
+    def has_ended(self, uuid: str, name: str) -> bool:
+        if uuid not in self._known or self._running(uuid) is not None:
+            return False
+        domain = self._hypervisor.domains.get(name)
+        return domain is None or domain.uuid != uuid or domain.id == self._known[uuid]
 
     def pid(self, uuid: str, name: str) -> int | None:
         domain = self._hypervisor.domains.get(name)
-        if domain is None or domain.uuid != uuid or self.hidden:
+        if domain is None or domain.uuid != uuid or self.hidden or uuid in self.ended:
             return None
         self._known[uuid] = domain.id
         return domain.id
@@ -434,7 +439,7 @@ class FakeProcesses:
         return "they are hidden" if self.hidden else ""
 
     def _running(self, uuid: str) -> FakeDomain | None:
-        run = self._known.get(uuid)
+        run = None if uuid in self.ended else self._known.get(uuid)
         return next((one for one in self._hypervisor.domains.values() if (one.uuid, one.id) == (uuid, run)), None)
 
 

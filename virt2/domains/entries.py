@@ -368,8 +368,10 @@ class Entries:
         tell that, and the new domain would be named as if both were there.
         """
         with self._lock:
-            ended = [entry.domain.uuid for entry in self._active.values() if entry.domain.name == name]
-            ended = [other for other in ended if other != uuid] if uuid in self._active else []
+            if uuid not in self._active:
+                # It has ended as well.
+                return
+            ended = [other for other, entry in self._active.items() if entry.domain.name == name and other != uuid]
             for other in ended:
                 del self._active[other]
                 self._version += 1

@@ -26,6 +26,7 @@ from virt2.model.domain import Domain
 from virt2.model.events import CHANGED, OF_THE_LIST, Event
 from virt2.once import Once
 from virt2.workers.budget import Budget
+from virt2.workers.job import STALLED_AFTER
 
 log = logging.getLogger(__name__)
 
@@ -375,7 +376,7 @@ class Inventory:
             self._stale[event.uuid] = event.name or self._stale.get(event.uuid, "")
 
     def _attempt(self) -> None:
-        if not self._budget.acquire(timeout=HUNG_AFTER):
+        if not self._budget.acquire(HUNG_AFTER, hangs=lambda: self.hung_for() > STALLED_AFTER):
             return
         try:
             if self._connection is not None:

@@ -154,7 +154,7 @@ class Names:
         active = domain.id >= 0
         wanted = self._wanted(domain, domain.description.metadata)
         if active and self._is_namesakes(wanted, domain):
-            return Identity(whole(wanted.host), whole(wanted.plugin_instance))
+            return _fit(wanted)
         identity = self._free(wanted, domain.uuid, active)
         if domain.uuid not in self._named:
             self._forget(domain.uuid)
@@ -168,8 +168,7 @@ class Names:
         libvirt has one domain of a name at a time, so that one has ended, as the next list will tell. A few drivers
         have several. So nothing is kept of this: if both are in the next list, the later one gets its mark then.
         """
-        asked = self._written(Identity(whole(wanted.host), whole(wanted.plugin_instance)))
-        owner = self._named.get(self._owners.get(asked, ""))
+        owner = self._named.get(self._owners.get(self._written(_fit(wanted)), ""))
         return owner is not None and owner.name == domain.name and domain.uuid not in self._named
 
     def _remember(self, uuid: str, named: _Named) -> None:
@@ -246,7 +245,7 @@ class Names:
 
     def _free(self, wanted: Identity, uuid: str, active: bool) -> Identity:
         """Make an identity that collectd accepts, with a mark if it is taken. Caller holds the lock."""
-        identity = Identity(whole(wanted.host), whole(wanted.plugin_instance))
+        identity = _fit(wanted)
         return identity if self._is_free(identity, uuid, active) else self._apart(identity, uuid, active)
 
     def _is_free(self, identity: Identity, uuid: str, active: bool) -> bool:
@@ -275,6 +274,11 @@ class Names:
         host, instance = (":".join(values[part] for part in parts) for parts in (self._host, self._instance))
         # To collectd, an empty host means the host's own name. So no domain may have an empty host by accident.
         return Identity("" if self._host == ("hostname",) else host or domain.name, instance)
+
+
+def _fit(identity: Identity) -> Identity:
+    """Make an identity one that collectd accepts."""
+    return Identity(*map(whole, identity))
 
 
 def _slashless(identity: Identity) -> Identity:

@@ -1,4 +1,4 @@
-"""What the kernel tells of one reader's domains without asking libvirt: the CPU time and memory of their processes.
+"""What the kernel tells of one reader's domains without asking libvirt: what their processes use, and why they stop.
 
 libvirt itself reads both where they are read here, so that values agree whoever reads them. Only processes that are
 known to be a domain's own count (see `virt2.sources.procfs`): by pid, start time, and the UUID on the command line.
@@ -26,8 +26,8 @@ class Processes(Protocol):
     def state(self, uuid: str) -> str:
         """T or D where the main thread of a domain's known process will not answer now; else empty. Does not block."""
 
-    def has_ended(self, uuid: str) -> bool:
-        """Whether a domain's process was known and has ended."""
+    def has_ended(self, uuid: str, name: str) -> bool:
+        """Whether a domain's process was known and has ended, and no other one was started. Does not block."""
 
     def pid(self, uuid: str, name: str) -> int | None:
         """Find a domain's process; None where it cannot be seen. May block."""
@@ -68,7 +68,9 @@ class Kernel:
         self._clock, self._wall = clocks
         self._readings: dict[str, Reading] = {}
         self._asleep: set[str] = set()
-        """Domains whose process was in uninterruptible sleep at the last look."""
+        """Domains whose process was found in uninterruptible sleep in this read."""
+        self._asleep_before: set[str] = set()
+        """The same of the read before."""
 
     def __repr__(self) -> str:
         return f"<Kernel readings={len(self._readings)}>"
@@ -76,6 +78,7 @@ class Kernel:
     def begin(self, domains: Iterable[Domain]) -> None:
         """Begin a read: forget the readings of the one before, and read the accounts of these domains."""
         self._readings = {}
+        self._asleep_before, self._asleep = self._asleep, set()
         self.read(domains)
 
     def read(self, domains: Iterable[Domain]) -> None:
@@ -111,22 +114,19 @@ class Kernel:
         return self.of(domain.uuid)
 
     def stopped(self, domain: Domain) -> str:
-        """T where a domain's process is stopped, D where it is found in uninterruptible sleep twice; otherwise empty.
+        """T where a domain's process is stopped, D where two reads find it in uninterruptible sleep; otherwise empty.
 
-        A healthy process sleeps like that for a moment. So the look before has to have found the same. Does not block.
+        A healthy process sleeps like that for a moment, so the read before has to have found the same. Does not block.
         """
-        uuid = domain.uuid
-        letter = "" if self._processes is None else self._processes.state(uuid)
-        was_asleep = uuid in self._asleep
-        if letter == "D":
-            self._asleep.add(uuid)
-        else:
-            self._asleep.discard(uuid)
-        return "" if letter == "D" and not was_asleep else letter
+        letter = "" if self._processes is None else self._processes.state(domain.uuid)
+        if letter != "D":
+            return letter
+        self._asleep.add(domain.uuid)
+        return letter if domain.uuid in self._asleep_before else ""
 
     def has_ended(self, domain: Domain) -> bool:
-        """Whether a domain's process is seen to have ended."""
-        return self._processes is not None and self._processes.has_ended(domain.uuid)
+        """Whether a domain's process is seen to have ended. libvirt may still list the domain then."""
+        return self._processes is not None and self._processes.has_ended(domain.uuid, domain.name)
 
 
 class Host(NamedTuple):

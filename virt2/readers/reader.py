@@ -114,8 +114,6 @@ class Reader:
         """The domains of the last read."""
         self._unsure: dict[str, float] = {}
         """When the last read began that could not tell of a domain whether it is well."""
-        self._ended: dict[str, float] = {}
-        """When the read began that first saw that the process of a domain has ended, monotonic seconds."""
         self._owed: dict[str, tuple[float, float]] = {}
         """When that read ended, monotonic seconds, and its wall time, where what it could not tell is still to be
         told."""
@@ -137,15 +135,11 @@ class Reader:
             # Before the list as well, because nobody has to be waited for: so these have the same distance in each
             # read, whatever libvirt does.
             self._kernel.begin(self._before)
-            ended = [domain.uuid for domain in self._before if self._kernel.has_ended(domain)]
-            self._ended = {uuid: self._ended.get(uuid, began) for uuid in ended}
             is_current = self._wait_for_list(began)
-            domains = self._groups.begin(self.name)
+            # libvirtd says of some only later that they have ended, or cannot say it.
+            domains = [domain for domain in self._groups.begin(self.name) if not self._kernel.has_ended(domain)]
             read.over.callback(self._groups.end, self.name)
             read.over.callback(self._sink.flush)
-            if not is_current and (self._silent() or not self._polling.connected):
-                # libvirtd cannot say that they have ended.
-                domains = [domain for domain in domains if not self._has_ended(domain)]
             self._before = domains
             self._unsure = {uuid: when for uuid, when in self._unsure.items() if began - when <= UNSURE_AGAIN}
             healths = {domain.uuid: self._healths.of(domain.uuid, began, domain.id) for domain in domains}
@@ -166,20 +160,10 @@ class Reader:
             waiting = self._ask_outside(domains, healths, answered, read)
             self._find_out_about_workers()
             unsure = self._judge(domains, healths, answered, waiting, began)
-            self._report(domains, healths, wall, unsure, is_current)
+            self._report(domains, healths, wall, unsure)
             self._sink.flush()
             self._count(domains, skipped, began)
             self._report_itself(domains, healths, len(skipped), began)
-
-    def _has_ended(self, domain: Domain) -> bool:
-        """Whether the domain's process is seen to have ended, and no list since then has the domain.
-
-        One that came back under its UUID is in the list before its new process is found.
-        """
-        if not self._kernel.has_ended(domain):
-            return False
-        listed = self._inventory.listed_at
-        return listed is None or listed < self._ended.get(domain.uuid, self._clock())
 
     def _wait_for_list(self, began: float) -> bool:
         """Wait for a list of domains; returns whether there is one of this read."""
@@ -473,7 +457,6 @@ class Reader:
         healths: Mapping[str, Health],
         wall: float,
         unsure: Collection[str],
-        is_current: bool,
     ) -> None:
         """Dispatch what is always said of a domain, with the time when the read began, since reads differ in length.
 
@@ -485,8 +468,7 @@ class Reader:
         owed, self._owed = self._owed, {}
         for domain in domains:
             health = healths[domain.uuid]
-            if self._has_ended(domain) and not is_current:
-                # No list tells yet that the domain has ended.
+            if self._kernel.has_ended(domain):
                 continue
             identity = self._names.of(domain)
             meta = {"virt2_reader": self.name, "virt2_tag": domain.description.tag}
@@ -495,8 +477,8 @@ class Reader:
                 self._owed[domain.uuid] = (now, wall)
             elif up and (can_look or health.monitored or health.blocked):
                 if domain.uuid in owed:
-                    ended, time = owed[domain.uuid]
-                    self._sink.dispatch(identity, [monitor_blocked(health.blocked_for(ended))], time, meta)
+                    then, when = owed[domain.uuid]
+                    self._sink.dispatch(identity, [monitor_blocked(health.blocked_for(then))], when, meta)
                 values.append(monitor_blocked(health.blocked_for(now)))
             self._sink.dispatch(identity, values, wall, meta)
 

@@ -26,8 +26,9 @@ SECOND_LOOK = 0.010
 """Seconds between two looks at a main thread in D. A healthy one is in D for the length of one I/O at a time."""
 
 RETRY = 10.0
-"""Seconds until a domain whose process was not found is looked for again. Rights and namespaces do not change soon, but
-a domain that was just being started has its process by then."""
+"""Seconds until a domain whose process was not found is looked for again. Rights and namespaces do not change soon."""
+FIRST_RETRY = 1.0
+"""The same after the first look at a new pid file, which libvirt writes just before the process becomes a QEMU."""
 
 _STOPPED = {"T": "T", "t": "T", "D": "D"}
 """State letters of a main thread that will not answer the monitor."""
@@ -117,6 +118,19 @@ def guests(run_dir: str, proc: str = PROC) -> list[Guest]:
     return found
 
 
+class _Miss(NamedTuple):
+    """That a domain's process was not found."""
+
+    stamp: object
+    """Of the pid file that was there then."""
+    until: float
+    """When it is looked for again, unless there is another pid file before."""
+
+
+_NO_MISS = _Miss(object(), 0.0)
+"""It was not looked for, or was found since."""
+
+
 class Ended(Exception):
     """A process does not run any more, or another one has its number."""
 
@@ -128,11 +142,13 @@ class _Process:
     process for good, and cannot be read any more once the process is gone.
     """
 
-    __slots__ = ("_file", "_proc", "pid", "start")
+    __slots__ = ("_file", "_proc", "pid", "stamp", "start")
 
-    def __init__(self, pid: int, start: int, proc: str, keep: bool = False) -> None:
+    def __init__(self, pid: int, start: int, proc: str, stamp: object, keep: bool = False) -> None:
         self.pid = pid
         self.start = start
+        self.stamp = stamp
+        """Of the pid file that led to it."""
         self._proc = proc
         self._file: int | None = None
         if keep:
@@ -202,14 +218,14 @@ class Processes:
         self._clock = clock
         self._room = _share_of_descriptors() if room is None else room
         self._known: dict[str, _Process] = {}
-        self._retry: dict[str, float] = {}
+        self._missed: dict[str, _Miss] = {}
         self._ended: dict[str, _Process] = {}
         """Those that were known and have ended, until another one is found for the domain."""
         self._groups: dict[str, tuple[_Process, cgroups.Group | None]] = {}
         """The control groups of those processes of which one was asked for."""
 
     def __repr__(self) -> str:
-        return f"<Processes known={len(self._known)} unknown={len(self._retry)}>"
+        return f"<Processes known={len(self._known)} unknown={len(self._missed)}>"
 
     def stopped(self, uuid: str, name: str) -> str:
         """Look why a domain's QEMU will not answer its monitor.
@@ -289,14 +305,18 @@ class Processes:
         """How many QEMUs are known."""
         return len(self._known)
 
-    def has_ended(self, uuid: str) -> bool:
-        """Whether a domain's QEMU was known and is seen to have ended, and no other one was found since."""
-        return uuid in self._ended
+    def has_ended(self, uuid: str, name: str) -> bool:
+        """Whether a domain's QEMU was known and is seen to have ended, and no other one was started since.
+
+        libvirt itself may go on listing the domain, because it has to take it apart first. This does not block.
+        """
+        ended = self._ended.get(uuid)
+        return ended is not None and _stamp(name, self._run_dir, b".pid") in (None, ended.stamp)
 
     def keep(self, uuids: Iterable[str]) -> None:
         """Forget all domains but these."""
         wanted = set(uuids)
-        for memory in (self._known, self._retry, self._ended, self._groups):
+        for memory in (self._known, self._missed, self._ended, self._groups):
             for uuid in list(memory):
                 if uuid not in wanted:
                     memory.pop(uuid, None)
@@ -337,24 +357,26 @@ class Processes:
                 self._note_end(uuid, known)
             else:
                 return known, "" if stat is None else stat.state
-        elif self._clock() < self._retry.get(uuid, 0.0):
+        stamp, missed = _stamp(name, self._run_dir, b".pid"), self._missed.get(uuid, _NO_MISS)
+        is_same = missed.stamp == stamp
+        if known is None and is_same and self._clock() < missed.until:
             return None, ""
         for pid in _pids_of(name, self._run_dir):
             stat = read_stat(pid, self._proc)
             if stat and stat.state == "D":
                 # Its command line may not be readable until it wakes: libvirt's pid file and the name have to do.
                 if stat.comm.startswith(b"qemu"):
-                    return _Process(pid, stat.start, self._proc), stat.state
+                    return _Process(pid, stat.start, self._proc, stamp), stat.state
             elif stat and self._is_of(pid, uuid):
-                process = _Process(pid, stat.start, self._proc, keep=len(self._known) < self._room)
+                process = _Process(pid, stat.start, self._proc, stamp, keep=len(self._known) < self._room)
                 # One more look, because the pid may have become another process's before the file was opened.
                 again = read_stat(pid, self._proc)
                 if again and again.start == stat.start:
                     self._known[uuid] = process
-                    self._retry.pop(uuid, None)
+                    self._missed.pop(uuid, None)
                     self._ended.pop(uuid, None)
                     return process, stat.state
-        self._retry[uuid] = self._clock() + RETRY
+        self._missed[uuid] = _Miss(stamp, self._clock() + (RETRY if is_same else FIRST_RETRY))
         return None, ""
 
     def _note_end(self, uuid: str, process: _Process) -> None:
@@ -394,7 +416,12 @@ def status_stamp(name: str, run_dir: str) -> object:
 
     None where that file cannot be seen: only root can see it. This reads nothing and does not block.
     """
-    for path in _files_of(name, run_dir, b".xml"):
+    return _stamp(name, run_dir, b".xml")
+
+
+def _stamp(name: str, run_dir: str, suffix: bytes) -> object:
+    """Give something that differs for two files that libvirt wrote for a domain; None where none can be seen."""
+    for path in _files_of(name, run_dir, suffix):
         with contextlib.suppress(OSError):
             stat = os.stat(path)
             # The file is replaced and not overwritten. Two changes may have one time, but never one file.

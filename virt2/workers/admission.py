@@ -61,6 +61,9 @@ def slots_for_others(budget: Budget, of_share: int, stuck_reads: Collection[floa
     domains behind the stuck ones in the queue have their turn, and take nothing from those that go on answering. What
     waits for a storage or an agent may not, because the share says how much of that may be stuck.
 
+    A pool without stuck calls keeps to its share, and may use the slot that is set aside as well where stuck calls of
+    other pools have left it no other.
+
     Arguments:
         budget: of all pools.
         of_share: how many slots of the pool's share are free; negative where the share was made smaller.
@@ -69,7 +72,9 @@ def slots_for_others(budget: Budget, of_share: int, stuck_reads: Collection[floa
     room = budget.room
     for_all = min(of_share, room - budget.set_aside)
     if not stuck_reads:
-        return Slots(for_all, for_all)
+        for_those_that_answer = min(of_share, room)
+        elsewhere = budget.first_stuck() if for_all <= 0 < for_those_that_answer else None
+        return Slots(for_all, for_all if elsewhere is None else for_those_that_answer, elsewhere)
     first_stuck = min(stuck_reads)
     wider = Slots(min(of_share + 1, room - budget.set_aside), min(of_share + 2, room), first_stuck)
     return Slots(for_all, min(of_share + 1, room), first_stuck, wider)

@@ -71,6 +71,8 @@ class Budget:
         self.connects = Connects()
         """Connections that are being made. They hold no slot."""
         self._others = 0
+        self._hangs: Callable[[], bool] = lambda: False
+        """Tells whether the list of domains hangs in the slot that it has."""
         self._awaited = 0
         """How many callers wait for a slot that belongs to no pool."""
         self._answered_at = 0.0
@@ -126,18 +128,21 @@ class Budget:
         """Whether a class A call may be made now. Caller holds the lock.
 
         Two calls go beyond the budget. One is a probe, one at a time: if all slots are charged, only a probe can find
-        out that they are free again. The other is any class A call where class B is stuck in the slot that is set aside
-        as well: what libvirtd itself knows is reported even if monitors do not answer. With no slot set aside this is
-        so only where it is not known whether the calls that are stuck wait for monitors or for libvirtd's workers.
+        out that they are free again. The other is any class A call where all slots are stuck, the one that is set aside
+        as well, in class B or by a lock that keeps the list: what libvirtd itself knows of the others is reported even
+        then. With no slot set aside this is so only where it is not known whether the calls that are stuck wait for
+        monitors or for libvirtd's workers.
         """
         if self._size - self.used - self._awaited > 0:
             return True
         if probe and not any(job.probe for job in self.in_flight.values()):
             return True
+        if self.used != self._size or not (self._size > 2 or self.doubt() is Doubt.UNASKED):
+            return False
         calls = self.in_flight.values()
-        stuck = all(job.kind != SERVER and job.stalled for job in calls)
-        spare = self._size > 2 or self.doubt() is Doubt.UNASKED
-        return spare and self.used == self._size and not self._others and stuck
+        if self._others:
+            return self._hangs() and all(job.stalled for job in calls)
+        return all(job.kind != SERVER and job.stalled for job in calls)
 
     def resize(self, size: int) -> None:
         """Set the number of slots. If more are held now, no slot is free until enough calls have come back."""
@@ -151,8 +156,13 @@ class Budget:
         """How many slots are not for class B calls. With a budget over 2, one slot is for class A, and for the monitors
         of domains that go on answering while others are stuck."""
 
-    def acquire(self, timeout: float) -> bool:
-        """Take a slot for the list of domains, which belongs to no pool. Returns False if none was free in time."""
+    def acquire(self, timeout: float, hangs: Callable[[], bool] = lambda: False) -> bool:
+        """Take a slot for the list of domains, which belongs to no pool. Returns False if none was free in time.
+
+        Arguments:
+            timeout: seconds.
+            hangs: tells from then on whether what has the slot hangs. It must not wait.
+        """
         with self.lock:
             self._awaited += 1
             try:
@@ -161,6 +171,7 @@ class Budget:
                 self._awaited -= 1
             if free:
                 self._others += 1
+                self._hangs = hangs
             else:
                 self._wake()
             return free
@@ -178,6 +189,11 @@ class Budget:
     def touched(self, storage: frozenset[str]) -> bool:
         """Whether a class C call is in flight on any of these storage domains, or was cut off there."""
         return any(not storage.isdisjoint(call.storage) for call in self._calls())
+
+    def first_stuck(self) -> float | None:
+        """When the read began in which the first of all stuck calls was made; None if none is stuck."""
+        began = [job.read_began for job in self.in_flight.values() if job.stalled]
+        return min([*began, *(charge.began for charge in self.charges.values())], default=None)
 
     def stuck_storage(self, since: float) -> frozenset[str]:
         """Give the storage domains on which a class C call has been in flight since then or longer."""

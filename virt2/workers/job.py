@@ -135,6 +135,11 @@ class Job:
         """Whether its call has been in flight for longer than calls take."""
         return self.clock() - self.since > STALLED_AFTER
 
+    @property
+    def read_began(self) -> float:
+        """When the read began that it belongs to."""
+        return self.since if self.round is None else self.round.began
+
     def hear(self) -> None:
         """Note that a call was answered that is not a priority call."""
         self.heard = self.clock()

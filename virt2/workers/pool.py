@@ -386,7 +386,7 @@ class Pool:
     def _settle(self, worker: Worker, job: Job, failure: Exception | None, again: Again | None) -> None:
         charge = None
         if isinstance(failure, Disconnected) and job.what:
-            charge = Charge(self, job, worker.daemon, self._began(job))
+            charge = Charge(self, job, worker.daemon, job.read_began)
         with self._budget.lock:
             worker.job = None
             others_wait = self._budget.give_back(self, job, charge)
@@ -414,12 +414,8 @@ class Pool:
     def _stuck_reads(self, now: float) -> list[float]:
         """Give when those reads began in which calls were made that are stalled, or that were cut off."""
         jobs = [worker.job for worker in self._workers]
-        stalled = [self._began(job) for job in jobs if job is not None and now - job.since > STALLED_AFTER]
+        stalled = [job.read_began for job in jobs if job is not None and now - job.since > STALLED_AFTER]
         return stalled + [charge.began for charge in self._budget.charges.values() if charge.pool is self]
-
-    def _began(self, job: Job) -> float:
-        """Give when the read of a job began."""
-        return job.since if job.round is None else job.round.began
 
     def _stalled_since(self, now: float) -> list[float]:
         """Give when the call in flight of each stalled worker was made."""

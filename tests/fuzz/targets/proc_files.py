@@ -175,7 +175,7 @@ class ProcFiles(Target):
                 require(pid is None or (isinstance(pid, int) and pid > 0), "the number of a process is none")
                 for used in (processes.account(UUID), processes.cpu_times(UUID)):
                     require(used is None or all(type(number) is int for number in used), "no number is what was used")
-                processes.has_ended(UUID)
+                processes.has_ended(UUID, wanted)
                 now[0] += procfs.RETRY
             processes.keep(())
         require(isinstance(processes.problem(), str), "a problem is no text")

@@ -228,8 +228,23 @@ class TestWithoutLibvirt:
         bench.read()
         with bench.hypervisor.stuck("db", lock=True):
             bench.read()
-            assert bench.processes.has_ended(uuid)
+            assert bench.processes.account(uuid) is None
             assert "duration-sample_age" in bench.of("web")
+
+    def test_a_domain_whose_process_has_ended_is_neither_asked_nor_told_of_where_libvirtd_still_lists_it(self, make):
+        bench = make(kernel=True)
+        web = bench.hypervisor.add("web", disks=("vda",), nics=())
+        bench.hypervisor.add("db", disks=("vda",), nics=())
+        bench.inventory.start()
+        bench.read()
+        bench.read()
+        bench.processes.ended.add(web.uuid)
+        bench.hypervisor.calls.clear()
+        bench.read()
+        assert bench.of("web") == {}
+        assert not [call for call in bench.hypervisor.calls if call[1] == "web"]
+        assert bench.types("db") == {"virt_cpu_total", "memory"} | CLASS_B
+        assert bench.own()["domains"] == 1
 
     def test_a_domain_whose_process_has_ended_is_not_told_of_as_long_as_a_list_hangs(self, make):
         bench = make(kernel=True)
@@ -260,6 +275,37 @@ class TestWithoutLibvirt:
         assert bench.types("db") == KERNEL
         db.stuck.clear()
         bench.hypervisor.stage.review()
+
+    @pytest.mark.parametrize("size", [3, 4, 10])
+    def test_a_held_lock_costs_the_others_no_memory_where_it_holds_all_slots(self, make, size):
+        bench = make(kernel=True, size=size, share=size - 1)
+        names = ["a", "b", "c", "d"]
+        for name in names:
+            bench.hypervisor.add(name, nics=())
+        bench.inventory.start()
+        bench.read()
+        bench.read()
+        db = bench.hypervisor.domains["b"]
+
+        def lock(call: str, name: str, device: str) -> None:
+            if (call, name) == ("blockStats", "b"):
+                bench.hypervisor.on_call = lambda *_: None
+                db.stuck.add("lock")
+
+        bench.hypervisor.on_call = lock
+        bench.read()
+        for _ in range(4):
+            bench.read()
+            # The list, a call to its monitor, and one that needs none.
+            assert bench.budget.used >= 3
+            for name in "acd":
+                assert bench.types(name) == {"virt_cpu_total", "memory"} | (CLASS_B if size > 3 else set())
+        db.stuck.clear()
+        bench.hypervisor.stage.review()
+        bench.clock.settle()
+        bench.read()
+        bench.read()
+        assert all(bench.types(name) == {"virt_cpu_total", "memory"} | CLASS_B for name in names)
 
     @pytest.mark.parametrize("size", [1, 2, 3, 10])
     def test_where_libvirtd_has_no_worker_left_all_goes_on_that_needs_none_and_nobody_is_blamed(self, make, size):

@@ -273,7 +273,7 @@ def test_the_state_of_a_known_process_takes_one_look_and_no_sleep(state: str, ex
     host.process(7, state)
     host.forbid_all_but_stat(7)
     assert host.processes.state(UUID) == expected
-    assert host.processes.has_ended(UUID) == (state == "Z")
+    assert host.processes.has_ended(UUID, "web") == (state == "Z")
     assert host.slept == []
 
 
@@ -379,11 +379,15 @@ def test_a_known_pid_that_was_reused_is_noticed_by_its_start_time(host: Host) ->
 
 
 def test_a_domain_not_found_is_looked_for_again_later_only(host: Host) -> None:
-    assert host.processes.stopped(UUID, "web") == ""
-    host.qemu(7, "web", state="T")
-    host.now += procfs.RETRY - 0.1
-    assert host.processes.stopped(UUID, "web") == ""
-    host.now += 0.1
+    host.pid_file("web", 7)
+    for pause in (procfs.FIRST_RETRY, procfs.RETRY, procfs.RETRY):
+        assert host.processes.stopped(UUID, "web") == ""
+        host.process(7, "T", cmdline=command_line("web", UUID))
+        host.now += pause - 0.1
+        assert host.processes.stopped(UUID, "web") == ""
+        host.gone(7)
+        host.now += 0.1
+    host.process(7, "T", cmdline=command_line("web", UUID))
     assert host.processes.stopped(UUID, "web") == "T"
 
 
@@ -395,15 +399,34 @@ def test_a_domain_found_late_is_not_unknown_any_more(host: Host) -> None:
     assert repr(host.processes) == "<Processes known=1 unknown=0>"
 
 
+def test_a_domain_that_is_back_is_found_at_once_although_it_was_not_there_a_moment_ago(host: Host) -> None:
+    host.qemu(7, "web")
+    assert host.processes.pid(UUID, "web") == 7
+    host.gone(7)
+    assert host.processes.pid(UUID, "web") is None
+    (host.run_dir / "web.pid").unlink()
+    assert host.processes.pid(UUID, "web") is None
+    host.qemu(8, "web")
+    assert host.processes.pid(UUID, "web") == 8
+
+
+def test_a_process_that_is_no_qemu_yet_is_found_soon(host: Host) -> None:
+    host.pid_file("web", 7)
+    host.process(7, comm=b"libvirtd", cmdline=b"libvirtd\0")
+    assert host.processes.pid(UUID, "web") is None
+    host.process(7, cmdline=command_line("web", UUID))
+    host.now += procfs.FIRST_RETRY
+    assert host.processes.pid(UUID, "web") == 7
+
+
 def test_a_domain_that_is_gone_is_not_looked_for_at_every_look(host: Host) -> None:
     host.qemu(7, "web")
     assert host.processes.pid(UUID, "web") == 7
     host.gone(7)
     assert host.processes.pid(UUID, "web") is None
-    host.qemu(8, "web")
+    host.process(7, cmdline=command_line("web", UUID))
+    host.now += procfs.FIRST_RETRY - 0.1
     assert host.processes.pid(UUID, "web") is None
-    host.now += procfs.RETRY
-    assert host.processes.pid(UUID, "web") == 8
 
 
 def test_one_domain_not_found_does_not_hide_the_others(host: Host) -> None:
@@ -488,7 +511,7 @@ class TestAccount:
     def test_one_that_was_not_found_yet_has_none_and_nothing_is_searched(self, host: Host) -> None:
         host.qemu(7, "web")
         assert host.processes.account(UUID) is None
-        assert not host.processes.has_ended(UUID)
+        assert not host.processes.has_ended(UUID, "web")
 
     def test_only_the_stat_file_is_read(self, known: Host) -> None:
         known.forbid_all_but_stat(7)
@@ -501,11 +524,11 @@ class TestAccount:
         else:
             known.process(7, *(("Z", 900) if end == "zombie" else ("S", 901)))
         assert known.processes.account(UUID) is None
-        assert known.processes.has_ended(UUID)
+        assert known.processes.has_ended(UUID, "web")
         known.processes.keep([UUID])
-        assert known.processes.has_ended(UUID)
+        assert known.processes.has_ended(UUID, "web")
         known.processes.keep([])
-        assert not known.processes.has_ended(UUID)
+        assert not known.processes.has_ended(UUID, "web")
 
     def test_one_that_cannot_be_looked_at_now_has_not_ended(self, known: Host, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*_: object) -> int:
@@ -516,15 +539,18 @@ class TestAccount:
             context.setattr(procfs.os, "pread", refuse)
             assert known.processes.account(UUID) is None
             assert known.processes.stopped(UUID, "web") == ""
-        assert not known.processes.has_ended(UUID)
+        assert not known.processes.has_ended(UUID, "web")
         assert known.processes.account(UUID) is not None
 
     def test_the_next_one_of_the_domain_is_not_the_one_that_has_ended(self, known: Host) -> None:
         known.gone(7)
         assert known.processes.account(UUID) is None
+        (known.run_dir / "web.pid").unlink()
+        assert known.processes.has_ended(UUID, "web")
         known.qemu(8, "web", start=950)
+        assert not known.processes.has_ended(UUID, "web")
         assert known.processes.pid(UUID, "web") == 8
-        assert not known.processes.has_ended(UUID)
+        assert not known.processes.has_ended(UUID, "web")
         assert known.processes.account(UUID) is not None
 
     def test_it_agrees_with_what_the_kernel_tells_of_a_process_by_other_ways(self, tmp_path: Path) -> None:

@@ -201,6 +201,33 @@ class TestLastSlot:
         assert b.run(pool, b.jobs("x y", SERVER)) == ["y"]
         assert b.budget.used == 4
 
+    def test_domains_of_a_pool_without_stuck_calls_may_use_it_as_well(self, bench):
+        b = bench(3)
+        stuck, well = b.pool("1", share=2), b.pool("2", share=1)
+        b.stuck = {"s", "t", "u"}
+        b.run(stuck, b.jobs("s t"))
+        b.clock.now += 9
+        since = b.budget.running("s", MONITOR).since
+        jobs = [b.job("unknown"), b.job("before", answered=since - 60.0), b.job("after", answered=since + 0.5)]
+        assert b.run(well, jobs) == ["unknown", "before"]
+        assert b.run(well, b.jobs("a b", SERVER)) == []
+        assert b.run(well, [b.job("u", answered=b.clock()), b.job("v", answered=b.clock())]) == ["v"]
+        assert b.budget.used == 3
+
+    @pytest.mark.parametrize(("hangs", "left"), [(True, []), (False, ["a", "b"])])
+    def test_class_a_goes_on_beyond_the_budget_where_a_lock_keeps_the_list_too(self, bench, hangs, left):
+        b = bench(3)
+        pool = b.pool(share=2)
+        b.stuck = {"s"}
+        b.run(pool, b.jobs("s"))
+        b.run(pool, b.jobs("s", SERVER))
+        assert b.budget.acquire(0.0, hangs=lambda: hangs)
+        assert b.run(pool, b.jobs("a b", SERVER)) == left
+        b.stuck |= {"x", "y"}
+        assert b.run(pool, b.jobs("x y", SERVER)) == (["y"] if hangs else ["x", "y"])
+        assert b.budget.used == 3 + hangs
+        b.budget.release()
+
     def test_a_stuck_call_in_a_small_share_does_not_starve_domains_nobody_knows(self, bench):
         b = bench(10)
         pool = b.pool(share=2)
