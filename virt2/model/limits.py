@@ -38,7 +38,7 @@ class Limits(NamedTuple):
 
         It starts one for a call that comes in while as many calls wait as workers are free, and none once more calls
         wait than that (its ``src/util/virthreadpool.c`` subtracts unsigned numbers, and a difference below zero counts
-        as a large one). Many calls at once bring that about. It is over when the calls that hold its workers are. While a
-        worker is just being started it looks the same for a moment.
+        as a large one). Many calls at once bring that about. It is over when the calls that hold its workers are. While
+        a worker is just being started it looks the same for a moment.
         """
         return self.job_queue_depth > 0 and not self.free_workers and self.workers < self.max_workers
