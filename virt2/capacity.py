@@ -234,8 +234,8 @@ class Capacity:
         lasting = since is not None and self._clock() - since > self._needs.patience
         self._conditions.update(
             full and lasting,
-            "libvirtd has no worker left for us: until it has, only what needs none is reported (interfaces, and CPU"
-            " time where it is read off the kernel)",
+            f"libvirtd has no worker left for us{self._starved()}: until it has, only what needs none is reported"
+            " (interfaces, and CPU time where it is read off the kernel)",
             "libvirtd has workers again",
         )
 
@@ -265,6 +265,17 @@ class Capacity:
             lack += "; the domains are asked over the connections there are"
         if lack or not self._budget.connects.pending:
             self._conditions.update(bool(lack), lack, "libvirtd answers attempts to connect again")
+
+    def _starved(self) -> str:
+        """In words that libvirtd starts no workers although it may; empty where that is not so."""
+        limits = self._poller.limits()
+        if limits is None or not limits.starved:
+            return ""
+        return (
+            f", and has started {limits.workers} of {limits.max_workers} only, as happens when many calls come at once"
+            f" (virt-admin server-threadpool-set libvirtd --min-workers {limits.max_workers} helps at once, and"
+            f" min_workers = {limits.max_workers} in its configuration from its next start)"
+        )
 
     def _lack_of_connections(self) -> str:
         """In words that workers do not get connections; empty where they do."""

@@ -273,6 +273,16 @@ class Farm:
             fewest = min(fewest, self.held())
         return fewest
 
+    def visit(self, guests: Iterable[RunningGuest], call: str) -> None:
+        """Have another client ask for the first disk of each of these, which do not answer.
+
+        They come one after the other: of many calls at once libvirtd begins some only, because it does not start its
+        workers for them.
+        """
+        for number, guest in enumerate(guests, 1):
+            self.lab.popen(["virsh", call, guest.name, "vda"])
+            wait_for(lambda number=number: self.held() >= number, SOON, f"{number} calls are in libvirtd")
+
     def occupied(self) -> list[RunningGuest]:
         """The guests whose monitor somebody has been in for half a second; TimeoutError where a lock is held."""
         found: list[RunningGuest] = []

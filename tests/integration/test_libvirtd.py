@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -28,6 +29,8 @@ SOON = 15.0
 TWO_INTERVALS = 2 * INTERVAL
 SLACK = 1.0
 """Seconds for what this test itself needs to see it: files are read and parsed every 20 ms."""
+POLL = 7
+"""The number of the system call poll."""
 COLLECTDS_THREADS = 11
 """The main one, 5 that read and 5 that write: its defaults."""
 
@@ -292,3 +295,49 @@ def test_collectd_T_reads_once_and_ends(lab, tmp_path):
     output = lab.run(["collectd", "-T", "-C", str(tmp_path / "collectd" / "collectd.conf")], timeout=20)
     assert "rror" not in output
     assert "readers: 0 (1 domains" in daemon.log
+
+
+def test_a_libvirtd_that_starts_none_of_its_workers_is_told_with_what_helps(lab, tmp_path):
+    stopped = lab.guests(Guest(f"stopped-{number}") for number in range(10))
+    others = lab.guests(Guest(f"g{number}") for number in range(4))
+    domains = [lab.connect().lookupByName(guest.name) for guest in stopped]
+    with collectd(lab, tmp_path / "collectd") as daemon:
+        wait_for_reads(daemon, 2)
+        for guest in stopped:
+            guest.freeze()
+        calls = [threading.Thread(target=ask_disk, args=(domain,), daemon=True) for domain in domains]
+        # Calls that were sent to a libvirtd that is stopped come in together when it goes on.
+        os.kill(lab.libvirtd_pid, signal.SIGSTOP)
+        for call in calls:
+            call.start()
+        wait_for(lambda: all(waits_in_poll(call) for call in calls), SOON, "all calls are sent")
+        os.kill(lab.libvirtd_pid, signal.SIGCONT)
+        wait_for(lambda: read_limits(lab.uri).starved, SOON, "calls wait, and no worker is started for them")
+        wait_for(lambda: lines(daemon, "libvirtd has no worker left for us, and has started"), SOON)
+        assert read_limits(lab.uri).starved
+        assert_kernel_goes_on(daemon, [*stopped, *others])
+        lab.virt_admin("server-threadpool-set", "libvirtd", "--min-workers", "20")
+        helped = time.time()
+        wait_for(lambda: complete(daemon, others, helped), SOON, "the others are back")
+        assert time.time() - helped < TWO_INTERVALS + SLACK
+        wait_for(lambda: lines(daemon, "libvirtd has workers again"), SOON)
+        for guest in stopped:
+            guest.thaw()
+        for call in calls:
+            call.join(SOON)
+        assert daemon.stop() < 2
+    assert not any(call.is_alive() for call in calls)
+    for domain in domains:
+        domain.connect().close()
+
+
+def ask_disk(domain):
+    domain.blockStats("vda")
+
+
+def waits_in_poll(thread):
+    """Whether a thread of ours has sent what it wants to know, and waits for the answer."""
+    if thread.native_id is None:
+        return False
+    called = Path(f"/proc/self/task/{thread.native_id}/syscall").read_text().split()
+    return called[0] == str(POLL)

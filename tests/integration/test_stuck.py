@@ -339,6 +339,4 @@ def test_a_pool_filled_by_others_leaves_interfaces(farm, tmp_path, workers):
 def fill_pool(farm, guests):
     """Have other clients in as many of libvirtd's workers as there are guests."""
     farm.freeze(guests)
-    for guest in guests:
-        farm.lab.popen(["virsh", "domblkstat", guest.name, "vda"])
-    wait_for(lambda: farm.held() >= len(guests), SOON, "the pool is full")
+    farm.visit(guests, "domblkstat")

@@ -30,8 +30,7 @@ def test_guests_frozen_by_another_client_cost_the_others_nothing(farm, tmp_path)
     with collectd(farm.lab, tmp_path / "collectd") as daemon:
         wait_for_reads(daemon, 2)
         farm.storage.hang()
-        for guest in farm.on_storage:
-            farm.lab.popen(["virsh", "domblkinfo", guest.name, "vda"])
+        farm.visit(farm.on_storage, "domblkinfo")
         wait_for(lambda: len(farm.occupied()) == len(farm.on_storage), SOON, "all are frozen")
         wait_for_reads(daemon, 4)
         assert_no_gap(daemon, farm.elsewhere)

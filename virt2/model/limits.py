@@ -31,3 +31,14 @@ class Limits(NamedTuple):
     def available(self) -> int:
         """How many more normal calls libvirtd could take on at once."""
         return self.max_workers - self.busy
+
+    @property
+    def starved(self) -> bool:
+        """Whether calls wait for a worker, and libvirtd starts none although it may.
+
+        It starts one for a call that comes in while as many calls wait as workers are free, and none once more calls
+        wait than that (its ``src/util/virthreadpool.c`` subtracts unsigned numbers, and a difference below zero counts
+        as a large one). Many calls at once bring that about. It is over when the calls that hold its workers are. While
+        a worker is just being started it looks the same for a moment.
+        """
+        return self.job_queue_depth > 0 and not self.free_workers and self.workers < self.max_workers

@@ -27,8 +27,8 @@ class Workers(Protocol):
         """How many normal workers are in a call now, for all clients."""
 
     @property
-    def available(self) -> int:
-        """How many more normal calls libvirtd could take on at once."""
+    def free_workers(self) -> int:
+        """How many workers were started and are idle."""
 
     @property
     def job_queue_depth(self) -> int:
@@ -68,7 +68,8 @@ class OtherClients:
         # Some of our calls may be over in libvirtd but not here yet, or the other way round. As many others may be
         # mistaken for ours.
         ours = max(before, self.held)
-        self._budget.see_queue(taken if limits.job_queue_depth and limits.available <= 0 else None)
+        # More may be allowed, but libvirtd does not always start them (see `Limits.starved`).
+        self._budget.see_queue(taken if limits.job_queue_depth and not limits.free_workers else None)
         self._alone_at = taken if limits.busy <= ours else None
         return limits
 

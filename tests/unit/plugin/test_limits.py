@@ -86,10 +86,25 @@ def test_that_libvirtd_has_no_worker_is_said_once_a_call_has_waited_for_a_while(
     assert said() == said() == 1
 
 
+@pytest.mark.parametrize("started", [7, 20])
+def test_that_libvirtd_starts_no_workers_although_it_may_is_said_with_what_helps(
+    daemon, host, collectd, monkeypatch, started
+):
+    host.limits = limits(20)._replace(workers=started, free_workers=0, job_queue_depth=6)
+    daemon.start()
+    daemon.assembly.poller.poke()
+    assert daemon.assembly.poller.wait(BOUND)
+    long_ago = time.monotonic() - 60
+    monkeypatch.setattr(daemon.assembly.budget, "stalled_since", lambda **_: long_ago)
+    daemon.assembly.capacity.watch(waits_outside=False)
+    (said,) = [text for text in collectd.texts("warning") if "libvirtd has no worker left" in text]
+    assert ("has started 7 of 20 only" in said and "--min-workers 20 helps at once" in said) == (started == 7)
+
+
 @pytest.mark.parametrize(
-    ("free", "waiting", "started", "wait"), [(0, 2, 20, True), (0, 0, 20, False), (1, 2, 20, False), (0, 2, 19, False)]
+    ("free", "waiting", "started", "wait"), [(0, 2, 20, True), (0, 0, 20, False), (1, 2, 20, False), (0, 2, 19, True)]
 )
-def test_calls_wait_where_libvirtd_has_no_worker_free_and_can_start_none(daemon, host, free, waiting, started, wait):
+def test_calls_wait_where_libvirtd_has_no_worker_free(daemon, host, free, waiting, started, wait):
     host.limits = limits(20)._replace(workers=started, free_workers=free, job_queue_depth=waiting)
     daemon.start()
     daemon.assembly.poller.poke()

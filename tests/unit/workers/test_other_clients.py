@@ -10,7 +10,7 @@ from virt2.workers.other_clients import FRESH, OtherClients
 @dataclass
 class Workers:
     busy: int
-    available: int = 5
+    free_workers: int = 5
     job_queue_depth: int = 0
 
 
