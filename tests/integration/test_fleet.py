@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -55,6 +56,7 @@ def fleet(tmp_path_factory):
             # It takes the name that libvirt gives to the first interface of each host.
             "other": two.guest(Guest("other", nics=0, devices=NIC.format(mac="52:54:00:00:00:02"))),
             "moves": one.guest(Guest("moves", nics=0, devices=NIC.format(mac=MAC))),
+            "lingers": one.guest(Guest("lingers", nics=0, devices=NIC.format(mac="52:54:00:00:00:03"))),
         }
         central = stack.enter_context(
             Collectd(one, folder / "central", named("central", network=listen), interval=INTERVAL)
@@ -224,3 +226,37 @@ def test_a_domain_that_moves_keeps_its_names_and_its_values_come_from_the_other_
         steps[name[-1]] = round(max(later - earlier for earlier, later in zip(around, around[1:])), 2)
     print(f"the migration took {moved - begins:.2f} s, longest steps:", steps)
     assert max(steps.values()) <= moved - begins + LATE
+
+
+def test_while_a_domain_moves_one_host_only_reports_it(fleet):
+    guest = fleet.guests["lingers"]
+    wait_for_points(fleet.central, guest.uuid, 2)
+    moving = fleet.one.begin_migration(guest, fleet.two)
+    receiver = wait_for(lambda: process_of(fleet.two, guest), SOON, "the QEMU that receives it")
+    os.kill(receiver, signal.SIGSTOP)
+    held = time.time()
+    try:
+        wait_for_points(fleet.central, guest.uuid, 4, since=held)
+        assert moving.poll() is None
+        assert fleet.encrypting.series(guest.uuid) == {}
+    finally:
+        os.kill(receiver, signal.SIGCONT)
+    goes_on = time.time()
+    assert moving.wait(SOON) == 0
+    moved = time.time()
+    wait_for_points(fleet.central, guest.uuid, 4, since=moved + INTERVAL)
+    there, got = fleet.encrypting.series(guest.uuid), fleet.central.series(guest.uuid)
+    assert len(got) == len(DEFAULT_NAMES)
+    for name, points in got.items():
+        assert min(there[name])[0] > goes_on, name
+        around = [when for when, _ in points if when > held]
+        assert max(later - earlier for earlier, later in zip(around, around[1:])) <= moved - goes_on + LATE, name
+
+
+def process_of(host, guest):
+    """The pid of a guest's QEMU on a host, as seen from here; None where there is none."""
+    for pid in host.pids().values():
+        with contextlib.suppress(OSError):
+            if guest.uuid.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return pid
+    return None

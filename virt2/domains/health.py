@@ -91,7 +91,7 @@ class Health:
         self.newest: dict[tuple[str, str], float] = {}
         """When the newest sample of each call and device that went out was taken."""
         self.incoming: bool | None = None
-        """Whether it is still being received or built. None before it was first asked. A worker writes it."""
+        """Whether it does not run here, as it is being moved or built; None before it was asked. Workers write it."""
         self.monitored = True
         """Whether there is anything to ask its monitor."""
         self.skipped = False

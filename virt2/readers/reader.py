@@ -147,8 +147,11 @@ class Reader:
                 health = healths[domain.uuid]
                 if health.description is not domain.description:
                     health.describe(domain.description)
-            self._put_interfaces(domains, counters, began, wall)
-            self._put_accounts(domains, healths)
+                if health.incoming and self._runs(domain.uuid):
+                    health.incoming = False
+            here = [domain for domain in domains if self._is_here(domain.uuid, healths[domain.uuid])]
+            self._put_interfaces(domains, here, counters, began, wall)
+            self._put_accounts(domains, here, healths)
             # What came back since the last read goes first, because a series must not run backwards.
             self._take(domains, healths, began)
             if self._took_all_its_time:
@@ -173,22 +176,41 @@ class Reader:
             self._discovery.look(max(began + self._timeout / 2, self._clock() + LEAST_LOOK * self._timeout))
         return is_current
 
+    def _runs(self, uuid: str) -> bool:
+        """Whether the last list tells that a domain is not paused."""
+        return self._inventory.paused is not None and uuid not in self._inventory.paused
+
+    def _is_here(self, uuid: str, health: Health) -> bool:
+        """Whether a domain may be reported.
+
+        While it is being moved it runs on another host, which reports it under the same names. Of a paused one that is
+        new it has to be found out first.
+        """
+        if health.incoming is None:
+            return self._inventory.paused is None or self._runs(uuid)
+        return not health.incoming
+
     def _put_interfaces(
-        self, domains: Sequence[Domain], counters: Mapping[str, NicStats], taken: float, wall: float
+        self,
+        domains: Sequence[Domain],
+        here: Sequence[Domain],
+        counters: Mapping[str, NicStats],
+        taken: float,
+        wall: float,
     ) -> None:
         """Put the counters that were read off the host before the list of domains, where they are the domains' own."""
         listed = self._inventory.listed_at
         self._counters = self._taps.sure(counters, domains, current=listed is not None and listed >= taken)
-        for domain in domains:
+        for domain in here:
             for nic in domain.description.nics:
                 stats = self._counters.get(nic.target) if nic.tap else None
                 if stats is not None:
                     self._results.put(Sample(domain.uuid, defaults.NIC, nic.target, taken, wall, stats))
 
-    def _put_accounts(self, domains: Sequence[Domain], healths: Mapping[str, Health]) -> None:
+    def _put_accounts(self, domains: Sequence[Domain], here: Sequence[Domain], healths: Mapping[str, Health]) -> None:
         """Put what the kernel said of the domains' processes."""
         self._kernel.read(domains)
-        for domain in domains:
+        for domain in here:
             reading = self._kernel.of(domain.uuid)
             if reading is not None:
                 self._sampler.put_account(domain, healths[domain.uuid], reading)
@@ -233,7 +255,7 @@ class Reader:
                 # Nothing of it is missing. A look goes behind everybody's disks, and there may be no time for it.
                 health.incoming = False
                 self._results.put(Outcome(uuid, SERVER, began, answered=True))
-            if memory is not None:
+            if memory is not None and self._is_here(uuid, health):
                 self._results.put(Sample(uuid, defaults.BALLOON_SIZE, "", began, wall, memory))
         return needs
 
@@ -468,7 +490,7 @@ class Reader:
         owed, self._owed = self._owed, {}
         for domain in domains:
             health = healths[domain.uuid]
-            if self._kernel.has_ended(domain):
+            if self._kernel.has_ended(domain) or not self._is_here(domain.uuid, health):
                 continue
             identity = self._names.of(domain)
             meta = {"virt2_reader": self.name, "virt2_tag": domain.description.tag}

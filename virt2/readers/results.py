@@ -85,6 +85,9 @@ class Results:
             if health is None:
                 continue
             if isinstance(record, Sample):
+                if health.incoming:
+                    # It runs elsewhere, where it has the same names.
+                    continue
                 domain = domains[record.uuid]
                 identity = identities.get(record.uuid)
                 if identity is None:

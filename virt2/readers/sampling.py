@@ -28,9 +28,9 @@ from virt2.workers.job import MONITOR, SERVER, Job, StorageUse
 
 PAUSED = 3
 """libvirt's VIR_DOMAIN_PAUSED."""
-INCOMING_REASONS = frozenset({2, 11})
-"""Why a paused domain is still being received or built, whose monitor is left alone: libvirt's
-VIR_DOMAIN_PAUSED_MIGRATION and VIR_DOMAIN_PAUSED_STARTING_UP."""
+INCOMING_REASONS = frozenset({2, 9, 11})
+"""Why a paused domain runs elsewhere or is still being built, whose monitor is left alone: libvirt's
+VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_PAUSED_POSTCOPY and VIR_DOMAIN_PAUSED_STARTING_UP."""
 ASK_OUTSIDE = "interfaceStats, waiting for another program"
 """What a job does that asks for counters for which libvirt asks another program."""
 LOOK = "look for its process"

@@ -346,7 +346,7 @@ def _monitor(snapshot: Snapshot, facts: Facts | None, call: Call | None) -> Moni
     if snapshot.server.link is not None and not snapshot.server.link.up:
         return _not_asked("libvirt cannot be reached")
     if facts.incoming:
-        return _not_asked("the domain is still being received or built")
+        return _not_asked("the domain is being moved or built")
     if not facts.monitored:
         return _not_asked("nothing is asked of it")
     if call is not None and is_stuck(snapshot.moment, call):

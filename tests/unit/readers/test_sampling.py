@@ -196,6 +196,7 @@ def test_replies_are_handed_on_as_they_are(bench):
         pytest.param(1, False, id="by its user"),
         pytest.param(5, False, id="by an I/O error"),
         pytest.param(2, True, id="for a migration"),
+        pytest.param(9, True, id="while it is fetched by another host"),
         pytest.param(11, True, id="while it is being started"),
     ],
 )

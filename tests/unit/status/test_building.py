@@ -162,7 +162,7 @@ def test_the_age_of_a_sample_counts_from_when_it_was_first_seen_where_none_was_c
         ({"blocked_since": NOW - 12, "cause": "blockStats"}, "blocked", "blockStats"),
         ({"blocked_since": NOW - 12, "cause": ""}, "blocked", "the cause is not known yet"),
         ({"blocked_since": NOW - 12, "cause": "blockStats", "incoming": True}, "blocked", "blockStats"),
-        ({"incoming": True}, "not asked", "the domain is still being received or built"),
+        ({"incoming": True}, "not asked", "the domain is being moved or built"),
         ({"monitored": False}, "not asked", "nothing is asked of it"),
         ({"skipped": True}, "not asked", "the last read had no time or no slot for it"),
         ({"answered": None}, "not asked", "no read has used it yet"),
