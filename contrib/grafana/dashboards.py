@@ -407,7 +407,6 @@ def variable(name: str, label: str, query: str, several: bool) -> dict[str, Any]
         "name": name,
         "label": label,
         "datasource": DATASOURCE,
-        "definition": query,
         "query": {"query": query, "refId": name},
         # Again when the time range changes: domains come and go.
         "refresh": 2,

@@ -12,6 +12,9 @@ import re
 from pathlib import Path
 
 import pytest
+from grafana_foundation_sdk.cog import plugins
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 CONTRIB = Path(__file__).parents[2] / "contrib"
 FILES = sorted((CONTRIB / "grafana").glob("*.json"))
@@ -50,6 +53,33 @@ def test_a_dashboard_can_be_provisioned(dashboard):
     assert dashboard["title"].startswith("virt2: ")
     assert isinstance(dashboard["schemaVersion"], int)
     assert {"time", "refresh", "templating", "annotations", "panels"} <= set(dashboard)
+
+
+def lost(written, kept, place=""):
+    """What of a JSON value is not in another one, or is another value there."""
+    if isinstance(written, dict) and isinstance(kept, dict):
+        for key, value in written.items():
+            yield from lost(value, kept.get(key, "nothing"), f"{place}.{key}")
+    elif isinstance(written, list) and isinstance(kept, list) and len(written) == len(kept):
+        for number, (one, other) in enumerate(zip(written, kept)):
+            yield from lost(one, other, f"{place}[{number}]")
+    elif written != kept:
+        yield f"{place}: {written!r} is {kept!r}"
+
+
+def kept_by_grafana(dashboard):
+    """What is left of a dashboard that went through the types that are generated from Grafana's schema."""
+    plugins.register_default_plugins()
+    return json.loads(json.dumps(Dashboard.from_json(dashboard), cls=JSONEncoder))
+
+
+def test_a_dashboard_is_one_by_grafanas_schema(dashboard):
+    assert sorted(lost(dashboard, kept_by_grafana(dashboard))) == []
+
+
+def test_what_grafanas_schema_does_not_have_is_found(dashboard):
+    dashboard["panels"][0]["tooltips"] = dashboard["panels"][0]["targets"][0]["exemplars"] = True
+    assert len(list(lost(dashboard, kept_by_grafana(dashboard)))) == 2
 
 
 def test_the_data_source_and_what_is_shown_are_chosen_by_variables(dashboard):
