@@ -42,7 +42,8 @@ LIBVIRTD_SILENT = (
 )
 NO_WORKERS = (
     "Find out who holds libvirtd's workers (virt-admin srv-threadpool-info libvirtd, virt2 limits), and raise"
-    " max_workers in libvirtd's configuration."
+    " max_workers in libvirtd's configuration. If fewer were started than it may have, raise min_workers to the same"
+    " number, because libvirtd does not always start them."
 )
 SHORT_OF_SLOTS = (
     "Give libvirtd more workers (max_workers) or raise Workers, and give the storage of stuck domains a reader of its"
