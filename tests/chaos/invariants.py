@@ -57,8 +57,9 @@ COMPARED = 0.9
 """The part of the counters' points that must have readings before them."""
 LATE_READ = 0.3
 """Seconds by which a read may end after its deadline, on a machine with other work."""
-BUDGET_SEEN = 2.5
-"""Seconds for which a budget still counts that has just changed: until it was read and told."""
+BUDGET_SEEN = INTERVAL + TIMEOUT + SLACK
+"""Seconds for which a budget still counts that has just changed. It is told at the end of a read, and may change just
+after that."""
 FORBIDDEN = (
     "Traceback",
     "unexpected failure",

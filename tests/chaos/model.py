@@ -175,7 +175,7 @@ class Held(NamedTuple):
     """When it was asked."""
     answered: float
     held: int
-    """Workers in use, at some time between these."""
+    """Workers in use, at two times between these: the smaller number."""
     most: int
     """max_workers."""
 

@@ -16,6 +16,8 @@ from .regular import Regular
 
 LOOK = 0.1
 """Seconds between two looks at libvirtd's workers. A read takes about so long."""
+ANSWERED = 0.02
+"""Seconds after which a worker that has answered is free: libvirtd counts it as one that is busy for a moment."""
 COUNT = 1.0
 """Seconds between two looks at what collectd holds."""
 TIMEOUT = 1.0
@@ -57,12 +59,14 @@ class Watch:
             return
         before = time.time()
         try:
-            limits = self._session.limits()
+            first = self._session.limits()
+            time.sleep(ANSWERED)
+            last = self._session.limits()
         except AdminUnavailable:
             # libvirtd is frozen or away, or its admin socket is.
             self._rest_until = time.monotonic() + REST
             return
-        self.held.append(Held(before, time.time(), limits.workers - limits.free_workers, limits.max_workers))
+        self.held.append(Held(before, time.time(), min(first.busy, last.busy), last.max_workers))
 
     def _count(self) -> None:
         pid = self._pid()
