@@ -253,7 +253,8 @@ TABLE: tuple[KnownBad, ...] = (
         False,
         "other local users can crash it over its read-only socket, with calls that virt2 does not make (CVE-2024-1441,"
         " CVE-2024-2494, CVE-2024-8235, CVE-2023-3750)",
-        "Allow the read-only socket to a group only (unix_sock_ro_perms in its configuration).",
+        "Allow the read-only socket to a group only: SocketMode of libvirtd-ro.socket where systemd makes it, as on"
+        " Debian, or unix_sock_ro_perms in its configuration.",
         "NEWS 9.6.0, 10.1.0, 10.2.0 and 10.7.0",
     ),
 )
