@@ -161,6 +161,8 @@ class Lab:
         self.libvirtd.signal(number)
         if number in (signal.SIGKILL, signal.SIGTERM):
             self.libvirtd.wait(UP_TIMEOUT)
+            # It does not know that libvirtd has gone until a call fails.
+            self._close_connection()
 
     def restart_libvirtd(self) -> None:
         """Kill libvirtd and start it anew."""
@@ -319,6 +321,8 @@ class Lab:
         import libvirt
 
         connection, self._connection = self._connection, None
+        if connection is None:
+            return
         try:
             connection.close()
         except libvirt.libvirtError as error:
