@@ -108,9 +108,7 @@ def fault(farm: Farm, kind: str) -> Iterator[None]:
     else:
         farm.lab.virt_admin("srv-threadpool-set", "libvirtd", "--min-workers", "1", "--max-workers", str(FEW))
         farm.freeze(farm.guests)
-        for guest in farm.guests[:FEW]:
-            farm.lab.popen(["virsh", "domblkstat", guest.name, "vda"])
-        wait_for(lambda: farm.held() >= FEW, SOON, "no worker is left")
+        farm.visit(farm.guests[:FEW], "domblkstat")
         yield
         farm.thaw(farm.guests)
 

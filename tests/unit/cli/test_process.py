@@ -130,7 +130,9 @@ def test_closed_outputs_do_no_harm(redirection):
 
 def test_ctrl_c_ends_it_without_a_word():
     program = (
-        "import sys, types\n"
+        "import signal, sys, types\n"
+        # Who runs the tests may ignore it, as a shell has its background jobs do.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from virt2.cli import __main__, commands\n"
         "module = sys.modules['waiting'] = types.ModuleType('waiting')\n"
         "def wait(arguments):\n"
