@@ -203,6 +203,12 @@ def _missing(snapshot: Snapshot) -> list[str]:
     unseen = sum(1 for domain in snapshot.domains if domain.uuid not in snapshot.facts)
     if unseen:
         told.append(f"{unseen} of {len(snapshot.domains)} domains could not be looked at in time")
+    waiting = {call.uuid for call in snapshot.calls if not call.cut_off}
+    skipped = {name for crew in snapshot.crews for name in crew.skipped}
+    late = sum(1 for domain in snapshot.domains if domain.uuid in waiting or domain.name in skipped)
+    if late:
+        why = ", because libvirtd has no worker left for them" if server.out_of_workers else ""
+        told.append(f"{late} of {len(snapshot.domains)} domains did not answer in time{why}")
     bare = sum(1 for domain in snapshot.domains if not domain.description.complete)
     if bare:
         told.append(f"{bare} of {len(snapshot.domains)} domains could not be described, so their tags are not known")

@@ -149,7 +149,8 @@ class Reader:
                     health.describe(domain.description)
                 if health.incoming and self._runs(domain.uuid):
                     health.incoming = False
-            here = [domain for domain in domains if self._is_here(domain.uuid, healths[domain.uuid])]
+            incoming = {uuid: health.incoming for uuid, health in healths.items() if health.incoming is not False}
+            here = [one for one in domains if one.uuid not in incoming or self._is_here(one.uuid, incoming[one.uuid])]
             self._put_interfaces(domains, here, counters, began, wall)
             self._put_accounts(domains, here, healths)
             # What came back since the last read goes first, because a series must not run backwards.
@@ -180,15 +181,15 @@ class Reader:
         """Whether the last list tells that a domain is not paused."""
         return self._inventory.paused is not None and uuid not in self._inventory.paused
 
-    def _is_here(self, uuid: str, health: Health) -> bool:
+    def _is_here(self, uuid: str, incoming: bool | None) -> bool:
         """Whether a domain may be reported.
 
         While it is being moved it runs on another host, which reports it under the same names. Of a paused one that is
         new it has to be found out first.
         """
-        if health.incoming is None:
+        if incoming is None:
             return self._inventory.paused is None or self._runs(uuid)
-        return not health.incoming
+        return not incoming
 
     def _put_interfaces(
         self,
@@ -255,7 +256,7 @@ class Reader:
                 # Nothing of it is missing. A look goes behind everybody's disks, and there may be no time for it.
                 health.incoming = False
                 self._results.put(Outcome(uuid, SERVER, began, answered=True))
-            if memory is not None and self._is_here(uuid, health):
+            if memory is not None and (health.incoming is False or self._is_here(uuid, health.incoming)):
                 self._results.put(Sample(uuid, defaults.BALLOON_SIZE, "", began, wall, memory))
         return needs
 
@@ -408,7 +409,7 @@ class Reader:
             if monitor is not None and not monitor.answered and ours is not None and ours.stalled:
                 # The look has found our own call inside, which asks for sizes, say, and not another client.
                 monitor = None
-            if monitor is None and health.monitored and self._sampler.gate.sees_processes:
+            if monitor is None and self._sampler.gate.sees_processes:
                 # There may have been no worker for a look.
                 letter = self._kernel.stopped(domain)
                 monitor = Outcome(uuid, MONITOR, began, False, STATES[letter]) if letter else None
@@ -490,7 +491,9 @@ class Reader:
         owed, self._owed = self._owed, {}
         for domain in domains:
             health = healths[domain.uuid]
-            if self._kernel.has_ended(domain) or not self._is_here(domain.uuid, health):
+            if self._kernel.has_ended(domain):
+                continue
+            if health.incoming is not False and not self._is_here(domain.uuid, health.incoming):
                 continue
             identity = self._names.of(domain)
             meta = {"virt2_reader": self.name, "virt2_tag": domain.description.tag}

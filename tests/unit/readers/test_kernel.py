@@ -216,6 +216,19 @@ class TestWithoutLibvirt:
             bench.read()
             assert bench.healths.of(web.uuid, 0.0).cause == "process in uninterruptible sleep"
 
+    def test_a_stopped_process_is_told_of_a_domain_without_disks_too_whose_call_does_not_come_back(self, make):
+        bench = make(kernel=True, size=10)
+        web = bench.hypervisor.add("web", disks=(), nics=())
+        bench.hypervisor.add("db", disks=("vda",), nics=())
+        bench.inventory.start()
+        bench.read()
+        bench.read()
+        bench.processes.states[web.uuid] = "T"
+        with bench.hypervisor.stuck("web", lock=True):
+            bench.read()
+            bench.read()
+            assert bench.healths.of(web.uuid, 0.0).cause == "process stopped"
+
     def test_a_domain_that_came_back_under_its_uuid_is_told_of_before_its_new_process_is_found(self, make):
         bench = make(kernel=True)
         uuid = bench.hypervisor.add("web", disks=("vda",), nics=()).uuid
